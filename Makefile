@@ -1,0 +1,51 @@
+# `make` lists the verbs. Everything they need beyond Python 3.11 and make is installed into .venv from requirements/.
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint format train bench lock clean
+
+MODEL ?= heart-disease
+DATA ?=
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+
+help: ## list the verbs
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: .venv/serve.done ## serve the model on http://127.0.0.1:8000 (settings: docs/settings.md)
+	@LOG_FORMAT=$${LOG_FORMAT:-text} exec .venv/bin/python api_server.py
+
+test: .venv/dev.done ## run all tests that need only Python
+	.venv/bin/python -m pytest $(ARGS)
+
+lint: .venv/dev.done ## check style, types and workflows
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/python -m mypy
+	.venv/bin/zizmor --offline --quiet .github/workflows
+
+format: .venv/dev.done ## rewrite the code in the one style
+	.venv/bin/ruff check --fix .
+	.venv/bin/ruff format .
+
+train: .venv/train.done ## train MODEL (heart-disease) from DATA (its own file) into its bundle and card
+	.venv/bin/python -m training --model $(MODEL) $(if $(DATA),--data $(DATA))
+
+bench: .venv/dev.done ## measure a request's cost against a bare uvicorn echo
+	.venv/bin/python -m bench
+
+lock: .venv/dev.done ## resolve requirements/*.in into the hashed lock files anew
+	@for name in serve train dev; do echo "requirements/$$name.txt"; \
+		(cd requirements && ../.venv/bin/uv pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --no-emit-find-links --no-header $(UPGRADE) \
+		$$name.in --output-file $$name.txt) || exit 1; done
+
+clean: ## remove the environment and caches
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+# serve.done, train.done and dev.done mark what is installed; each lock contains the one before.
+.venv/%.done: requirements/%.txt
+	@test -n '$(PYTHON)' || { echo 'error: no Python 3.11 or newer found; install one, or name it: make PYTHON=/path/to/python' >&2; exit 1; }
+	@test -x .venv/bin/pip || $(PYTHON) -m venv .venv || { echo "error: $(PYTHON) cannot make environments; on Debian and Ubuntu install python3-venv" >&2; exit 1; }
+	@echo 'installing requirements/$*.txt into .venv ...'
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements/$*.txt
+	@touch $@

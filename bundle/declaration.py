@@ -1,0 +1,189 @@
+"""A model's declaration, `models/<name>/model.toml`: the one place where its features are written down."""
+
+import math
+import tomllib
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from bundle.errors import BundleError
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
+Version = Annotated[str, Field(pattern=r"^v[1-9][0-9]*$")]
+
+
+class Declared(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FeatureBase(Declared):
+    """One input: how clients send it, and how it stands in the matrix (NaN where it is missing)."""
+
+    name: Name
+    column: str
+    description: str
+    nullable: bool = False
+    missing_codes: tuple[int, ...] = ()
+
+    @property
+    def or_unknown(self) -> str:
+        codes = "".join(f" or {code}" for code in self.missing_codes)
+        return f", or null{codes} where it is unknown" if self.nullable else ""
+
+
+class NumberFeature(FeatureBase):
+    """A measured quantity. Values outside `range` are physiologically impossible and refused."""
+
+    type: Literal["number", "integer"]
+    unit: str
+    range: tuple[float, float]
+
+    @property
+    def expectation(self) -> str:
+        kind = "a whole number" if self.type == "integer" else "a number"
+        low, high = self.range
+        return f"{kind} from {low:g} to {high:g} ({self.unit}){self.or_unknown}"
+
+    def encode(self, value: object) -> float:
+        """Return the value as it stands in the matrix; ValueError says what was expected."""
+        if type(value) in (int, float):
+            if value in self.missing_codes:
+                return math.nan
+            low, high = self.range
+            if low <= value <= high and (self.type == "number" or value == int(value)):  # type: ignore[operator, call-overload]
+                return float(value)  # type: ignore[arg-type]
+        elif value is None and self.nullable:
+            return math.nan
+        raise ValueError(f"must be {self.expectation}")
+
+
+class CategoryFeature(FeatureBase):
+    """One of a few values. `codes` maps each spelled-out category to the integer clients may send instead."""
+
+    type: Literal["category"]
+    codes: dict[str, int] = Field(min_length=2)
+
+    @cached_property
+    def values(self) -> dict[object, float]:
+        """Every accepted value and how it stands in the matrix."""
+        missing: list[object] = [*self.missing_codes, *([None] if self.nullable else [])]
+        return (
+            {code: float(code) for code in self.codes.values()}
+            | {name: float(code) for name, code in self.codes.items()}
+            | dict.fromkeys(missing, math.nan)
+        )
+
+    @property
+    def expectation(self) -> str:
+        listed = ", ".join(f"{code} ({name})" for name, code in self.codes.items())
+        return f"one of {listed}, as a code or spelled out{self.or_unknown}"
+
+    def encode(self, value: object) -> float:
+        """Return the category's code; ValueError says what was expected.
+
+        The check of the type keeps true from being read as 1, and lists out of the dictionary.
+        """
+        if value is None or type(value) in (int, float, str):
+            encoded = self.values.get(value)
+            if encoded is not None:
+                return encoded
+        raise ValueError(f"must be {self.expectation}")
+
+
+Feature = Annotated[NumberFeature | CategoryFeature, Field(discriminator="type")]
+
+
+class ClassDeclaration(Declared):
+    """A class: its name, and what stands under `prediction` in an answer (the name unless declared)."""
+
+    label: Name
+    prediction: int | str
+
+
+class MetricName(Declared):
+    """The name a concept has on this system's page, and its labels: label -> dimension."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]*$")]
+    labels: dict[Name, str] = {}
+
+
+class Group(Declared):
+    """Rows that the evaluation looks at by themselves: a category's values, or bands of a number."""
+
+    feature: Name
+    edges: tuple[float, ...] = ()
+
+
+class VersionDeclaration(Declared):
+    """A version's estimator, by the name that the recipe knows and that metrics show."""
+
+    estimator: str
+
+
+class Declaration(Declared):
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$")]
+    title: str
+    description: str
+    limits: str
+    data_file: str
+    data_source: str
+    default_version: Version
+    versions: dict[Version, VersionDeclaration] = Field(min_length=1)
+    classes: tuple[ClassDeclaration, ...] = Field(min_length=2)
+    threshold: float | None = Field(default=None, gt=0, lt=1)
+    features: tuple[Feature, ...] = Field(min_length=1)
+    example: dict[str, int | float | str | None]
+    groups: tuple[Group, ...] = ()
+    metrics: dict[str, MetricName]
+
+    @property
+    def binary(self) -> bool:
+        """Two classes: the second is the positive one, and a threshold decides."""
+        return len(self.classes) == 2  # noqa: PLR2004
+
+    @property
+    def feature_names(self) -> list[str]:
+        return [feature.name for feature in self.features]
+
+    @property
+    def labels(self) -> list[str]:
+        return [declared.label for declared in self.classes]
+
+    def feature(self, name: str) -> NumberFeature | CategoryFeature:
+        return next(feature for feature in self.features if feature.name == name)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        names = self.feature_names
+        if len(set(names)) != len(names):
+            raise ValueError("two features have the same name")
+        if self.default_version not in self.versions:
+            raise ValueError(f"default_version {self.default_version} is not among the versions")
+        if self.binary != (self.threshold is not None):
+            raise ValueError("a threshold belongs to models with two classes, and to no others")
+        unknown = [group.feature for group in self.groups if group.feature not in names]
+        if unknown:
+            raise ValueError(f"groups name the unknown feature {unknown[0]}")
+        return self
+
+
+def load_declaration(folder: Path) -> Declaration:
+    """Read `folder/model.toml`; BundleError names the file and its first fault."""
+    path = folder / "model.toml"
+    try:
+        declaration = Declaration.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise BundleError(
+            f"{path} is missing: is MODELS_DIR right, and is '{folder.name}' a model in it?"
+        ) from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise BundleError(f"{path} cannot be read: {error}") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "the declaration"
+        raise BundleError(f"{path} is not a valid declaration: {place}: {first['msg']}") from None
+    if declaration.name != folder.name:
+        raise BundleError(f"{path} declares the name '{declaration.name}', but its folder is '{folder.name}'")
+    return declaration

@@ -1,0 +1,67 @@
+"""From rows as clients send them to the matrix a model reads: the one encoder of training and serving."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bundle.declaration import Declaration
+from bundle.errors import FieldError, InvalidRowsError
+
+Matrix = NDArray[np.float32]
+
+LONGEST_NAME = 64
+MOST_ERRORS = 20
+
+
+class Encoder:
+    """Encodes rows of one declaration.
+
+    A row is a mapping of exactly the declared features. Columns stand in the declared order, categories
+    as their codes, missing values as NaN.
+    """
+
+    def __init__(self, declaration: Declaration) -> None:
+        self._fields = [(feature.name, feature.encode) for feature in declaration.features]
+        self._names = frozenset(declaration.feature_names)
+
+    def encode_row(self, row: object) -> list[float]:
+        """Return the values of one row in declared order; InvalidRowsError lists every fault of it."""
+        if not isinstance(row, Mapping):
+            raise InvalidRowsError([FieldError("", "must be an object with one member for each feature")])
+        try:
+            values = [encode(row[name]) for name, encode in self._fields]
+        except (KeyError, ValueError):
+            raise InvalidRowsError(self._faults(row)) from None
+        if len(row) != len(values):
+            raise InvalidRowsError(self._faults(row))
+        return values
+
+    def encode(self, rows: Sequence[object]) -> Matrix:
+        """Return float32 [rows, features]; InvalidRowsError numbers the rows and stops after 20 faults."""
+        encoded: list[list[float]] = []
+        faults: list[FieldError] = []
+        for number, row in enumerate(rows):
+            try:
+                encoded.append(self.encode_row(row))
+            except InvalidRowsError as error:
+                faults += [FieldError(e.field, e.detail, number, e.known) for e in error.errors]
+                if len(faults) >= MOST_ERRORS:
+                    break
+        if faults:
+            raise InvalidRowsError(faults[:MOST_ERRORS])
+        return np.array(encoded, dtype=np.float32)
+
+    def _faults(self, row: Mapping[object, object]) -> list[FieldError]:
+        faults = []
+        for name, encode in self._fields:
+            if name not in row:
+                faults.append(FieldError(name, "is missing"))
+                continue
+            try:
+                encode(row[name])
+            except ValueError as error:
+                faults.append(FieldError(name, str(error)))
+        unknown = [str(name)[:LONGEST_NAME] for name in row if name not in self._names]
+        faults += [FieldError(name, "is not a feature of this model", known=False) for name in unknown]
+        return faults[:MOST_ERRORS]

@@ -1,0 +1,31 @@
+"""What can be wrong with a model, and with a row that is to be encoded.
+
+BundleError        a file of a model is missing, altered or wrong: one sentence that names the file
+InvalidRowsError   rows that cannot be encoded: a FieldError for each reason
+"""
+
+from dataclasses import dataclass
+
+
+class BundleError(Exception):
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class FieldError:
+    """Why one value is refused.
+
+    `detail` never contains the value, so it may be logged. `known` tells whether the model declares
+    `field`; an undeclared name is the client's own text and is not logged.
+    """
+
+    field: str
+    detail: str
+    row: int | None = None
+    known: bool = True
+
+
+class InvalidRowsError(ValueError):
+    def __init__(self, errors: list[FieldError]) -> None:
+        super().__init__(f"{len(errors)} invalid values")
+        self.errors = errors

@@ -1,0 +1,162 @@
+"""Starts the real server as users do, and reads what it says."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import requests
+from prometheus_client.parser import text_string_to_metric_families
+
+PROJECT = Path(__file__).resolve().parent.parent
+HEART = PROJECT / "models" / "heart-disease"
+DEADLINE_SECONDS = 30
+
+SAMPLE = {
+    "age": 63, "sex": 1, "cp": 3, "trestbps": 145, "chol": 233, "fbs": 1, "restecg": 0,
+    "thalach": 150, "exang": 0, "oldpeak": 2.3, "slope": 0, "ca": 0, "thal": 1,
+}  # fmt: skip
+
+Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
+Result = TypeVar("Result")
+
+
+def eventually(condition: Callable[[], Result], what: str, seconds: float = DEADLINE_SECONDS) -> Result:
+    """Poll until the condition gives something true, and return that."""
+    deadline = time.monotonic() + seconds
+    while not (result := condition()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds} s: {what}")
+        time.sleep(0.02)
+    return result
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def clean_environment(**settings: str) -> dict[str, str]:
+    """Return an environment in which no setting of the caller's shell reaches the server."""
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "LANG") if name in os.environ}
+    return kept | settings
+
+
+class Server:
+    """A running `python api_server.py`; its standard output is kept, as text and as parsed lines."""
+
+    def __init__(self, settings: dict[str, str], command: list[str] | None = None) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.lines: list[str] = []
+        self.process = subprocess.Popen(
+            [part.format(port=self.port) for part in command or [sys.executable, "api_server.py"]],
+            cwd=PROJECT,
+            env=clean_environment(PORT=str(self.port), **settings),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout
+        with self.process.stdout as output:
+            for line in output:
+                self.lines.append(line.rstrip("\n"))
+
+    def wait_until_ready(self) -> "Server":
+        eventually(lambda: self.is_ready() or self.process.poll() is not None, "the server is ready")
+        assert self.process.poll() is None, self.lines
+        return self
+
+    def is_ready(self) -> bool:
+        try:
+            return requests.get(f"{self.url}/readyz", timeout=5).status_code == 200
+        except requests.ConnectionError:
+            return False
+
+    def get(self, path: str, **options: Any) -> requests.Response:
+        return requests.get(self.url + path, timeout=10, **options)
+
+    def post(self, path: str, json: Any = None, **options: Any) -> requests.Response:
+        return requests.post(self.url + path, json=json, timeout=30, **options)
+
+    def metrics(self) -> Series:
+        families = text_string_to_metric_families(self.get("/metrics").text)
+        return {(s.name, frozenset(s.labels.items())): s.value for f in families for s in f.samples}
+
+    def metric(self, name: str, **labels: str) -> float:
+        """Return the sum of the series of this name that have these labels."""
+        wanted = set(labels.items())
+        found = [value for (series, its), value in self.metrics().items() if series == name and wanted <= its]
+        assert found, f"no series {name} {labels}"
+        return sum(found)
+
+    def requests_logged(self, request_id: str) -> list[dict[str, Any]]:
+        """Wait for the lines of one request, and return them."""
+
+        def lines() -> list[dict[str, Any]]:
+            parsed = [json.loads(line) for line in list(self.lines) if line.startswith("{")]
+            return [line for line in parsed if line.get("request_id") == request_id]
+
+        return eventually(lines, f"a log line of request {request_id}")
+
+    def stop(self) -> int:
+        """Interrupt the server, which does not wait for its load balancer then, and return its exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(2)
+        return self.wait()
+
+    def wait(self) -> int:
+        try:
+            code = self.process.wait(DEADLINE_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
+        self._reader.join(DEADLINE_SECONDS)
+        return code
+
+
+def raw_exchange(port: int, sent: bytes, *, finish: bool = False) -> bytes:
+    """Send bytes to the server and return all that it answers until it closes, or is silent for a second."""
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+        connection.sendall(sent)
+        if finish:
+            connection.shutdown(socket.SHUT_WR)
+        connection.settimeout(1)
+        answer = b""
+        try:
+            while part := connection.recv(65536):
+                answer += part
+        except TimeoutError:
+            pass
+        return answer
+
+
+def problem(response: requests.Response, status: int, error_type: str) -> dict[str, Any]:
+    """Check that a response is a whole problem document, and return it."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    document: dict[str, Any] = response.json()
+    assert {"type", "title", "status", "detail", "instance", "request_id"} <= set(document)
+    assert document["type"] == f"urn:problem-type:{error_type}"
+    assert document["status"] == status
+    assert document["request_id"] == response.headers["x-request-id"]
+    return document
+
+
+def csv_rows() -> Iterator[Mapping[str, Any]]:
+    """Yield the 303 rows of the data as clients send them."""
+    from bundle.declaration import load_declaration  # noqa: PLC0415
+    from training.build import load_recipe  # noqa: PLC0415
+
+    declaration = load_declaration(HEART)
+    yield from load_recipe(HEART).load_data(HEART / "data.csv", declaration)[0]

@@ -1,0 +1,119 @@
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bundle.declaration import Declaration
+from bundle.encoding import Encoder
+from bundle.errors import InvalidRowsError
+from tests.harness import SAMPLE
+
+
+def encoded(declaration: Declaration, **changes: Any) -> dict[str, float]:
+    row = Encoder(declaration).encode([SAMPLE | changes])[0]
+    return dict(zip(declaration.feature_names, row.tolist(), strict=True))
+
+
+def refused(declaration: Declaration, row: object) -> list[tuple[str, str]]:
+    with pytest.raises(InvalidRowsError) as caught:
+        Encoder(declaration).encode([row])
+    return [(error.field, error.detail) for error in caught.value.errors]
+
+
+def test_the_sample_is_encoded_in_declared_order_as_float32(declaration: Declaration) -> None:
+    matrix = Encoder(declaration).encode([SAMPLE])
+    assert matrix.dtype == np.float32
+    assert matrix.tolist() == [[63, 1, 3, 145, 233, 1, 0, 150, 0, pytest.approx(2.3), 0, 0, 1]]
+
+
+@pytest.mark.parametrize(
+    ("field", "sent", "value"),
+    [
+        ("age", 63.0, 63),
+        ("sex", "female", 0),
+        ("sex", 1.0, 1),
+        ("cp", "non-anginal pain", 2),
+        ("fbs", "yes", 1),
+        ("thal", "reversible defect", 3),
+        ("oldpeak", 0, 0),
+        ("chol", 1000, 1000),
+    ],
+)
+def test_both_spellings_and_whole_floats_are_accepted(
+    declaration: Declaration, field: str, sent: object, value: float
+) -> None:
+    assert encoded(declaration, **{field: sent})[field] == value
+
+
+@pytest.mark.parametrize(("field", "sent"), [("ca", None), ("ca", 4), ("thal", None), ("thal", 0)])
+def test_unknown_values_are_nan(declaration: Declaration, field: str, sent: object) -> None:
+    assert math.isnan(encoded(declaration, **{field: sent})[field])
+
+
+HOSTILE = [
+    True,
+    False,
+    "63",
+    "",
+    [],
+    {},
+    [63],
+    math.nan,
+    math.inf,
+    -math.inf,
+    1e308,
+    10**400,
+    -(10**400),
+    63.5,
+]
+
+
+@pytest.mark.parametrize("value", [*HOSTILE, None, 17, 121])
+def test_what_is_not_a_whole_number_in_range_is_refused(declaration: Declaration, value: object) -> None:
+    assert refused(declaration, SAMPLE | {"age": value}) == [
+        ("age", "must be a whole number from 18 to 120 (years)")
+    ]
+
+
+@pytest.mark.parametrize("value", [*HOSTILE, None, 2, -1, "Male", "f"])
+def test_what_is_not_a_category_is_refused(declaration: Declaration, value: object) -> None:
+    expected = "must be one of 0 (female), 1 (male), as a code or spelled out"
+    assert refused(declaration, SAMPLE | {"sex": value}) == [("sex", expected)]
+
+
+def test_every_fault_is_listed(declaration: Declaration) -> None:
+    row = {name: value for name, value in SAMPLE.items() if name != "chol"} | {"age": "old", "colour": "red"}
+    assert [field for field, _ in refused(declaration, row)] == ["age", "chol", "colour"]
+
+
+def test_faults_of_a_batch_carry_row_numbers_and_end_at_twenty(declaration: Declaration) -> None:
+    with pytest.raises(InvalidRowsError) as caught:
+        Encoder(declaration).encode([SAMPLE, SAMPLE | {"age": 0}, *([{}] * 1000)])
+    rows = [error.row for error in caught.value.errors]
+    assert rows[0] == 1
+    assert len(rows) == 20
+
+
+def test_no_fault_repeats_a_value(declaration: Declaration) -> None:
+    row = dict.fromkeys(SAMPLE, "secret-4711")
+    assert "4711" not in str(refused(declaration, row))
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda children: st.lists(children, max_size=3) | st.dictionaries(st.text(), children, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(row=st.dictionaries(st.sampled_from([*SAMPLE, "other"]), JSON_VALUES) | JSON_VALUES)
+def test_any_json_is_encoded_or_refused(declaration: Declaration, row: object) -> None:
+    try:
+        matrix = Encoder(declaration).encode([SAMPLE | row if isinstance(row, dict) else row])
+    except InvalidRowsError:
+        return
+    assert matrix.shape == (1, 13)
+    assert not np.isinf(matrix).any()

@@ -1,0 +1,62 @@
+"""Our figures are scikit-learn's, and their intervals cover."""
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import brier_score_loss, recall_score, roc_auc_score
+
+from training.evaluation import (
+    Scores,
+    accuracy,
+    auc,
+    brier,
+    calibration,
+    miss_rate,
+    resampling_weights,
+    summarise,
+)
+
+
+@pytest.fixture
+def scores() -> Scores:
+    random = np.random.default_rng(1)
+    truth = random.uniform(0, 1, 400)
+    labels = (random.uniform(0, 1, 400) < truth).astype(np.int64)
+    forecast = np.clip(truth**2, 0.01, 0.99).round(2).astype(np.float64)  # overconfident, with ties
+    return Scores(labels, forecast, resampling_weights(400), threshold=0.5)
+
+
+def resampled(scores: Scores, number: int) -> tuple[np.ndarray, np.ndarray]:
+    repeat = np.repeat(np.arange(len(scores.labels)), scores.weights[number].astype(int))
+    return scores.labels[repeat], scores.probability[repeat]
+
+
+@pytest.mark.parametrize("number", [0, 1, 77])
+def test_figures_equal_scikit_learn_on_the_same_resample(scores: Scores, number: int) -> None:
+    labels, probability = resampled(scores, number)
+    assert auc(scores)[number] == pytest.approx(roc_auc_score(labels, probability))
+    assert miss_rate(scores)[number] == pytest.approx(1 - recall_score(labels, probability >= 0.5))
+    logit = np.log(probability / (1 - probability))
+    fitted = LogisticRegression(C=np.inf, tol=1e-10, max_iter=1000).fit(logit[:, None], labels)
+    intercept, slope = calibration(scores)[:, number]
+    assert intercept == pytest.approx(fitted.intercept_[0], abs=1e-4)
+    assert slope == pytest.approx(fitted.coef_[0, 0], abs=1e-4)
+
+
+def test_brier_and_accuracy_by_row(scores: Scores) -> None:
+    both = np.stack([1 - scores.probability, scores.probability], axis=1)
+    assert brier(scores.labels, both, 0.5).mean() == pytest.approx(
+        brier_score_loss(scores.labels, scores.probability)
+    )
+    hits = (scores.probability >= 0.3) == scores.labels
+    assert accuracy(scores.labels, both, 0.3).mean() == pytest.approx(hits.mean())
+    three = np.array([[0.2, 0.5, 0.3], [0.6, 0.3, 0.1]])
+    assert accuracy(np.array([1, 2]), three, None).tolist() == [1, 0]
+    assert brier(np.array([1, 2]), three, None).tolist() == pytest.approx([0.38, 0.36 + 0.09 + 0.81])
+
+
+def test_an_interval_is_as_wide_as_theory_says() -> None:
+    """The bootstrap of a share of one half in 400 rows: 0.5 +- 1.96 * sqrt(0.25 / 400)."""
+    figure = summarise(resampling_weights(400) @ np.tile([0.0, 1.0], 200) / 400)
+    assert figure.value == 0.5
+    assert [figure.low, figure.high] == pytest.approx([0.451, 0.549], abs=0.006)

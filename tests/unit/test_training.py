@@ -1,0 +1,104 @@
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pytest
+
+from bundle.declaration import Declaration, load_declaration
+from bundle.encoding import Encoder
+from bundle.manifest import load_manifest, read_files
+from tests.harness import HEART, PROJECT
+from training.build import load_recipe
+from training.export import ParityError, check_parity, generate_rows
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return Path(
+        shutil.copytree(HEART, tmp_path / "heart-disease", ignore=shutil.ignore_patterns("v1", "CARD.md"))
+    )
+
+
+def train(folder: Path, *arguments: str, hash_seed: int = 0) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "training", "--models-dir", str(folder.parent), *arguments]
+    environment = os.environ | {"PYTHONHASHSEED": str(hash_seed)}
+    return subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_training_twice_gives_the_same_bytes_and_the_committed_figures(folder: Path) -> None:
+    written = []
+    for seed in (1, 2):
+        result = train(folder, hash_seed=seed)
+        assert result.returncode == 0, result.stderr
+        files = [folder / "CARD.md", *sorted((folder / "v1").iterdir())]
+        written.append({file.name: file.read_bytes() for file in files})
+    assert set(written[0]) == {"CARD.md", "bundle.json", "model.joblib", "model.onnx"}
+    assert written[0] == written[1]
+
+    declaration = load_declaration(HEART)
+    fresh, committed = load_manifest(folder / "v1", declaration), load_manifest(HEART / "v1", declaration)
+    assert fresh.evaluation.method == committed.evaluation.method
+    for name, figure in fresh.evaluation.figures.items():
+        assert figure.value == pytest.approx(committed.evaluation.figures[name].value, abs=0.002), name
+
+
+def test_the_committed_onnx_model_is_the_committed_pipeline(declaration: Declaration) -> None:
+    manifest = load_manifest(HEART / "v1", declaration)
+    model = read_files(HEART / "v1", manifest)["model.onnx"]
+    pipeline = joblib.load(HEART / "v1" / "model.joblib")
+    rows, _ = load_recipe(HEART).load_data(HEART / "data.csv", declaration)
+    matrices = [Encoder(declaration).encode(rows), generate_rows(declaration)]
+    assert [len(matrix) for matrix in matrices] == [303, 10_000]
+    assert np.isnan(matrices[1]).any()
+    assert check_parity(pipeline, model, matrices) < 1e-5
+
+    pipeline[-1].coef_ += 1e-3
+    with pytest.raises(ParityError, match="differ by"):
+        check_parity(pipeline, model, matrices)
+
+
+def test_generated_rows_are_accepted_rows(declaration: Declaration) -> None:
+    for feature, column in zip(declaration.features, generate_rows(declaration)[:200].T, strict=True):
+        for value in column.tolist():
+            feature.encode(None if np.isnan(value) else round(value, 6))
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda _: "", "has no rows"),
+        (lambda text: text.replace("cholesterol", "chol", 1), "lacks the column 'cholesterol'"),
+        (lambda text: text.replace("fixed defect,0", "fixed defect,2", 1), "may only hold 0 and 1"),
+        (lambda text: text.replace("63,male", "old,male", 1), "'age' is not a whole number from 18 to 120"),
+        (
+            lambda text: text.replace("63,male", "630,male", 1),
+            "row 0 of the data: age must be a whole number",
+        ),
+    ],
+)
+def test_bad_data_is_told_in_a_sentence(folder: Path, change: Callable[[str], str], sentence: str) -> None:
+    data = folder / "other.csv"
+    data.write_text(change((folder / "data.csv").read_text(encoding="utf-8")), encoding="utf-8")
+    result = train(folder, "--data", str(data))
+    assert (result.returncode, result.stderr.count("\n")) == (1, 1)
+    assert result.stderr.startswith("error: ")
+    assert sentence in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--model", "nope"], "nope/model.toml is missing"),
+        (["--version", "v9"], "no version 'v9'; it has v1"),
+        (["--data", "nowhere.csv"], "nowhere.csv cannot be read"),
+    ],
+)
+def test_bad_arguments_are_told_in_a_sentence(folder: Path, arguments: list[str], sentence: str) -> None:
+    result = train(folder, *arguments)
+    assert (result.returncode, result.stderr.count("\n")) == (1, 1)
+    assert sentence in result.stderr

@@ -1,0 +1,1 @@
+"""Data -> pipeline -> evaluation -> bundle -> model card. Never imported by `serving`."""

@@ -1,0 +1,46 @@
+"""What each feature looked like in training, for warnings and for drift."""
+
+import numpy as np
+
+from bundle.declaration import CategoryFeature, Declaration
+from bundle.encoding import Matrix
+from bundle.manifest import CategoryDistribution, NumberDistribution
+
+BINS = 5
+
+
+def describe(
+    declaration: Declaration, matrix: Matrix
+) -> dict[str, NumberDistribution | CategoryDistribution]:
+    """Return the distribution of each column of a training matrix, by feature name."""
+    return {
+        feature.name: _category(feature, column) if isinstance(feature, CategoryFeature) else _number(column)
+        for feature, column in zip(declaration.features, matrix.T, strict=True)
+    }
+
+
+def _category(feature: CategoryFeature, column: Matrix) -> CategoryDistribution:
+    shares = {name: float(np.mean(column == code)) for name, code in feature.codes.items()}
+    return CategoryDistribution(shares=shares, missing=float(np.mean(np.isnan(column))))
+
+
+def _number(column: Matrix) -> NumberDistribution:
+    """Cut a number at its quantiles into at most five bins, of which none is empty.
+
+    Numbers are written in float64 as the shortest decimal that is the same float32 (2.3, not 2.299999952).
+    """
+    present = column[~np.isnan(column)]
+    quantiles = np.quantile(present, np.arange(1, BINS) / BINS, method="inverted_cdf")
+    edges = np.unique(quantiles[quantiles < present.max()])
+    counts = np.bincount(np.searchsorted(edges, present), minlength=len(edges) + 1)
+    return NumberDistribution(
+        minimum=_decimal(present.min()),
+        maximum=_decimal(present.max()),
+        edges=[_decimal(edge) for edge in edges],
+        shares=[float(count) / len(column) for count in counts],
+        missing=float(np.mean(np.isnan(column))),
+    )
+
+
+def _decimal(value: np.float32) -> float:
+    return float(str(value))

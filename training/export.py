@@ -1,0 +1,70 @@
+"""From a fitted pipeline to ONNX, and the proof that both give the same probabilities."""
+
+from collections.abc import Callable
+
+import numpy as np
+import onnxruntime
+from skl2onnx import to_onnx
+from skl2onnx.common.data_types import FloatTensorType
+from sklearn.pipeline import Pipeline
+
+from bundle.declaration import CategoryFeature, Declaration
+from bundle.encoding import Matrix
+from bundle.manifest import PARITY_TOLERANCE
+
+GENERATED_ROWS = 10_000
+MISSING_SHARE = 0.1
+
+
+class ParityError(Exception):
+    """The exported model does not give scikit-learn's probabilities."""
+
+
+def export(pipeline: Pipeline, features: int) -> bytes:
+    """Return the pipeline as ONNX: `rows` float32 [n, features] -> `probabilities` float32 [n, classes]."""
+    model = to_onnx(
+        pipeline,
+        initial_types=[("rows", FloatTensorType([None, features]))],
+        options={"zipmap": False},
+        name="pipeline",
+    )
+    # skl2onnx lists the operator sets in the order of a Python set, which differs from run to run.
+    operator_sets = sorted(model.opset_import, key=lambda operator_set: operator_set.domain)
+    del model.opset_import[:]
+    model.opset_import.extend(operator_sets)
+    return bytes(model.SerializeToString())
+
+
+def runner(model: bytes) -> Callable[[Matrix], Matrix]:
+    """Return a function from a matrix to the ONNX model's probabilities."""
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+
+    def run(matrix: Matrix) -> Matrix:
+        return np.asarray(session.run(["probabilities"], {"rows": matrix})[0])
+
+    return run
+
+
+def generate_rows(declaration: Declaration) -> Matrix:
+    """Return 10,000 seeded rows over the whole of the accepted ranges, a tenth of nullable values missing."""
+    random = np.random.default_rng(0)
+    columns = []
+    for feature in declaration.features:
+        if isinstance(feature, CategoryFeature):
+            column = random.choice(list(feature.codes.values()), GENERATED_ROWS).astype(np.float64)
+        else:
+            column = random.uniform(*feature.range, GENERATED_ROWS)
+            column = np.rint(column) if feature.type == "integer" else column
+        if feature.nullable:
+            column[random.random(GENERATED_ROWS) < MISSING_SHARE] = np.nan
+        columns.append(column)
+    return np.stack(columns, axis=1).astype(np.float32)
+
+
+def check_parity(pipeline: Pipeline, model: bytes, matrices: list[Matrix]) -> float:
+    """Return the largest difference of probabilities over all matrices; ParityError from 1e-5 on."""
+    run = runner(model)
+    difference = max(float(np.abs(run(matrix) - pipeline.predict_proba(matrix)).max()) for matrix in matrices)
+    if not difference < PARITY_TOLERANCE:
+        raise ParityError(f"ONNX and scikit-learn differ by {difference:.2g}, more than {PARITY_TOLERANCE:g}")
+    return difference
