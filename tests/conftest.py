@@ -1,10 +1,12 @@
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from bundle.declaration import Declaration, load_declaration
-from tests.harness import HEART
+from serving.catalogue import ServedModel, load_model
+from tests.harness import HEART, Server
 
 ALLOWED_SKIPS = (Path(__file__).parent / "allowed_skips.txt").read_text(encoding="utf-8").splitlines()
 
@@ -27,3 +29,32 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 @pytest.fixture(scope="session")
 def declaration() -> Declaration:
     return load_declaration(HEART)
+
+
+@pytest.fixture(scope="session")
+def heart() -> ServedModel:
+    return load_model(HEART)
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., Server]]:
+    """Start servers with settings of their own; all are stopped at the end."""
+    servers: list[Server] = []
+
+    def start_server(command: list[str] | None = None, **settings: str) -> Server:
+        servers.append(Server(settings, command))
+        return servers[-1].wait_until_ready()
+
+    yield start_server
+    for server in servers:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    """A server with default settings and a short body timeout, shared by tests that leave it as it is."""
+    server = Server({"BODY_TIMEOUT_SECONDS": "2", "LOG_LEVEL": "debug"}).wait_until_ready()
+    yield server
+    assert server.stop() == 0
+    tracebacks = [line for line in server.lines if "Traceback" in line or '"level":"error"' in line]
+    assert not tracebacks

@@ -1,0 +1,110 @@
+"""The composition root: the only place where the parts are wired together."""
+
+import asyncio
+import logging
+import tomllib
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import APIRouter, FastAPI
+from prometheus_client import CollectorRegistry, ProcessCollector
+from starlette.exceptions import HTTPException
+
+from serving.catalogue import load_models
+from serving.engine import Engine
+from serving.errors import raise_api_error
+from serving.faults import BreakableEngine, Faults
+from serving.metrics import HttpMetrics, Vocabulary, multiprocess
+from serving.middleware import Lifecycle, Watch
+from serving.openapi import declared_routes, openapi_router
+from serving.routes.health import health_router
+from serving.routes.metrics import metrics_router
+from serving.routes.models import models_router
+from serving.routes.pages import pages_router
+from serving.routes.predict import Admission, prediction_router
+from serving.settings import PROJECT, Settings
+from serving.watched import WatchedModel
+
+log = logging.getLogger("serving")
+
+
+def project_version() -> str:
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))
+    return str(project["project"]["version"])
+
+
+def create_app(settings: Settings, registry: CollectorRegistry) -> FastAPI:
+    """Return the application; BundleError where a model is not whole. A drain sets `state.lifecycle`."""
+    vocabulary = Vocabulary(registry)
+    models = [WatchedModel(model, vocabulary) for model in load_models(settings, engine_wrapper(settings))]
+    declaration = models[0].model.declaration
+    lifecycle = Lifecycle()
+    faults = Faults(settings, registry) if any(settings.faults.values()) else None
+    app = FastAPI(
+        title=f"{declaration.title} API",
+        version=project_version(),
+        description=f"{declaration.description}\n\n{declaration.limits}",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
+        exception_handlers={HTTPException: raise_api_error},
+        lifespan=lifespan(models, settings),
+    )
+    routers = [
+        *prediction_routers(models, Admission(settings, lifecycle, faults)),
+        models_router([watched.model for watched in models]),
+        health_router(models, lifecycle),
+        metrics_router(registry),
+        pages_router(app.title, app.version, models),
+        openapi_router(app),
+    ]
+    for router in routers:
+        app.include_router(router)
+    metrics = HttpMetrics(vocabulary, declaration, declared_routes(routers))
+    app.add_middleware(Watch, metrics=metrics, lifecycle=lifecycle)
+    app.state.lifecycle = lifecycle
+    if not multiprocess():
+        ProcessCollector(registry=registry)
+    return app
+
+
+def prediction_routers(models: Sequence[WatchedModel], admission: Admission) -> list[APIRouter]:
+    """Return the main model's routes, and with several models those of each under its name."""
+    named = models if len(models) > 1 else []
+    return [
+        prediction_router("", models[0], admission),
+        *(prediction_router(f"/models/{watched.model.name}", watched, admission) for watched in named),
+    ]
+
+
+def engine_wrapper(settings: Settings) -> Callable[[Engine], Engine]:
+    file = settings.fault_engine_file
+    return (lambda engine: BreakableEngine(engine, file)) if file else (lambda engine: engine)
+
+
+def lifespan(models: Sequence[WatchedModel], settings: Settings) -> Callable[[FastAPI], Any]:
+    """Probe the models for as long as the application runs."""
+
+    @asynccontextmanager
+    async def running(_app: FastAPI) -> AsyncIterator[None]:
+        started = {
+            "models": [f"{watched.model.name}/{watched.model.version}" for watched in models],
+            "environment": settings.environment,
+            "faults": {name: value for name, value in settings.faults.items() if value},
+        }
+        log.info("started", extra={"fields": started})
+        probes = asyncio.create_task(probe_forever(models, settings.probe_seconds))
+        yield
+        probes.cancel()
+
+    return running
+
+
+async def probe_forever(models: Sequence[WatchedModel], seconds: float) -> None:
+    while True:
+        await asyncio.sleep(seconds)
+        for model in models:
+            model.probe()

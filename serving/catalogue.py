@@ -1,0 +1,153 @@
+"""Finds, verifies and holds models. A bad bundle stops startup; a model that breaks later is set aside."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from bundle.declaration import Declaration, NumberFeature, load_declaration
+from bundle.encoding import Encoder, Matrix
+from bundle.errors import BundleError
+from bundle.manifest import (
+    MODEL_FILE,
+    PARITY_TOLERANCE,
+    Manifest,
+    NumberDistribution,
+    load_manifest,
+    probe_error,
+    read_files,
+)
+from serving.engine import Engine, EngineError, OnnxEngine
+from serving.settings import Settings
+
+DECIMALS = 6
+"""Probabilities are rounded before anything is decided by them, so that an answer agrees with itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedRange:
+    """A value that the model accepts and has not seen the like of."""
+
+    field: str
+    minimum: float
+    maximum: float
+    unit: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a model says about one row: the index of the class, and the probability of each class."""
+
+    index: int
+    probabilities: list[float]
+    warnings: list[TrainedRange]
+
+    @property
+    def confidence(self) -> float:
+        return self.probabilities[self.index]
+
+
+class ServedModel:
+    """A verified version of a model, with the engine that runs it."""
+
+    def __init__(
+        self, declaration: Declaration, manifest: Manifest, engine: Engine, threshold: float | None
+    ) -> None:
+        self.declaration = declaration
+        self.manifest = manifest
+        self.name = declaration.name
+        self.version = manifest.version
+        self.threshold = manifest.threshold if threshold is None else threshold
+        self._engine = engine
+        self._encoder = Encoder(declaration)
+        self._ranges = [
+            _trained_range(declaration, manifest, index) for index in range(len(declaration.features))
+        ]
+        self._lows = np.array([trained.minimum for trained in self._ranges], dtype=np.float32)
+        self._highs = np.array([trained.maximum for trained in self._ranges], dtype=np.float32)
+
+    def encode(self, rows: Sequence[object]) -> Matrix:
+        """Return float32 [rows, features]; InvalidRowsError says what is wrong."""
+        return self._encoder.encode(rows)
+
+    def predict(self, matrix: Matrix) -> list[Answer]:
+        """Return an answer for each row of an encoded matrix; EngineError where the engine fails."""
+        answers = [self._answer(row) for row in self._engine.probabilities(matrix).tolist()]
+        # a missing value is NaN, for which both comparisons are false
+        outside = (matrix < self._lows) | (matrix > self._highs)
+        if outside.any():
+            for row, column in np.argwhere(outside).tolist():
+                answers[row].warnings.append(self._ranges[column])
+        return answers
+
+    def check_probes(self) -> None:
+        """Compare the engine's answers with those that training wrote down; EngineError where they differ."""
+        matrix = self._encoder.encode([probe.row for probe in self.manifest.probes])
+        for number, (probe, answer) in enumerate(
+            zip(self.manifest.probes, self._engine.probabilities(matrix), strict=True)
+        ):
+            difference = probe_error(probe, answer)
+            if not difference < PARITY_TOLERANCE:
+                raise EngineError(f"probe row {number} is off by {difference:.2g}")
+
+    def _answer(self, probabilities: list[float]) -> Answer:
+        if self.threshold is None:
+            rounded = [round(p, DECIMALS) for p in probabilities]
+            return Answer(max(range(len(rounded)), key=rounded.__getitem__), rounded, [])
+        positive = round(probabilities[1], DECIMALS)
+        return Answer(int(positive >= self.threshold), [round(1 - positive, DECIMALS), positive], [])
+
+
+def load_models(
+    settings: Settings, wrap: Callable[[Engine], Engine] = lambda engine: engine
+) -> list[ServedModel]:
+    """Load every model the settings name, the main one first; BundleError is meant to stop the process."""
+    return [
+        load_model(settings.models_dir / name, settings.model_version, settings.threshold, wrap)
+        for name in settings.model
+    ]
+
+
+def load_model(
+    folder: Path,
+    version: str | None = None,
+    threshold: float | None = None,
+    wrap: Callable[[Engine], Engine] = lambda engine: engine,
+) -> ServedModel:
+    """Load a version of a model (the declared default) and prove it on its probe rows.
+
+    BundleError says in one sentence which file is missing, altered or wrong.
+    """
+    declaration = load_declaration(folder)
+    version = version or declaration.default_version
+    if threshold is not None and not declaration.binary:
+        raise BundleError(
+            f"THRESHOLD belongs to models with two classes, and '{declaration.name}' has more: unset it"
+        )
+    path = folder / version
+    if not path.is_dir():
+        there = ", ".join(sorted(v for v in declaration.versions if (folder / v).is_dir())) or "none"
+        raise BundleError(f"{path} is missing: '{declaration.name}' has these versions: {there}")
+    manifest = load_manifest(path, declaration)
+    content = read_files(path, manifest)[MODEL_FILE]
+    try:
+        model = ServedModel(declaration, manifest, wrap(OnnxEngine(content)), threshold)
+        model.check_probes()
+    except EngineError as error:
+        raise BundleError(
+            f"{path / MODEL_FILE} does not give the answers that training recorded: {error}"
+        ) from error
+    except ValueError:
+        raise BundleError(
+            f"{path}: model.toml does not accept a probe row of bundle.json: train the model again"
+        ) from None
+    return model
+
+
+def _trained_range(declaration: Declaration, manifest: Manifest, index: int) -> TrainedRange:
+    feature = declaration.features[index]
+    distribution = manifest.distribution[feature.name]
+    if isinstance(feature, NumberFeature) and isinstance(distribution, NumberDistribution):
+        return TrainedRange(feature.name, distribution.minimum, distribution.maximum, feature.unit)
+    return TrainedRange(feature.name, -np.inf, np.inf, "")

@@ -1,0 +1,155 @@
+"""Every error a client can get, as one tree; each becomes an RFC 9457 problem document.
+
+    ApiError
+      MalformedBody            400   the body is not JSON
+      NotFound                 404
+      MethodNotAllowed         405
+      Timeout                  408   the body did not arrive in time
+      PayloadTooLarge          413
+      UnsupportedMediaType     415
+      ValidationError          422   the JSON is not what the model accepts
+      Overloaded               429
+      InternalError            500   a defect, or an injected fault
+      ModelNotLoaded           503   the model is unusable at the moment
+      NotReady                 503   the answer of /readyz while the process should get no traffic
+
+The names of the classes are the values of the label `error_type`.
+"""
+
+import json
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import Any, ClassVar
+from urllib.parse import quote
+
+from fastapi import Request
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from bundle.errors import FieldError
+
+PROBLEM_JSON = "application/problem+json"
+
+
+class ApiError(Exception):
+    """A failed request: `detail` goes to the client, `cause` to the log, and no value to either."""
+
+    status: ClassVar[HTTPStatus]
+    title: ClassVar[str]
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        cause: str | None = None,
+        errors: Iterable[FieldError] = (),
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.cause = cause or detail
+        self.errors = list(errors)
+        self.headers = headers or {}
+
+    @property
+    def error_type(self) -> str:
+        return type(self).__name__
+
+
+class MalformedBody(ApiError):  # noqa: N818
+    status = HTTPStatus.BAD_REQUEST
+    title = "The body is not valid JSON"
+
+
+class NotFound(ApiError):  # noqa: N818
+    status = HTTPStatus.NOT_FOUND
+    title = "There is nothing at this address"
+
+
+class MethodNotAllowed(ApiError):  # noqa: N818
+    status = HTTPStatus.METHOD_NOT_ALLOWED
+    title = "This address does not take this method"
+
+
+class Timeout(ApiError):  # noqa: N818
+    status = HTTPStatus.REQUEST_TIMEOUT
+    title = "The body did not arrive in time"
+
+
+class PayloadTooLarge(ApiError):  # noqa: N818
+    status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    title = "The body is too large"
+
+
+class UnsupportedMediaType(ApiError):  # noqa: N818
+    status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+    title = "The body must be JSON"
+
+
+class ValidationError(ApiError):
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+    title = "The model does not accept these values"
+
+
+class Overloaded(ApiError):  # noqa: N818
+    status = HTTPStatus.TOO_MANY_REQUESTS
+    title = "Too many requests at once"
+
+
+class InternalError(ApiError):
+    status = HTTPStatus.INTERNAL_SERVER_ERROR
+    title = "The server failed"
+
+
+class ModelNotLoaded(ApiError):  # noqa: N818
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    title = "The model is not usable at the moment"
+
+
+class NotReady(ModelNotLoaded):
+    title = "This server should get no traffic at the moment"
+
+
+PREDICTION_ERRORS: list[type[ApiError]] = [
+    MalformedBody,
+    Timeout,
+    PayloadTooLarge,
+    UnsupportedMediaType,
+    ValidationError,
+    Overloaded,
+    InternalError,
+    ModelNotLoaded,
+]
+
+
+def problem_response(error: ApiError, path: str, request_id: str) -> Response:
+    """Return the problem document of an error that happened at `path`."""
+    problem: dict[str, Any] = {
+        "type": f"urn:problem-type:{error.error_type}",
+        "title": error.title,
+        "status": int(error.status),
+        "detail": error.detail,
+        "instance": quote(path),
+        "request_id": request_id,
+    }
+    if error.errors:
+        problem["errors"] = [_field_error(fault) for fault in error.errors]
+    # ASCII, because a name that a client made up may hold what UTF-8 cannot
+    content = json.dumps(problem, separators=(",", ":")).encode("ascii")
+    return Response(content, error.status, headers=error.headers, media_type=PROBLEM_JSON)
+
+
+def _field_error(fault: FieldError) -> dict[str, Any]:
+    row = {} if fault.row is None else {"row": fault.row}
+    return row | {"field": fault.field, "detail": fault.detail}
+
+
+async def raise_api_error(_request: Request, error: Exception) -> Response:
+    """Turn what the router raises for an unknown path or method into ours."""
+    if isinstance(error, HTTPException):
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            allowed = (error.headers or {}).get("Allow", "")
+            raise MethodNotAllowed(f"Use {allowed} here.", headers={"Allow": allowed})
+        if error.status_code == HTTPStatus.NOT_FOUND:
+            raise NotFound("Nothing is served at this path; GET / lists what is.")
+    raise error

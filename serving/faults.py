@@ -1,0 +1,54 @@
+"""Injected faults, for alert demonstrations and tests: off by default, refused in production, seeded."""
+
+import asyncio
+import random
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry, Gauge
+
+from bundle.encoding import Matrix
+from serving.engine import Engine, EngineError
+from serving.errors import InternalError
+from serving.middleware import RequestRecord
+from serving.settings import Settings
+
+
+class Faults:
+    """Delays predictions, fails some of them, and reports some that succeed as failed."""
+
+    def __init__(self, settings: Settings, registry: CollectorRegistry) -> None:
+        self._settings = settings
+        self._random = random.Random(settings.fault_seed)
+        strength = Gauge(
+            "fault_injection",
+            "Strength of a fault that is injected on purpose; absent where none is.",
+            ["fault"],
+            registry=registry,
+            multiprocess_mode="livemax",
+        )
+        for name, value in settings.faults.items():
+            if value:
+                strength.labels(name).set(value)
+
+    async def inject(self, record: RequestRecord) -> None:
+        """Do what the settings ask for before a prediction; InternalError for a failed one."""
+        if self._settings.fault_latency_seconds:
+            await asyncio.sleep(self._settings.fault_latency_seconds)
+        if self._random.random() < self._settings.fault_error_rate:
+            raise InternalError("A fault was injected (FAULT_ERROR_RATE).", cause="injected fault")
+        if self._random.random() < self._settings.fault_simulated_error_rate:
+            record.error_type = InternalError.__name__
+            record.fields["simulated_error"] = True
+
+
+class BreakableEngine:
+    """An engine that fails while a file exists (FAULT_ENGINE_FILE)."""
+
+    def __init__(self, engine: Engine, file: Path) -> None:
+        self._engine = engine
+        self._file = file
+
+    def probabilities(self, matrix: Matrix) -> Matrix:
+        if self._file.exists():
+            raise EngineError("injected fault: the file of FAULT_ENGINE_FILE exists")
+        return self._engine.probabilities(matrix)

@@ -1,0 +1,56 @@
+"""Log lines on standard output: JSON for machines, text for people. Never a patient's values.
+
+Fields of a line stand in `extra={"fields": {...}}`; an exception is told by its type and place, without
+its message, which could hold a value.
+"""
+
+import json
+import logging
+import sys
+import traceback
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+
+class JsonFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return json.dumps(line_fields(record), separators=(",", ":"), default=str)
+
+
+class TextFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        fields = line_fields(record)
+        head = f"{fields.pop('time')[11:23]} {fields.pop('level'):7} {fields.pop('message')}"
+        return " ".join([head, *(f"{name}={value}" for name, value in fields.items())])
+
+
+def line_fields(record: logging.LogRecord) -> dict[str, Any]:
+    time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+    fields = {
+        "time": time.replace("+00:00", "Z"),
+        "level": record.levelname.lower(),
+        "message": record.getMessage(),
+        **getattr(record, "fields", {}),
+    }
+    if record.exc_info and record.exc_info[1]:
+        fields["cause"] = describe(record.exc_info[1])
+    return fields
+
+
+def describe(error: BaseException) -> str:
+    """Return where an exception comes from: its type and the calls that led to it, innermost first."""
+    frames = traceback.extract_tb(error.__traceback__)[::-1]
+    places = [f"{frame.filename.rpartition('/')[2]}:{frame.lineno} {frame.name}" for frame in frames[:5]]
+    return f"{type(error).__name__} at {' < '.join(places)}"
+
+
+def configure_logs(level: str, log_format: Literal["json", "text"]) -> None:
+    """Send every logger of the process through one handler; uvicorn's access lines give way to ours."""
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):
+        logger = logging.getLogger(name)
+        logger.handlers.clear()
+        logger.propagate = True
+    logging.getLogger("uvicorn.access").disabled = True

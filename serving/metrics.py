@@ -1,0 +1,219 @@
+"""The concepts we measure, bound to metric names and labels by the vocabulary of a model's declaration.
+
+Labels come from closed sets only: declared routes and methods, statuses and error types that this code
+can produce, classes of the model. Every series that a declared route or class can have exists at 0 from
+the start, so that a rate over its first event is not lost. docs/metrics.md is the reference.
+"""
+
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import prometheus_client
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.openmetrics import exposition as openmetrics
+
+from bundle.declaration import Declaration
+from bundle.errors import BundleError
+
+prometheus_client.disable_created_metrics()
+
+LATENCY_BUCKETS = (
+    0.0001,
+    0.00025,
+    0.0005,
+    0.001,
+    0.0025,
+    0.005,
+    0.01,
+    0.025,
+    0.05,
+    0.1,
+    0.25,
+    0.5,
+    1,
+    2.5,
+    5,
+)
+
+UNMATCHED = ("other", "unmatched")
+"""Method and endpoint of a request that no declared route takes."""
+
+HELP = {
+    "requests": "Requests answered, by method, route and status.",
+    "request_duration": "Seconds from a request to its answer, by method and route; no probes, no scrapes.",
+    "errors": "Requests that failed, by error type and route.",
+    "active_requests": "Requests being answered now; no probes, no scrapes.",
+    "predictions": "Rows answered, by predicted class.",
+    "prediction_duration": "Seconds the engine took for a row or for a batch.",
+    "confidence": "Probability of the predicted class, by class.",
+    "model_loaded": "1 while the model is usable, 0 while it is not.",
+    "model_info": "The model that is served; always 1.",
+}
+
+Record = Callable[[float], None]
+"""Adds to a counter, sets a gauge, or observes a value: a metric with its labels, ready to use."""
+
+
+def multiprocess() -> bool:
+    """Tell whether several workers share their counts through a folder (serving/server.py owns it)."""
+    return "PROMETHEUS_MULTIPROC_DIR" in os.environ
+
+
+def exposition(registry: CollectorRegistry, accept: str) -> tuple[bytes, str]:
+    """Return the metrics of all workers and their content type: OpenMetrics where asked for, else text."""
+    if multiprocess():
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry)
+    if "application/openmetrics-text" in accept:
+        return openmetrics.generate_latest(registry), openmetrics.CONTENT_TYPE_LATEST
+    return prometheus_client.generate_latest(registry), prometheus_client.CONTENT_TYPE_LATEST
+
+
+def _unmeasured(_: float) -> None:
+    """Record nothing: the vocabulary has no name for the concept."""
+
+
+class Vocabulary:
+    """Makes the metrics that declarations name, in one registry.
+
+    BundleError where a declaration names an unknown concept or dimension, or where two models that are
+    served together give one metric different labels.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+        self._made: dict[str, Counter | Gauge | Histogram] = {}
+
+    def counter(self, declaration: Declaration, concept: str, **dimensions: str) -> Record:
+        child = self._child(Counter, declaration, concept, dimensions)
+        return child.inc if child else _unmeasured
+
+    def histogram(
+        self, declaration: Declaration, concept: str, buckets: Iterable[float], **dimensions: str
+    ) -> Record:
+        child = self._child(Histogram, declaration, concept, dimensions, buckets=tuple(buckets))
+        return child.observe if child else _unmeasured
+
+    def gauge(self, declaration: Declaration, concept: str, across_workers: str, **dimensions: str) -> Record:
+        """Return what sets the gauge; `across_workers` is one of prometheus_client's multiprocess modes."""
+        child = self._child(Gauge, declaration, concept, dimensions, multiprocess_mode=across_workers)
+        return child.set if child else _unmeasured
+
+    def up_and_down(self, declaration: Declaration, concept: str) -> Record:
+        """Return what adds to the gauge, or takes away; live workers add up."""
+        child = self._child(Gauge, declaration, concept, {}, multiprocess_mode="livesum")
+        return child.inc if child else _unmeasured
+
+    def _child(
+        self,
+        kind: type[Counter | Gauge | Histogram],
+        declaration: Declaration,
+        concept: str,
+        dimensions: dict[str, str],
+        **options: Any,
+    ) -> Any:
+        named = declaration.metrics.get(concept)
+        if named is None:
+            return None
+        try:
+            labels = {label: dimensions[dimension] for label, dimension in named.labels.items()}
+        except KeyError as error:
+            known = ", ".join(dimensions) or "none"
+            raise BundleError(
+                f"model.toml of '{declaration.name}': metrics.{concept} has only {known}, not {error}"
+            ) from None
+        metric = self._made.get(named.name)
+        if metric is None:
+            metric = kind(named.name, HELP[concept], tuple(labels), registry=self._registry, **options)
+            self._made[named.name] = metric
+        try:
+            return metric.labels(**labels) if labels else metric
+        except ValueError:
+            raise BundleError(
+                f"the metric '{named.name}' has other labels in '{declaration.name}' than in the model "
+                "served beside it: serve them in separate processes"
+            ) from None
+
+
+def check_concepts(declaration: Declaration) -> None:
+    """BundleError where the vocabulary names something that is not measured."""
+    unknown = sorted(set(declaration.metrics) - set(HELP))
+    if unknown:
+        raise BundleError(
+            f"model.toml of '{declaration.name}': metrics.{unknown[0]} is none of {', '.join(HELP)}"
+        )
+
+
+@dataclass(frozen=True)
+class DeclaredRoute:
+    """A method and route that requests can match, and the statuses and error types of its answers.
+
+    A quiet route is for probes and scrapes: counted, but neither timed nor among the active requests.
+    """
+
+    method: str
+    endpoint: str
+    statuses: tuple[int, ...]
+    error_types: tuple[str, ...]
+    quiet: bool
+
+
+class HttpMetrics:
+    """Requests, their durations and errors, in the vocabulary of the main model."""
+
+    def __init__(
+        self, vocabulary: Vocabulary, declaration: Declaration, routes: Iterable[DeclaredRoute]
+    ) -> None:
+        self._vocabulary = vocabulary
+        self._declaration = declaration
+        self._requests: dict[tuple[str, str, int], Record] = {}
+        self._durations: dict[tuple[str, str], Record] = {}
+        self._errors: dict[tuple[str, str], Record] = {}
+        self.active = vocabulary.up_and_down(declaration, "active_requests")
+        self.active(0)
+        for route in routes:
+            for status in route.statuses:
+                self._request(route.method, route.endpoint, status)(0)
+            for error_type in route.error_types:
+                self._error(error_type, route.endpoint)(0)
+            if not route.quiet:
+                self._duration(route.method, route.endpoint)
+
+    def answered(self, method: str, endpoint: str, status: int, seconds: float | None) -> None:
+        """Count an answer, and time it unless it was a probe or a scrape."""
+        self._request(method, endpoint, status)(1)
+        if seconds is not None:
+            self._duration(method, endpoint)(seconds)
+
+    def failed(self, error_type: str, endpoint: str) -> None:
+        self._error(error_type, endpoint)(1)
+
+    def _request(self, method: str, endpoint: str, status: int) -> Record:
+        key = (method, endpoint, status)
+        record = self._requests.get(key)
+        if record is None:
+            record = self._requests[key] = self._vocabulary.counter(
+                self._declaration, "requests", method=method, endpoint=endpoint, status=str(status)
+            )
+        return record
+
+    def _duration(self, method: str, endpoint: str) -> Record:
+        key = (method, endpoint)
+        record = self._durations.get(key)
+        if record is None:
+            record = self._durations[key] = self._vocabulary.histogram(
+                self._declaration, "request_duration", LATENCY_BUCKETS, method=method, endpoint=endpoint
+            )
+        return record
+
+    def _error(self, error_type: str, endpoint: str) -> Record:
+        key = (error_type, endpoint)
+        record = self._errors.get(key)
+        if record is None:
+            record = self._errors[key] = self._vocabulary.counter(
+                self._declaration, "errors", error_type=error_type, endpoint=endpoint
+            )
+        return record

@@ -1,0 +1,1 @@
+"""One module for each family of endpoints; each makes a router from the parts it needs."""

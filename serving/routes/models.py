@@ -1,0 +1,67 @@
+"""GET /models and GET /models/{name}: what is served, what it accepts, and how good it is."""
+
+from collections.abc import Sequence
+
+from fastapi import APIRouter
+
+from bundle.declaration import CategoryFeature, NumberFeature
+from bundle.manifest import MODEL_FILE, NumberDistribution
+from serving.catalogue import ServedModel
+from serving.errors import NotFound
+from serving.schemas import FeatureDescription, ModelDescription, Models, problems
+
+
+def models_router(models: Sequence[ServedModel]) -> APIRouter:
+    router = APIRouter(tags=["models"])
+    descriptions = {model.name: describe(model) for model in models}
+
+    @router.get("/models", summary="Every model that is served")
+    async def list_models() -> Models:
+        return Models(models=list(descriptions.values()))
+
+    @router.get("/models/{name}", summary="One model", responses=problems(NotFound))
+    async def show_model(name: str) -> ModelDescription:
+        if name not in descriptions:
+            raise NotFound(f"No such model is served; there is {', '.join(descriptions)}.")
+        return descriptions[name]
+
+    return router
+
+
+def describe(model: ServedModel) -> ModelDescription:
+    declaration, manifest = model.declaration, model.manifest
+    return ModelDescription(
+        name=model.name,
+        version=model.version,
+        title=declaration.title,
+        description=declaration.description,
+        limits=declaration.limits,
+        estimator=manifest.estimator.name,
+        classes=declaration.labels,
+        threshold=model.threshold,
+        features=[_feature(model, feature) for feature in declaration.features],
+        example=declaration.example,
+        evaluation=manifest.evaluation,
+        data_source=declaration.data_source,
+        data_sha256=manifest.data.sha256,
+        bundle_sha256=manifest.files[MODEL_FILE],
+    )
+
+
+def _feature(model: ServedModel, feature: NumberFeature | CategoryFeature) -> FeatureDescription:
+    distribution = model.manifest.distribution[feature.name]
+    trained = distribution if isinstance(distribution, NumberDistribution) else None
+    number = feature if isinstance(feature, NumberFeature) else None
+    return FeatureDescription(
+        name=feature.name,
+        description=feature.description,
+        type=feature.type,
+        unit=number.unit if number else None,
+        minimum=number.range[0] if number else None,
+        maximum=number.range[1] if number else None,
+        codes=feature.codes if isinstance(feature, CategoryFeature) else None,
+        nullable=feature.nullable,
+        missing_codes=list(feature.missing_codes),
+        trained_minimum=trained.minimum if trained else None,
+        trained_maximum=trained.maximum if trained else None,
+    )

@@ -1,0 +1,55 @@
+"""GET /, and the documentation in the browser with assets that come from this server."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import fastapi_offline
+from fastapi import APIRouter
+from fastapi.openapi.docs import get_swagger_ui_html
+from starlette.responses import FileResponse, HTMLResponse
+
+from serving.errors import NotFound
+from serving.schemas import Index, ModelReference, problems
+from serving.watched import WatchedModel
+
+ASSETS = Path(fastapi_offline.__file__).parent / "static"
+ASSET_NAMES = frozenset({"swagger-ui-bundle.js", "swagger-ui.css", "favicon.png"})
+
+
+def pages_router(title: str, version: str, models: Sequence[WatchedModel]) -> APIRouter:
+    router = APIRouter(tags=["pages"])
+    index = Index(
+        name=title,
+        version=version,
+        models=[ModelReference(name=watched.model.name, version=watched.model.version) for watched in models],
+        links={
+            "predict": "/predict",
+            "documentation": "/docs",
+            "openapi": "/openapi.json",
+            "models": "/models",
+            "health": "/health",
+            "metrics": "/metrics",
+        },
+    )
+
+    @router.get("/", summary="What is served, and where")
+    async def show_index() -> Index:
+        return index
+
+    @router.get("/docs", include_in_schema=False)
+    async def documentation() -> HTMLResponse:
+        return get_swagger_ui_html(
+            openapi_url="openapi.json",
+            title=title,
+            swagger_js_url="docs/swagger-ui-bundle.js",
+            swagger_css_url="docs/swagger-ui.css",
+            swagger_favicon_url="docs/favicon.png",
+        )
+
+    @router.get("/docs/{asset}", include_in_schema=False, responses=problems(NotFound))
+    async def documentation_asset(asset: str) -> FileResponse:
+        if asset not in ASSET_NAMES:
+            raise NotFound("Nothing is served at this path; GET / lists what is.")
+        return FileResponse(ASSETS / asset, headers={"Cache-Control": "max-age=86400"})
+
+    return router

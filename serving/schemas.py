@@ -1,0 +1,186 @@
+"""From a model's declaration to what OpenAPI says about requests, answers and errors."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from bundle.declaration import CategoryFeature, Declaration, NumberFeature
+from bundle.manifest import Evaluation
+from serving.errors import PROBLEM_JSON, ApiError
+
+Schema = dict[str, Any]
+Responses = dict[int | str, dict[str, Any]]
+
+
+class Documented(BaseModel):
+    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+
+
+class ModelReference(Documented):
+    name: str = Field(description="Folder of the model")
+    version: str
+
+
+class RangeWarning(Documented):
+    """A value that is possible, and outside of what the model was trained on."""
+
+    field: str
+    trained_minimum: float
+    trained_maximum: float
+    unit: str
+    detail: str
+
+
+class Answer(Documented):
+    prediction: int | str = Field(description="The predicted class, as the system's page shows it")
+    label: str = Field(description="Name of the predicted class")
+    confidence: float = Field(ge=0, le=1, description="Probability of the predicted class")
+    warnings: list[RangeWarning]
+
+
+class TwoClassAnswer(Answer):
+    probability: float = Field(ge=0, le=1, description="Probability of the positive class")
+
+
+class ManyClassAnswer(Answer):
+    probabilities: dict[str, float] = Field(description="Probability of each class by name")
+
+
+class Answered(Documented):
+    model: ModelReference
+    request_id: str
+
+
+class Thresholded(Answered):
+    threshold: float = Field(description="The positive class is predicted from this probability on")
+
+
+class TwoClassPrediction(TwoClassAnswer, Thresholded):
+    pass
+
+
+class ManyClassPrediction(ManyClassAnswer, Answered):
+    pass
+
+
+class TwoClassBatch(Thresholded):
+    predictions: list[TwoClassAnswer] = Field(description="One answer for each row, in order")
+
+
+class ManyClassBatch(Answered):
+    predictions: list[ManyClassAnswer] = Field(description="One answer for each row, in order")
+
+
+class FeatureDescription(Documented):
+    name: str
+    description: str
+    type: str = Field(description="number, integer or category")
+    unit: str | None
+    minimum: float | None = Field(description="Lowest value accepted")
+    maximum: float | None = Field(description="Highest value accepted")
+    codes: dict[str, int] | None = Field(description="Code of each category; either is accepted")
+    nullable: bool
+    missing_codes: list[int] = Field(description="Codes that mean unknown, beside null")
+    trained_minimum: float | None
+    trained_maximum: float | None
+
+
+class ModelDescription(Documented):
+    """A model's declaration, where its figures come from, and how good it is."""
+
+    name: str
+    version: str
+    title: str
+    description: str
+    limits: str
+    estimator: str
+    classes: list[str]
+    threshold: float | None
+    features: list[FeatureDescription]
+    example: dict[str, int | float | str | None]
+    evaluation: Evaluation
+    data_source: str
+    data_sha256: str
+    bundle_sha256: str = Field(description="sha256 of the file that answers")
+
+
+class Models(Documented):
+    models: list[ModelDescription]
+
+
+class Health(Documented):
+    status: str = Field(description="healthy or unhealthy")
+    model_loaded: bool
+    model: ModelReference
+
+
+class ProbeAnswer(Documented):
+    status: str
+
+
+class Index(Documented):
+    name: str
+    version: str
+    models: list[ModelReference]
+    links: dict[str, str]
+
+
+class ProblemError(Documented):
+    field: str
+    detail: str
+    row: int | None = Field(default=None, description="Number of the row in a batch, from 0")
+
+
+class Problem(Documented):
+    """An RFC 9457 problem document."""
+
+    type: str = Field(description="urn:problem-type: and the error type that metrics and logs show")
+    title: str
+    status: int
+    detail: str
+    instance: str
+    request_id: str
+    errors: list[ProblemError] | None = Field(default=None, description="At most 20 faults of the values")
+
+
+def problems(*errors: type[ApiError]) -> Responses:
+    """Return OpenAPI's responses for these errors; the metrics read declared statuses and types from it."""
+    return {
+        int(error.status): {
+            "description": error.title,
+            "content": {PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+            "x-error-type": error.__name__,
+        }
+        for error in errors
+    }
+
+
+def row_schema(declaration: Declaration) -> Schema:
+    """Return the JSON schema of one row."""
+    return {
+        "type": "object",
+        "title": f"Row of {declaration.name}",
+        "properties": {feature.name: feature_schema(feature) for feature in declaration.features},
+        "required": declaration.feature_names,
+        "additionalProperties": False,
+        "example": declaration.example,
+    }
+
+
+def feature_schema(feature: NumberFeature | CategoryFeature) -> Schema:
+    """Return the JSON schema of one value, which accepts exactly what the encoder does."""
+    description = f"{feature.description}: {feature.expectation}"
+    if isinstance(feature, CategoryFeature):
+        return {"description": description, "enum": list(feature.values)}
+    low, high = feature.range
+    quantity: Schema = {"type": feature.type, "minimum": low, "maximum": high}
+    if not feature.nullable:
+        return {"description": description, **quantity}
+    missing: list[Schema] = [{"enum": list(feature.missing_codes)}] if feature.missing_codes else []
+    return {"description": description, "anyOf": [quantity, *missing, {"type": "null"}]}
+
+
+def json_body(schema: Schema, examples: Schema) -> Schema:
+    """Return OpenAPI's description of a request with a JSON body."""
+    content = {"application/json": {"schema": schema, "examples": examples}}
+    return {"requestBody": {"required": True, "content": content}}

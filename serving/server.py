@@ -1,0 +1,197 @@
+"""Runs the application: signals and draining in one process, or a supervisor with several workers.
+
+On SIGTERM a process first reports itself unready while it goes on answering, so that its load balancer
+can turn away; after half of DRAIN_SECONDS it stops accepting, finishes what it has begun, and exits 0.
+SIGINT (Ctrl-C), or a second SIGTERM, skips the waiting.
+"""
+
+import logging
+import math
+import multiprocessing
+import os
+import signal
+import socket
+import sys
+import tempfile
+from multiprocessing.connection import wait
+from multiprocessing.context import SpawnProcess
+from time import monotonic
+from types import FrameType
+
+import uvicorn
+from fastapi import FastAPI
+
+from bundle.errors import BundleError
+from serving.logs import configure_logs
+from serving.settings import Settings, SettingsError, load_settings
+
+log = logging.getLogger("serving")
+
+BACKLOG = 2048
+FAILED_TO_START = 3
+
+
+class ServerError(Exception):
+    """The server cannot start: one sentence that says what to do."""
+
+
+def bare_app() -> FastAPI:
+    """Return the application for `uvicorn api_server:app`; exits with a sentence where it cannot be made."""
+    try:
+        settings = load_settings()
+        configure_logs(settings.log_level, settings.log_format)
+        return make_app(settings)
+    except (SettingsError, BundleError) as error:
+        raise SystemExit(f"error: {error}") from None
+
+
+def run() -> int:
+    """Serve until a signal, and return the exit code; ServerError where that cannot start."""
+    try:
+        settings = load_settings()
+        configure_logs(settings.log_level, settings.log_format)
+        logging.getLogger("uvicorn").setLevel(logging.WARNING)
+        with listen(settings) as listener:
+            if settings.workers > 1:
+                return Supervisor(settings, listener).run()
+            return serve(settings, listener)
+    except (SettingsError, BundleError) as error:
+        raise ServerError(str(error)) from None
+
+
+def make_app(settings: Settings) -> FastAPI:
+    # imported here, because prometheus_client decides at import whether workers share their counts
+    from prometheus_client import CollectorRegistry  # noqa: PLC0415
+
+    from serving.app import create_app  # noqa: PLC0415
+
+    return create_app(settings, CollectorRegistry())
+
+
+def listen(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    try:
+        return socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise ServerError(
+            f"cannot listen on {settings.host} port {settings.port} ({error.strerror}): set HOST and PORT"
+        ) from None
+
+
+def serve(settings: Settings, listener: socket.socket) -> int:
+    """Serve from this process until a signal."""
+    app = make_app(settings)
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        ws="none",
+        backlog=BACKLOG,
+        timeout_graceful_shutdown=max(1, round(settings.drain_seconds / 2)),
+    )
+    DrainingServer(config, app, settings.drain_seconds / 2).run([listener])
+    return 0
+
+
+class DrainingServer(uvicorn.Server):
+    """A server that reports itself unready before it stops accepting, and does not outlive its supervisor."""
+
+    def __init__(self, config: uvicorn.Config, app: FastAPI, notice_seconds: float) -> None:
+        super().__init__(config)
+        self._lifecycle = app.state.lifecycle
+        self._notice_seconds = notice_seconds
+        self._stop_at = math.inf
+        self._supervisor = multiprocessing.parent_process()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for listener in sockets or []:
+            host, port = listener.getsockname()[:2]
+            url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+            log.info("listening", extra={"fields": {"url": url, "docs": f"{url}/docs", "pid": os.getpid()}})
+
+    async def on_tick(self, counter: int) -> bool:
+        orphaned = self._supervisor is not None and not self._supervisor.is_alive()
+        if orphaned or monotonic() >= self._stop_at:
+            self.should_exit = True
+        return await super().on_tick(counter)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        patient = sig == signal.SIGTERM and not self._lifecycle.draining
+        self._lifecycle.draining = True
+        self._stop_at = monotonic() + (self._notice_seconds if patient else 0)
+
+
+class Supervisor:
+    """Keeps several workers on one socket, and owns the folder through which they share their counts."""
+
+    def __init__(self, settings: Settings, listener: socket.socket) -> None:
+        self._settings = settings
+        self._listener = listener
+        self._workers: list[SpawnProcess] = []
+        self._signal: int | None = None
+
+    def run(self) -> int:
+        """Serve until a signal; return 0, or 1 where a worker could not start."""
+        for sig in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(sig, self._stop)
+        with tempfile.TemporaryDirectory(prefix="workers-") as folder:
+            os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+            self._workers = [self._start() for _ in range(self._settings.workers)]
+            failed = False
+            while self._signal is None and not failed:
+                wait([worker.sentinel for worker in self._workers], timeout=0.2)
+                failed = any(worker.exitcode == FAILED_TO_START for worker in self._workers)
+                if self._signal is None and not failed:
+                    self._workers = [self._revived(worker) for worker in self._workers]
+            self._end(self._signal or signal.SIGINT)
+        return int(failed)
+
+    def _stop(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        self._signal = sig
+
+    def _start(self) -> SpawnProcess:
+        worker = multiprocessing.get_context("spawn").Process(
+            target=run_worker, args=(self._settings, self._listener), name="worker"
+        )
+        worker.start()
+        return worker
+
+    def _revived(self, worker: SpawnProcess) -> SpawnProcess:
+        if worker.is_alive():
+            return worker
+        log.error(
+            "worker died, another takes its place",
+            extra={"fields": {"pid": worker.pid, "exit": worker.exitcode}},
+        )
+        mark_process_dead(worker.pid, os.environ["PROMETHEUS_MULTIPROC_DIR"])
+        return self._start()
+
+    def _end(self, sig: int) -> None:
+        for worker in self._workers:
+            if worker.is_alive() and worker.pid:
+                os.kill(worker.pid, sig)
+        deadline = monotonic() + self._settings.drain_seconds + 2
+        for worker in self._workers:
+            worker.join(max(0.1, deadline - monotonic()))
+            worker.kill()
+            worker.join()
+
+
+def mark_process_dead(pid: int | None, folder: str) -> None:
+    """Take a dead worker's gauges out of the sums; its counts stay."""
+    from prometheus_client import multiprocess  # noqa: PLC0415
+
+    multiprocess.mark_process_dead(pid, folder)
+
+
+def run_worker(settings: Settings, listener: socket.socket) -> None:
+    """Serve as one of several processes."""
+    configure_logs(settings.log_level, settings.log_format)
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    try:
+        serve(settings, listener)
+    except BundleError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(FAILED_TO_START)

@@ -1,0 +1,92 @@
+"""Settings, from environment variables of the same names in capitals; docs/settings.md is their reference."""
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+ModelName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$")]
+Rate = Annotated[float, Field(ge=0, le=1)]
+
+
+class SettingsError(Exception):
+    """The environment asks for something that makes no sense: one sentence for each variable."""
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True, extra="ignore")
+
+    environment: Literal["development", "staging", "production"] = "development"
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=0, le=65535)
+    workers: int = Field(default=1, ge=1, le=64)
+    model: Annotated[tuple[ModelName, ...], NoDecode] = ("heart-disease",)
+    model_version: Annotated[str, Field(pattern=r"^v[1-9][0-9]*$")] | None = None
+    models_dir: Path = PROJECT / "models"
+    threshold: float | None = Field(default=None, gt=0, lt=1)
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["json", "text"] = "json"
+    max_body_bytes: int = Field(default=1024 * 1024, ge=1024)
+    max_batch_rows: int = Field(default=1000, ge=1, le=100_000)
+    max_active_requests: int = Field(default=1000, ge=1)
+    body_timeout_seconds: float = Field(default=10, gt=0, le=600)
+    drain_seconds: float = Field(default=10, ge=0, le=600)
+    probe_seconds: float = Field(default=30, gt=0, le=3600)
+    fault_error_rate: Rate = 0
+    fault_simulated_error_rate: Rate = 0
+    fault_latency_seconds: float = Field(default=0, ge=0, le=60)
+    fault_engine_file: Path | None = None
+    fault_seed: int = 0
+
+    @property
+    def faults(self) -> dict[str, float]:
+        """The strength of every fault that can be injected, 0 where it is off."""
+        return {
+            "error_rate": self.fault_error_rate,
+            "simulated_error_rate": self.fault_simulated_error_rate,
+            "latency_seconds": self.fault_latency_seconds,
+            "engine_file": float(self.fault_engine_file is not None),
+        }
+
+    @field_validator("model", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return (
+            tuple(name.strip() for name in value.split(",") if name.strip())
+            if isinstance(value, str)
+            else value
+        )
+
+    @field_validator("log_level", "log_format", "environment", mode="before")
+    @classmethod
+    def _lower(cls, value: object) -> object:
+        return value.lower() if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if not self.model or len(set(self.model)) != len(self.model):
+            raise ValueError("MODEL must name at least one model, and none twice")
+        if len(self.model) > 1 and (self.model_version or self.threshold is not None):
+            raise ValueError("MODEL_VERSION and THRESHOLD only make sense with a single MODEL")
+        if self.environment == "production" and any(self.faults.values()):
+            raise ValueError("FAULT_ settings inject failures and are refused with ENVIRONMENT=production")
+        return self
+
+
+def load_settings() -> Settings:
+    """Read the environment; SettingsError says for each variable what is wrong with it."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise SettingsError("; ".join(_sentence(dict(fault)) for fault in error.errors())) from None
+
+
+def _sentence(fault: dict[str, object]) -> str:
+    location = fault["loc"]
+    message = str(fault["msg"]).removeprefix("Value error, ")
+    if isinstance(location, tuple) and location:
+        return f"{str(location[0]).upper()}={fault['input']}: {message}"
+    return message

@@ -1,0 +1,100 @@
+"""A served model as the metrics see it: timed, counted, probed, and set aside while it does not work."""
+
+import logging
+from time import perf_counter
+
+from bundle.encoding import Matrix
+from serving.catalogue import Answer, ServedModel
+from serving.engine import EngineError
+from serving.errors import ModelNotLoaded
+from serving.metrics import LATENCY_BUCKETS, Vocabulary, check_concepts
+
+log = logging.getLogger("serving")
+
+BUCKETS_OF_CONFIDENCE = 10
+
+
+def confidence_buckets(classes: int) -> list[float]:
+    """Return bounds from 1/classes, the least confidence there is, to 1: by 0.05 for two classes."""
+    least = 1 / classes
+    step = (1 - least) / BUCKETS_OF_CONFIDENCE
+    return [round(least + step * number, 4) for number in range(BUCKETS_OF_CONFIDENCE + 1)]
+
+
+class WatchedModel:
+    """Answers with a model while it works. The first failure sets it aside until its probes pass again."""
+
+    def __init__(self, model: ServedModel, vocabulary: Vocabulary) -> None:
+        self.model = model
+        self.usable = False
+        declaration, manifest = model.declaration, model.manifest
+        check_concepts(declaration)
+        dimensions = {"model": model.name, "version": model.version, "estimator": manifest.estimator.name}
+        self._observe_duration = vocabulary.histogram(
+            declaration, "prediction_duration", LATENCY_BUCKETS, **dimensions
+        )
+        buckets = confidence_buckets(len(declaration.classes))
+        self._count = [
+            vocabulary.counter(declaration, "predictions", result=label, **dimensions)
+            for label in declaration.labels
+        ]
+        self._observe_confidence = [
+            vocabulary.histogram(declaration, "confidence", buckets, result=label, **dimensions)
+            for label in declaration.labels
+        ]
+        self._set_loaded = vocabulary.gauge(declaration, "model_loaded", "livemin", **dimensions)
+        set_info = vocabulary.gauge(
+            declaration,
+            "model_info",
+            "livemax",
+            estimator_type=manifest.estimator.type,
+            path=f"{model.name}/{model.version}",
+            **dimensions,
+        )
+        set_info(1)
+        self.probe()
+
+    def predict(self, matrix: Matrix) -> list[Answer]:
+        """Return an answer for each row; ModelNotLoaded while the model is set aside."""
+        if not self.usable:
+            raise ModelNotLoaded(f"The model {self.model.name} is not usable; it is tried again by itself.")
+        start = perf_counter()
+        try:
+            answers = self.model.predict(matrix)
+        except EngineError as error:
+            self._set_aside(error)
+            raise ModelNotLoaded(
+                f"The model {self.model.name} failed and is set aside; it is tried again by itself.",
+                cause=str(error),
+            ) from error
+        finally:
+            self._observe_duration(perf_counter() - start)
+        for answer in answers:
+            self._count[answer.index](1)
+            self._observe_confidence[answer.index](answer.confidence)
+        return answers
+
+    def probe(self) -> None:
+        """Ask the model what training asked it; set it aside, or take it back, by its answers."""
+        try:
+            self.model.check_probes()
+        except EngineError as error:
+            self._set_aside(error)
+            return
+        if not self.usable:
+            log.info(
+                "model usable", extra={"fields": {"model": self.model.name, "version": self.model.version}}
+            )
+        self.usable = True
+        self._set_loaded(1)
+
+    def _set_aside(self, error: EngineError) -> None:
+        if self.usable:
+            log.error(
+                "model set aside",
+                extra={
+                    "fields": {"model": self.model.name, "version": self.model.version, "cause": str(error)}
+                },
+            )
+        self.usable = False
+        self._set_loaded(0)

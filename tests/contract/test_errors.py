@@ -1,0 +1,271 @@
+"""Whatever a client sends wrongly, it gets one problem document that says what to do."""
+
+import json
+import socket
+import time
+from typing import Any
+
+import pytest
+import requests
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.harness import SAMPLE, Server, eventually, problem, raw_exchange
+
+JSON = {"Content-Type": "application/json"}
+
+
+def test_an_unknown_path(server: Server) -> None:
+    document = problem(server.get("/nothing%20here?age=63"), 404, "NotFound")
+    assert document["instance"] == "/nothing%20here"
+
+
+@pytest.mark.parametrize(
+    "path", ["/predict/", "//predict", "/models/", "/models/unknown", "/docs/x", "/v1/predict"]
+)
+def test_near_misses_are_not_found(server: Server, path: str) -> None:
+    problem(server.get(path), 404, "NotFound")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"), [("GET", "/predict", "POST"), ("DELETE", "/metrics", "GET")]
+)
+def test_a_wrong_method_is_told_the_right_one(server: Server, method: str, path: str, allowed: str) -> None:
+    response = requests.request(method, server.url + path, timeout=10)
+    problem(response, 405, "MethodNotAllowed")
+    assert response.headers["allow"] == allowed
+
+
+@pytest.mark.parametrize(
+    "media_type", ["text/plain", "application/x-www-form-urlencoded", "application/jsonx", ""]
+)
+def test_a_body_that_is_not_called_json(server: Server, media_type: str) -> None:
+    response = server.post("/predict", data=json.dumps(SAMPLE), headers={"Content-Type": media_type})
+    assert "Content-Type: application/json" in problem(response, 415, "UnsupportedMediaType")["detail"]
+
+
+def test_a_compressed_body(server: Server) -> None:
+    headers = JSON | {"Content-Encoding": "gzip"}
+    problem(server.post("/predict", data=b"\x1f\x8b", headers=headers), 415, "UnsupportedMediaType")
+
+
+MALFORMED = [
+    b"", b" ", b"{", b"nonsense", b'{"age": 63,}', b"\x00", b"\xff\xfe", b"\xef\xbb\xbf{}", b"9" * 5000,
+    b'{"age": NaN}', b'{"age": Infinity}', b'{"age": -Infinity}', b'{"age": 063}', b"{'age': 63}",
+    b"[" * 100_000, b'{"a":' * 100_000, b'{"age": "\xff"}', b'"\\ud800"', b'{"\\ud800": 1}',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", ["/predict", "/predict/batch"])
+@pytest.mark.parametrize("body", MALFORMED)
+def test_a_body_that_is_not_json(server: Server, path: str, body: bytes) -> None:
+    problem(server.post(path, data=body, headers=JSON), 400, "MalformedBody")
+
+
+@pytest.mark.parametrize("body", ["null", "true", "1", '"x"', "[]", "{}", "[[]]", json.dumps([SAMPLE])])
+def test_json_that_is_no_row(server: Server, body: str) -> None:
+    problem(server.post("/predict", data=body, headers=JSON), 422, "ValidationError")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "true",
+        '"63"',
+        "null",
+        "[]",
+        "{}",
+        "1e308",
+        "-1e308",
+        "1e999",
+        "-1e999",
+        "9" * 4000,
+        "63.5",
+        "17",
+        "121",
+    ],
+)
+def test_a_value_that_is_refused(server: Server, value: str) -> None:
+    body = json.dumps(SAMPLE).replace('"age": 63', f'"age": {value}')
+    document = problem(server.post("/predict", data=body, headers=JSON), 422, "ValidationError")
+    assert document["errors"] == [{"field": "age", "detail": "must be a whole number from 18 to 120 (years)"}]
+    assert document["detail"] == "'age' must be a whole number from 18 to 120 (years)."
+
+
+def test_unknown_and_missing_fields(server: Server) -> None:
+    row: dict[str, Any] = {name: value for name, value in SAMPLE.items() if name != "chol"} | {
+        "cholesterol": 233
+    }
+    document = problem(server.post("/predict", row), 422, "ValidationError")
+    assert [(e["field"], e["detail"]) for e in document["errors"]] == [
+        ("chol", "is missing"),
+        ("cholesterol", "is not a feature of this model"),
+    ]
+
+
+def test_one_bad_row_refuses_a_batch_and_is_named(server: Server) -> None:
+    before = server.metric("predictions_total")
+    rows = [SAMPLE, SAMPLE, SAMPLE | {"thal": 7}]
+    document = problem(server.post("/predict/batch", {"instances": rows}), 422, "ValidationError")
+    assert document["detail"].startswith("Row 2: 'thal' must be one of 1 (fixed defect)")
+    assert [(e["row"], e["field"]) for e in document["errors"]] == [(2, "thal")]
+    assert server.metric("predictions_total") == before
+
+
+@pytest.mark.parametrize(
+    ("batch", "reason"),
+    [
+        ({"instances": []}, "empty"),
+        ({"instances": [SAMPLE] * 1001}, "1001 rows; send 1000 at most"),
+        ({"instances": SAMPLE}, "a list of rows"),
+        ({"instances": [SAMPLE], "more": 1}, "one member"),
+        ({}, "one member"),
+        ([SAMPLE], "one member"),
+    ],
+)
+def test_a_batch_of_the_wrong_shape(server: Server, batch: Any, reason: str) -> None:
+    assert reason in problem(server.post("/predict/batch", batch), 422, "ValidationError")["detail"]
+
+
+def test_a_batch_of_the_largest_size(server: Server) -> None:
+    answer = server.post("/predict/batch", {"instances": [SAMPLE] * 1000}).json()
+    assert len(answer["predictions"]) == 1000
+
+
+def test_a_body_that_is_too_large_by_its_own_word(server: Server) -> None:
+    document = problem(server.post("/predict", data=b" " * 10_000_000, headers=JSON), 413, "PayloadTooLarge")
+    assert "1048576 bytes" in document["detail"]
+
+
+def test_a_body_that_grows_too_large(server: Server) -> None:
+    chunks = (b" " * 65536 for _ in range(160))
+    problem(server.post("/predict", data=chunks, headers=JSON), 413, "PayloadTooLarge")
+
+
+def head(length: int, extra: str = "") -> bytes:
+    lines = [
+        "POST /predict HTTP/1.1",
+        "Host: x",
+        "Content-Type: application/json",
+        f"Content-Length: {length}",
+    ]
+    return ("\r\n".join(lines) + f"\r\n{extra}\r\n").encode()
+
+
+def test_a_body_that_never_ends_gets_408_and_a_closed_connection(server: Server) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+        connection.sendall(head(500) + b'{"age":')
+        answer = b""
+        while part := connection.recv(65536):
+            answer += part
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert b"urn:problem-type:Timeout" in answer
+    assert b"connection: close" in answer.lower()
+
+
+def test_a_content_length_that_is_too_short_is_refused_without_harm(server: Server) -> None:
+    answer = raw_exchange(server.port, head(10) + json.dumps(SAMPLE).encode())
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert server.post("/predict", SAMPLE).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
+        b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 5, 6\r\n\r\n",
+        b"BREW / HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /\xff HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00",
+    ],
+)
+def test_what_the_parser_refuses_is_a_plain_400(server: Server, sent: bytes) -> None:
+    assert raw_exchange(server.port, sent).startswith(b"HTTP/1.1 400 ")
+
+
+def test_a_client_that_hangs_up_leaves_nothing_behind(server: Server) -> None:
+    before = server.metric("api_requests_total", endpoint="/predict")
+    for _ in range(20):
+        raw_exchange_without_reading(server.port, head(500, "X-Request-ID: gone\r\n") + b'{"age":')
+    eventually(
+        lambda: server.metric("api_requests_total", endpoint="/predict") == before + 20, "all are counted"
+    )
+    assert server.metric("active_requests") == 0
+    assert {line["status"] for line in server.requests_logged("gone")} == {499}
+
+
+def raw_exchange_without_reading(port: int, sent: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+        connection.sendall(sent)
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda children: st.lists(children, max_size=4) | st.dictionaries(st.text(), children, max_size=4),
+    max_leaves=8,
+)
+BODIES = (
+    st.binary(max_size=200)
+    | VALUES.map(lambda value: json.dumps(value).encode())
+    | st.dictionaries(st.sampled_from([*SAMPLE, "x"]), VALUES).map(
+        lambda row: json.dumps(SAMPLE | row).encode()
+    )
+    | st.lists(VALUES, max_size=3).map(lambda rows: json.dumps({"instances": rows}).encode())
+)
+TYPES = st.sampled_from(
+    ["application/json"] * 8 + ["text/plain", "multipart/form-data; boundary=x", "a/b;charset=x"]
+)
+TOKENS = st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=200)
+HEADERS = st.fixed_dictionaries({"Content-Type": TYPES, "X-Request-ID": TOKENS, "Accept": TOKENS})
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+@given(path=st.sampled_from(["/predict", "/predict/batch"]), body=BODIES, headers=HEADERS)
+def test_hostile_input_never_gets_more_than_a_4xx(
+    server: Server, path: str, body: bytes, headers: dict[str, str]
+) -> None:
+    response = server.post(path, data=body, headers=headers)
+    if response.status_code != 200:
+        problem(response, response.status_code, response.json()["type"].rpartition(":")[2])
+        assert response.status_code in {400, 415, 422}
+
+
+@pytest.mark.parametrize(
+    "accept", ["text/plain;version=x", "application/openmetrics-text;version=a.b", ";;,=", "*/*"]
+)
+def test_a_strange_accept_header_still_gets_metrics(server: Server, accept: str) -> None:
+    assert server.get("/metrics", headers={"Accept": accept}).status_code == 200
+
+
+def test_too_many_requests_at_once_are_told_to_come_back(start: Any) -> None:
+    busy = start(MAX_ACTIVE_REQUESTS="3", BODY_TIMEOUT_SECONDS="20")
+    waiting = [socket.create_connection(("127.0.0.1", busy.port), timeout=10) for _ in range(3)]
+    for connection in waiting:
+        connection.sendall(head(500))
+    eventually(lambda: busy.metric("active_requests") == 3, "three requests are waiting for their bodies")
+    response = busy.post("/predict", SAMPLE)
+    problem(response, 429, "Overloaded")
+    assert response.headers["retry-after"] == "1"
+    assert busy.get("/readyz").status_code == 200
+    for connection in waiting:
+        connection.close()
+    eventually(lambda: busy.post("/predict", SAMPLE).status_code == 200, "the server answers again")
+    assert busy.metric("api_errors_total", error_type="Overloaded", endpoint="/predict") >= 1
+
+
+def test_the_deadline_is_for_the_whole_body(server: Server) -> None:
+    """A client that sends a byte now and then does not keep its connection by that."""
+    body = json.dumps(SAMPLE).encode()
+    start = time.monotonic()
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:
+        connection.sendall(head(len(body)))
+        for byte in body:
+            try:
+                connection.sendall(bytes([byte]))
+            except OSError:
+                break
+            if time.monotonic() - start > 8:
+                break
+            time.sleep(0.1)
+        connection.settimeout(5)
+        assert connection.recv(65536).startswith(b"HTTP/1.1 408 ")

@@ -1,0 +1,266 @@
+"""Starting, stopping under load, several workers, and bundles that must not start."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Self
+
+import psutil
+import pytest
+import requests
+
+from tests.harness import HEART, PROJECT, SAMPLE, Server, clean_environment, eventually, free_port
+
+
+class Load:
+    """Clients that predict without pause until they are stopped; counts what happened."""
+
+    def __init__(self, server: Server, clients: int) -> None:
+        self._server = server
+        self._stop = threading.Event()
+        self.answered = 0
+        self.failures: list[str] = []
+        self._lock = threading.Lock()
+        self._threads = [threading.Thread(target=self._predict) for _ in range(clients)]
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.finish()
+
+    def finish(self) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(30)
+
+    def _predict(self) -> None:
+        with requests.Session() as session:
+            while not self._stop.is_set():
+                outcome = self._attempt(session) or self._attempt(session)
+                with self._lock:
+                    self.answered += outcome == "200"
+                    if outcome != "200":
+                        self.failures.append(str(outcome))
+
+    def _attempt(self, session: requests.Session) -> str | None:
+        """Return the status, or None for an idle keep-alive connection that had closed: worth one retry."""
+        try:
+            return str(session.post(f"{self._server.url}/predict", json=SAMPLE, timeout=10).status_code)
+        except requests.ConnectionError:
+            return None
+
+
+def test_sigterm_under_load_fails_no_request(start: Callable[..., Server]) -> None:
+    server = start(DRAIN_SECONDS="4")
+    with Load(server, clients=8) as load:
+        eventually(lambda: load.answered > 200, "the load runs")
+        begin = time.monotonic()
+        server.process.send_signal(signal.SIGTERM)
+        eventually(lambda: server.get("/readyz").status_code == 503, "readiness turns")
+        noticed = load.answered
+        assert server.get("/livez").status_code == 200
+        assert server.get("/livez").headers["connection"] == "close"
+        eventually(lambda: load.answered > noticed + 100, "answers go on")
+        load.finish()
+    assert server.wait() == 0
+    assert time.monotonic() - begin < 4
+    assert load.failures == []
+
+
+def test_sigterm_waits_for_a_request_that_has_begun(start: Callable[..., Server]) -> None:
+    server = start(DRAIN_SECONDS="4", FAULT_LATENCY_SECONDS="3")
+    answers: list[int] = []
+    client = threading.Thread(target=lambda: answers.append(server.post("/predict", SAMPLE).status_code))
+    client.start()
+    eventually(lambda: server.metric("active_requests") == 1, "the request has begun")
+    server.process.send_signal(signal.SIGTERM)
+    assert server.wait() == 0
+    client.join(10)
+    assert answers == [200]
+
+
+@pytest.mark.parametrize("signals", [[signal.SIGINT], [signal.SIGTERM, signal.SIGTERM]])
+def test_ctrl_c_and_a_second_sigterm_do_not_wait(
+    start: Callable[..., Server], signals: list[signal.Signals]
+) -> None:
+    server = start(DRAIN_SECONDS="60")
+    for number in signals:
+        server.process.send_signal(number)
+        if len(signals) > 1 and number is signals[0]:
+            eventually(lambda: server.get("/readyz").status_code == 503, "the first is noticed")
+    assert server.process.wait(10) == 0
+
+
+def test_uvicorn_serves_the_same_application(start: Callable[..., Server]) -> None:
+    server = start(command=[sys.executable, "-m", "uvicorn", "api_server:app", "--port", "{port}"])
+    assert server.post("/predict", SAMPLE).json()["label"] == "no_disease"
+    assert [line for line in server.lines if "Uvicorn running on" in line]
+    server.stop()
+    for line in server.lines:
+        json.loads(line)
+
+
+# ---- several workers ----
+
+
+def workers(server: Server) -> list[psutil.Process]:
+    found = []
+    for child in psutil.Process(server.process.pid).children():
+        with suppress(psutil.ZombieProcess, psutil.NoSuchProcess):  # one that has just died
+            if "spawn_main" in " ".join(child.cmdline()):
+                found.append(child)
+    return found
+
+
+@pytest.fixture
+def pair(start: Callable[..., Server]) -> Server:
+    server = start(WORKERS="2", DRAIN_SECONDS="4", PROBE_SECONDS="0.3")
+    eventually(lambda: sum("listening" in line for line in server.lines) == 2, "both workers listen")
+    return server
+
+
+def predict(server: Server, times: int) -> None:
+    """Predict over as many connections, so that both workers take part."""
+    for _ in range(times):
+        assert server.post("/predict", SAMPLE).status_code == 200
+
+
+def test_any_worker_gives_the_one_correct_answer(pair: Server) -> None:
+    predict(pair, 60)
+    for _ in range(10):
+        assert pair.metric("predictions_total") == 60
+        assert pair.metric("api_requests_total", endpoint="/predict", status_code="200") == 60
+        assert pair.metric("model_info") == 1
+        assert pair.metric("model_loaded") == 1
+        assert pair.metric("active_requests") == 0
+    assert not [labels for _, labels in pair.metrics() if "pid" in dict(labels)]
+
+
+def test_a_killed_worker_is_replaced_and_its_counts_stay(pair: Server) -> None:
+    predict(pair, 40)
+    victim, survivor = workers(pair)
+    os.kill(victim.pid, signal.SIGKILL)
+    eventually(lambda: len(workers(pair)) == 2 and victim not in workers(pair), "another takes its place")
+    assert survivor in workers(pair)
+    eventually(lambda: sum("listening" in line for line in pair.lines) == 3, "it listens")
+    predict(pair, 20)
+    for _ in range(10):
+        assert pair.metric("predictions_total") == 60
+        assert pair.metric("model_info") == 1
+        assert pair.metric("model_loaded") == 1
+        assert pair.metric("active_requests") == 0
+
+
+def test_a_worker_that_dies_in_a_request_leaves_no_active_request(start: Callable[..., Server]) -> None:
+    server = start(WORKERS="2", FAULT_LATENCY_SECONDS="30")
+    clients = [threading.Thread(target=post_and_forget, args=(server,)) for _ in range(8)]
+    for client in clients:
+        client.start()
+    eventually(lambda: server.metric("active_requests") == 8, "all requests are active")
+    for victim in workers(server):
+        os.kill(victim.pid, signal.SIGKILL)
+        eventually(lambda: server.is_ready() and not victim.is_running(), "the server answers")  # noqa: B023
+    eventually(lambda: server.metric("active_requests") == 0, "nothing is active")
+    for client in clients:
+        client.join(10)
+
+
+def post_and_forget(server: Server) -> None:
+    try:
+        server.post("/predict", SAMPLE)
+    except requests.ConnectionError:
+        return
+
+
+def test_the_minimum_tells_whether_the_model_is_loaded(start: Callable[..., Server], tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    server = start(WORKERS="2", PROBE_SECONDS="0.2", FAULT_ENGINE_FILE=str(broken))
+    assert server.metric("model_loaded") == 1
+    broken.touch()
+    eventually(lambda: server.metric("model_loaded") == 0, "one worker notices")
+    broken.unlink()
+    eventually(lambda: server.metric("model_loaded") == 1, "both recover")
+
+
+def test_workers_drain_on_sigterm(pair: Server) -> None:
+    with Load(pair, clients=4) as load:
+        eventually(lambda: load.answered > 100, "the load runs")
+        pair.process.send_signal(signal.SIGTERM)
+        eventually(lambda: pair.get("/readyz").status_code == 503, "readiness turns")
+        load.finish()
+    assert pair.wait() == 0
+    assert load.failures == []
+
+
+def test_workers_do_not_outlive_their_supervisor(pair: Server) -> None:
+    orphans = workers(pair)
+    pair.process.kill()
+    psutil.wait_procs(orphans, timeout=15)
+    assert not [orphan for orphan in orphans if orphan.is_running()]
+
+
+# ---- what must not start ----
+
+
+def refused_start(*arguments: str, **settings: str) -> tuple[int, str]:
+    result = subprocess.run(
+        [sys.executable, *(arguments or ["api_server.py"])],
+        cwd=PROJECT, env=clean_environment(**({"PORT": str(free_port())} | settings)),
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    return result.returncode, result.stderr.strip()
+
+
+def broken_models(tmp_path: Path) -> str:
+    models = Path(shutil.copytree(HEART.parent, tmp_path / "models"))
+    (models / "heart-disease" / "v1" / "model.onnx").write_bytes(b"broken")
+    return str(models)
+
+
+@pytest.mark.parametrize("arguments", [["api_server.py"], ["-m", "uvicorn", "api_server:app"]])
+def test_a_broken_bundle_stops_the_start_with_a_sentence(tmp_path: Path, arguments: list[str]) -> None:
+    code, said = refused_start(*arguments, MODELS_DIR=broken_models(tmp_path))
+    assert code == 1
+    assert said.startswith("error: ")
+    assert "v1/model.onnx is not the file that bundle.json describes" in said
+    assert "\n" not in said
+
+
+def test_a_broken_bundle_stops_workers_too(tmp_path: Path) -> None:
+    code, said = refused_start(WORKERS="2", MODELS_DIR=broken_models(tmp_path))
+    assert code == 1
+    assert {line.startswith("error: ") for line in said.splitlines()} == {True}
+    assert "model.onnx" in said
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"PORT": "high"}, "error: PORT=high: Input should be a valid integer"),
+        ({"MODEL": "nope"}, "models/nope/model.toml is missing"),
+        ({"MODEL_VERSION": "v9"}, "has these versions: v1"),
+        ({"ENVIRONMENT": "production", "FAULT_ERROR_RATE": "1"}, "refused with ENVIRONMENT=production"),
+        ({"HOST": "192.0.2.1"}, "cannot listen on 192.0.2.1"),
+    ],
+)
+def test_wrong_settings_stop_the_start_with_a_sentence(settings: dict[str, str], sentence: str) -> None:
+    code, said = refused_start(**settings)
+    assert code == 1
+    assert sentence in said
+    assert "Traceback" not in said
+
+
+def test_a_port_in_use_is_said(server: Server) -> None:
+    code, said = refused_start(PORT=str(server.port))
+    assert (code, "Address already in use" in said, "set HOST and PORT" in said) == (1, True, True)

@@ -1,0 +1,33 @@
+"""The running server keeps every promise of its own OpenAPI document."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.harness import Server, clean_environment
+
+
+def test_the_server_does_what_its_openapi_says(server: Server, tmp_path: Path) -> None:
+    schemathesis = str(Path(sys.executable).with_name("schemathesis"))
+    command = [schemathesis, "run", f"{server.url}/openapi.json", "--checks", "all", "--max-examples", "60"]
+    command += [
+        "--phases",
+        "examples,coverage,fuzzing,stateful",
+        "--seed",
+        "1",
+        "--no-color",
+        "--workers",
+        "1",
+    ]
+    result = subprocess.run(
+        command,
+        cwd=tmp_path,
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+    )
+    assert result.returncode == 0, result.stdout[-6000:]
+    documented = sum(len(path) for path in server.get("/openapi.json").json()["paths"].values())
+    assert f"{documented} selected / {documented} total" in result.stdout, result.stdout[-3000:]

@@ -1,0 +1,138 @@
+"""A bundle that is not whole stops startup with one sentence that names the file."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bundle.encoding import Matrix
+from bundle.errors import BundleError
+from serving.catalogue import ServedModel, load_model
+from serving.engine import EngineError, OnnxEngine
+from tests.harness import HEART, SAMPLE
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(HEART, tmp_path / "heart-disease"))
+
+
+def edit_manifest(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    path = folder / "v1" / "bundle.json"
+    manifest = json.loads(path.read_text(encoding="utf-8"))
+    change(manifest)
+    path.write_text(json.dumps(manifest), encoding="utf-8")
+
+
+def flip_one_byte(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+def replace(file: Path, old: str, new: str) -> None:
+    text = file.read_text(encoding="utf-8")
+    assert old in text
+    file.write_text(text.replace(old, new), encoding="utf-8")
+
+
+FAULTS: list[tuple[Callable[[Path], object], str, str]] = [
+    (lambda f: flip_one_byte(f / "v1/model.onnx"), "v1/model.onnx", "its sha256 differs"),
+    (lambda f: flip_one_byte(f / "v1/model.joblib"), "v1/model.joblib", "its sha256 differs"),
+    (lambda f: (f / "v1/model.onnx").unlink(), "v1/model.onnx", "cannot be read"),
+    (lambda f: (f / "v1/bundle.json").unlink(), "v1/bundle.json", "cannot be read"),
+    (lambda f: (f / "v1/bundle.json").write_text("{"), "v1/bundle.json", "not a valid bundle manifest"),
+    (lambda f: edit_manifest(f, lambda m: m.update(schema_version=2)), "v1/bundle.json", "schema_version"),
+    (lambda f: edit_manifest(f, lambda m: m.update(surprise=1)), "v1/bundle.json", "surprise"),
+    (lambda f: edit_manifest(f, lambda m: m.update(model="iris")), "v1/bundle.json", "another 'model'"),
+    (lambda f: edit_manifest(f, lambda m: m["features"].reverse()), "v1/bundle.json", "another 'features'"),
+    (lambda f: edit_manifest(f, lambda m: m["distribution"].pop("age")), "v1/bundle.json", "is incomplete"),
+    (lambda f: edit_manifest(f, lambda m: m["files"].pop("model.onnx")), "v1/bundle.json", "is incomplete"),
+    (
+        lambda f: edit_manifest(f, lambda m: m["probes"][0].update(probabilities=[0.5, 0.5])),
+        "v1/model.onnx",
+        "probe row 0 is off by",
+    ),
+    (
+        lambda f: edit_manifest(f, lambda m: m["probes"][0]["row"].update(age=-1)),
+        "v1",
+        "does not accept a probe row",
+    ),
+    (
+        lambda f: replace(f / "model.toml", "asymptomatic = 0", "asymptomatic = 9"),
+        "v1/model.onnx",
+        "probe row",
+    ),
+    (lambda f: shutil.rmtree(f / "v1"), "v1", "has these versions: none"),
+    (lambda f: (f / "model.toml").unlink(), "model.toml", "is missing"),
+    (lambda f: (f / "model.toml").write_text("name ="), "model.toml", "cannot be read"),
+    (lambda f: replace(f / "model.toml", "threshold = 0.5", "threshold = 5"), "model.toml", "threshold"),
+    (lambda f: replace(f / "model.toml", "threshold = 0.5", ""), "model.toml", "a threshold belongs to"),
+    (lambda f: replace(f / "model.toml", 'name = "sex"', 'name = "age"'), "model.toml", "the same name"),
+    (
+        lambda f: replace(f / "model.toml", 'name = "heart-disease"', 'name = "x"'),
+        "model.toml",
+        "its folder is",
+    ),
+]
+
+
+@pytest.mark.parametrize(("break_it", "file", "reason"), FAULTS)
+def test_a_broken_bundle_is_refused(
+    folder: Path, break_it: Callable[[Path], object], file: str, reason: str
+) -> None:
+    break_it(folder)
+    with pytest.raises(BundleError) as caught:
+        load_model(folder)
+    sentence = str(caught.value)
+    assert str(folder / file) in sentence
+    assert reason in sentence
+    assert "\n" not in sentence
+
+
+def test_onnx_that_is_no_model_is_refused() -> None:
+    with pytest.raises(EngineError, match="refuses the model"):
+        OnnxEngine(b"not a model")
+
+
+class Nowhere:
+    """An engine that answers with something that is no probability."""
+
+    def probabilities(self, matrix: Matrix) -> Matrix:
+        return np.full((len(matrix), 2), np.nan, dtype=np.float32)
+
+
+def test_a_probe_answered_with_nan_is_a_failure() -> None:
+    with pytest.raises(BundleError, match="probe row 0 is off by nan"):
+        load_model(HEART, wrap=lambda _: Nowhere())
+
+
+def test_an_engine_failure_is_one_kind_of_error(heart: ServedModel) -> None:
+    engine = OnnxEngine((HEART / "v1" / "model.onnx").read_bytes())
+    with pytest.raises(EngineError, match="ONNX Runtime failed"):
+        engine.probabilities(np.zeros((1, 3), dtype=np.float32))
+    poisoned = heart.encode([SAMPLE])
+    poisoned[0, [3, 7]] = np.inf  # blood pressure and thalach pull in opposite directions
+    with pytest.raises(EngineError, match="not a number"):
+        engine.probabilities(poisoned)
+
+
+def test_the_threshold_decides_on_the_probability_that_is_shown() -> None:
+    row = load_model(HEART).encode([SAMPLE])
+    probability = load_model(HEART).predict(row)[0].probabilities[1]
+    at = load_model(HEART, threshold=probability).predict(row)[0]
+    above = load_model(HEART, threshold=probability + 1e-6).predict(row)[0]
+    assert [at.index, above.index] == [1, 0]
+    assert [at.confidence, above.confidence] == pytest.approx([probability, 1 - probability])
+
+
+def test_values_outside_of_training_are_warned_of_and_edges_are_not(heart: ServedModel) -> None:
+    rows = [SAMPLE, SAMPLE | {"age": 29, "oldpeak": 6.2, "ca": None}, SAMPLE | {"age": 78, "oldpeak": 6.3}]
+    answers = heart.predict(heart.encode(rows))
+    assert [[w.field for w in answer.warnings] for answer in answers] == [[], [], ["age", "oldpeak"]]
+    age = answers[2].warnings[0]
+    assert (age.minimum, age.maximum, age.unit) == (29, 77, "years")

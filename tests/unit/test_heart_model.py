@@ -1,0 +1,99 @@
+"""The heart model says what medicine says: `disease` means narrowing over 50 %."""
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bundle.manifest import sha256
+from serving.catalogue import ServedModel
+from tests.harness import HEART, SAMPLE, csv_rows
+from training.build import load_recipe
+
+BASELINES = [row for number, row in enumerate(csv_rows()) if number % 30 == 0]
+
+
+def risk(heart: ServedModel, row: Any, **changes: Any) -> float:
+    return heart.predict(heart.encode([{**row, **changes}]))[0].probabilities[1]
+
+
+@pytest.mark.parametrize("row", BASELINES)
+@pytest.mark.parametrize(
+    ("field", "rising"),
+    [
+        ("ca", [0, 1, 2, 3]),
+        ("oldpeak", [0, 0.5, 1, 2, 3, 4, 6.2]),
+        ("exang", ["no", "yes"]),
+        ("thal", ["normal", "reversible defect"]),
+        ("thal", ["fixed defect", "reversible defect"]),
+        ("cp", ["atypical angina", "asymptomatic"]),
+        ("cp", ["non-anginal pain", "asymptomatic"]),
+        ("cp", ["typical angina", "asymptomatic"]),
+        ("thalach", [202, 170, 150, 120, 90, 71]),
+    ],
+)
+def test_risk_rises(heart: ServedModel, row: Any, field: str, rising: list[Any]) -> None:
+    risks = [risk(heart, row, **{field: value}) for value in rising]
+    assert all(low < high for low, high in pairwise(risks)), risks
+
+
+def test_the_sample_is_a_man_without_narrowing(heart: ServedModel) -> None:
+    answer = heart.predict(heart.encode([SAMPLE]))[0]
+    assert heart.declaration.labels[answer.index] == "no_disease"
+    assert heart.declaration.example == SAMPLE
+
+
+def test_disease_is_called_in_those_who_have_it(heart: ServedModel) -> None:
+    rows, labels = load_recipe(HEART).load_data(HEART / "data.csv", heart.declaration)
+    assert (len(rows), int(labels.sum())) == (303, 139)
+    answers = heart.predict(heart.encode(rows))
+    positive = np.array([answer.probabilities[1] for answer in answers])
+    assert positive[labels == 1].mean() > 0.7
+    assert positive[labels == 0].mean() < 0.3
+
+
+def test_figures_of_the_bundle_are_those_to_expect(heart: ServedModel) -> None:
+    figures = heart.manifest.evaluation.figures
+    assert figures["auc"].value >= 0.90
+    assert figures["accuracy"].value == pytest.approx(0.849, abs=0.01)
+    assert figures["brier"].value == pytest.approx(0.118, abs=0.005)
+    assert {"calibration_slope", "calibration_intercept", "miss_rate"} <= set(figures)
+    for figure in figures.values():
+        assert figure.low < figure.value < figure.high
+
+
+def test_misses_are_reported_by_sex_and_age_band(heart: ServedModel) -> None:
+    groups = {(group.feature, group.group): group for group in heart.manifest.evaluation.groups}
+    assert groups["sex", "female"].positives == 25
+    assert groups["sex", "male"].positives == 114
+    ages = [group for group in groups.values() if group.feature == "age"]
+    assert [sum(group.rows for group in ages), len(ages)] == [303, 3]
+    card = (HEART / "CARD.md").read_text(encoding="utf-8")
+    assert "sex: female" in card
+    assert "not a medical device" in card
+
+
+def test_the_bundle_was_trained_on_the_committed_data(heart: ServedModel) -> None:
+    assert heart.manifest.data.sha256 == sha256((HEART / "data.csv").read_bytes())
+
+
+def test_probes_show_every_category_and_gap(heart: ServedModel) -> None:
+    rows = [probe.row for probe in heart.manifest.probes]
+    assert {row["thal"] for row in rows} == {"fixed defect", "normal", "reversible defect", None}
+    assert {row["cp"] for row in rows} == {
+        "asymptomatic",
+        "atypical angina",
+        "non-anginal pain",
+        "typical angina",
+    }
+    assert None in {row["ca"] for row in rows}
+
+
+def test_distribution_has_at_most_five_bins_none_empty_and_shares_of_one(heart: ServedModel) -> None:
+    for name, distribution in heart.manifest.distribution.items():
+        shares = distribution.shares
+        values = list(shares.values()) if isinstance(shares, dict) else shares
+        assert sum(values) + distribution.missing == pytest.approx(1), name
+        assert len(values) <= 5
+        assert min(values) > 0
