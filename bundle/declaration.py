@@ -40,6 +40,15 @@ class NumberFeature(FeatureBase):
     unit: str
     range: tuple[float, float]
 
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        low, high = self.range
+        if not low < high:
+            raise ValueError("a range goes from a lower to a higher value")
+        if any(low <= code <= high for code in self.missing_codes):
+            raise ValueError("a missing code must lie outside of the range")
+        return self
+
     @property
     def expectation(self) -> str:
         kind = "a whole number" if self.type == "integer" else "a number"
@@ -64,6 +73,13 @@ class CategoryFeature(FeatureBase):
 
     type: Literal["category"]
     codes: dict[str, int] = Field(min_length=2)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        every = [*self.codes.values(), *self.missing_codes]
+        if len(set(every)) != len(every):
+            raise ValueError("two categories have the same code")
+        return self
 
     @cached_property
     def values(self) -> dict[object, float]:
@@ -159,6 +175,12 @@ class Declaration(Declared):
         names = self.feature_names
         if len(set(names)) != len(names):
             raise ValueError("two features have the same name")
+        if set(self.example) != set(names):
+            raise ValueError("the example must have a value for each feature, and no others")
+        for feature in self.features:
+            if feature.missing_codes and not feature.nullable:
+                raise ValueError(f"{feature.name} has missing_codes and is not nullable")
+            feature.encode(self.example[feature.name])
         if self.default_version not in self.versions:
             raise ValueError(f"default_version {self.default_version} is not among the versions")
         if self.binary != (self.threshold is not None):

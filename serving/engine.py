@@ -3,9 +3,9 @@
 from typing import Protocol
 
 import numpy as np
-import onnxruntime
 
 from bundle.encoding import Matrix
+from bundle.runtime import Session
 
 
 class EngineError(Exception):
@@ -19,21 +19,17 @@ class Engine(Protocol):
 
 
 class OnnxEngine:
-    """A model held by ONNX Runtime, on one thread: requests are small, and pods scale by number."""
+    """A model held by ONNX Runtime."""
 
     def __init__(self, model: bytes) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 4
         try:
-            self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+            self._session = Session(model)
         except Exception as error:  # ONNX Runtime's exceptions share no base class
             raise EngineError(f"ONNX Runtime refuses the model: {type(error).__name__}") from error
 
     def probabilities(self, matrix: Matrix) -> Matrix:
         try:
-            result: Matrix = self._session.run(["probabilities"], {"rows": matrix})[0]
+            result = self._session.run(matrix)
         except Exception as error:
             raise EngineError(f"ONNX Runtime failed: {type(error).__name__}") from error
         if not np.isfinite(result).all():

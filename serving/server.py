@@ -51,6 +51,7 @@ def run() -> int:
         settings = load_settings()
         configure_logs(settings.log_level, settings.log_format)
         logging.getLogger("uvicorn").setLevel(logging.WARNING)
+        os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)  # the supervisor makes its own, empty
         with listen(settings) as listener:
             if settings.workers > 1:
                 return Supervisor(settings, listener).run()
@@ -136,7 +137,7 @@ class Supervisor:
         """Serve until a signal; return 0, or 1 where a worker could not start."""
         for sig in (signal.SIGINT, signal.SIGTERM):
             signal.signal(sig, self._stop)
-        with tempfile.TemporaryDirectory(prefix="workers-") as folder:
+        with shared_folder() as folder:
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
             self._workers = [self._start() for _ in range(self._settings.workers)]
             failed = False
@@ -145,7 +146,7 @@ class Supervisor:
                 failed = any(worker.exitcode == FAILED_TO_START for worker in self._workers)
                 if self._signal is None and not failed:
                     self._workers = [self._revived(worker) for worker in self._workers]
-            self._end(self._signal or signal.SIGINT)
+            self._end(self._signal or signal.SIGTERM)
         return int(failed)
 
     def _stop(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
@@ -177,6 +178,15 @@ class Supervisor:
             worker.join(max(0.1, deadline - monotonic()))
             worker.kill()
             worker.join()
+
+
+def shared_folder() -> tempfile.TemporaryDirectory[str]:
+    try:
+        return tempfile.TemporaryDirectory(prefix="workers-")
+    except OSError as error:
+        raise ServerError(
+            f"WORKERS above 1 needs a folder to write to ({error.strerror}): set TMPDIR to one"
+        ) from None
 
 
 def mark_process_dead(pid: int | None, folder: str) -> None:

@@ -1,9 +1,6 @@
 """From a fitted pipeline to ONNX, and the proof that both give the same probabilities."""
 
-from collections.abc import Callable
-
 import numpy as np
-import onnxruntime
 from skl2onnx import to_onnx
 from skl2onnx.common.data_types import FloatTensorType
 from sklearn.pipeline import Pipeline
@@ -11,6 +8,7 @@ from sklearn.pipeline import Pipeline
 from bundle.declaration import CategoryFeature, Declaration
 from bundle.encoding import Matrix
 from bundle.manifest import PARITY_TOLERANCE
+from bundle.runtime import INPUT, Session
 
 GENERATED_ROWS = 10_000
 MISSING_SHARE = 0.1
@@ -24,7 +22,7 @@ def export(pipeline: Pipeline, features: int) -> bytes:
     """Return the pipeline as ONNX: `rows` float32 [n, features] -> `probabilities` float32 [n, classes]."""
     model = to_onnx(
         pipeline,
-        initial_types=[("rows", FloatTensorType([None, features]))],
+        initial_types=[(INPUT, FloatTensorType([None, features]))],
         options={"zipmap": False},
         name="pipeline",
     )
@@ -33,16 +31,6 @@ def export(pipeline: Pipeline, features: int) -> bytes:
     del model.opset_import[:]
     model.opset_import.extend(operator_sets)
     return bytes(model.SerializeToString())
-
-
-def runner(model: bytes) -> Callable[[Matrix], Matrix]:
-    """Return a function from a matrix to the ONNX model's probabilities."""
-    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
-
-    def run(matrix: Matrix) -> Matrix:
-        return np.asarray(session.run(["probabilities"], {"rows": matrix})[0])
-
-    return run
 
 
 def generate_rows(declaration: Declaration) -> Matrix:
@@ -63,8 +51,10 @@ def generate_rows(declaration: Declaration) -> Matrix:
 
 def check_parity(pipeline: Pipeline, model: bytes, matrices: list[Matrix]) -> float:
     """Return the largest difference of probabilities over all matrices; ParityError from 1e-5 on."""
-    run = runner(model)
-    difference = max(float(np.abs(run(matrix) - pipeline.predict_proba(matrix)).max()) for matrix in matrices)
+    session = Session(model)
+    difference = max(
+        float(np.abs(session.run(matrix) - pipeline.predict_proba(matrix)).max()) for matrix in matrices
+    )
     if not difference < PARITY_TOLERANCE:
         raise ParityError(f"ONNX and scikit-learn differ by {difference:.2g}, more than {PARITY_TOLERANCE:g}")
     return difference

@@ -210,6 +210,28 @@ def test_workers_do_not_outlive_their_supervisor(pair: Server) -> None:
     assert not [orphan for orphan in orphans if orphan.is_running()]
 
 
+def test_a_folder_for_workers_left_in_the_environment_is_not_used(
+    start: Callable[..., Server], tmp_path: Path
+) -> None:
+    server = start(PROMETHEUS_MULTIPROC_DIR=str(tmp_path))
+    assert server.metric("process_start_time_seconds") > 0
+    assert not list(tmp_path.iterdir())
+
+
+def test_workers_leave_no_folder_behind(start: Callable[..., Server], tmp_path: Path) -> None:
+    server = start(WORKERS="2", TMPDIR=str(tmp_path))
+    assert [file.name.partition("-")[0] for file in tmp_path.iterdir()] == ["workers"]
+    assert server.stop() == 0
+    assert not list(tmp_path.iterdir())
+
+
+def test_onnx_runtime_does_not_report_to_its_maker(start: Callable[..., Server], tmp_path: Path) -> None:
+    """Its telemetry would leave a session file in the temporary folder."""
+    server = start(TMPDIR=str(tmp_path))
+    assert server.post("/predict", SAMPLE).status_code == 200
+    assert not list(tmp_path.iterdir())
+
+
 # ---- what must not start ----
 
 

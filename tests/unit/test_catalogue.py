@@ -74,6 +74,21 @@ FAULTS: list[tuple[Callable[[Path], object], str, str]] = [
     (lambda f: replace(f / "model.toml", "threshold = 0.5", ""), "model.toml", "a threshold belongs to"),
     (lambda f: replace(f / "model.toml", 'name = "sex"', 'name = "age"'), "model.toml", "the same name"),
     (
+        lambda f: replace(f / "model.toml", "range = [0, 3]", "range = [3, 0]"),
+        "model.toml",
+        "a lower to a higher",
+    ),
+    (lambda f: replace(f / "model.toml", "[4]", "[3]"), "model.toml", "outside of the range"),
+    (lambda f: replace(f / "model.toml", "[0]", "[1]"), "model.toml", "the same code"),
+    (
+        lambda f: replace(f / "model.toml", "age = 63", "age = 630"),
+        "model.toml",
+        "whole number from 18 to 120",
+    ),
+    (lambda f: replace(f / "model.toml", "age = 63", "old = 63"), "model.toml", "a value for each feature"),
+    (lambda f: replace(f / "model.toml", "nullable = true", ""), "model.toml", "is not nullable"),
+    (lambda f: replace(f / "model.toml", "threshold = 0.5", "treshold = 0.5"), "model.toml", "treshold"),
+    (
         lambda f: replace(f / "model.toml", 'name = "heart-disease"', 'name = "x"'),
         "model.toml",
         "its folder is",

@@ -84,6 +84,18 @@ def test_what_is_not_a_category_is_refused(declaration: Declaration, value: obje
     assert refused(declaration, SAMPLE | {"sex": value}) == [("sex", expected)]
 
 
+@pytest.mark.parametrize("field", ["oldpeak", "ca"])
+@pytest.mark.parametrize("value", [True, False, "1", [1]])
+def test_a_number_is_neither_a_boolean_nor_a_string_even_where_one_would_fit(
+    declaration: Declaration, field: str, value: object
+) -> None:
+    assert [name for name, _ in refused(declaration, SAMPLE | {field: value})] == [field]
+
+
+def test_a_field_that_is_not_declared_is_refused(declaration: Declaration) -> None:
+    assert refused(declaration, SAMPLE | {"colour": "red"}) == [("colour", "is not a feature of this model")]
+
+
 def test_every_fault_is_listed(declaration: Declaration) -> None:
     row = {name: value for name, value in SAMPLE.items() if name != "chol"} | {"age": "old", "colour": "red"}
     assert [field for field, _ in refused(declaration, row)] == ["age", "chol", "colour"]
