@@ -33,7 +33,9 @@ async def read_json(request: Request, max_bytes: int, timeout_seconds: float) ->
             f"The body was not complete after {timeout_seconds:g} seconds.", headers={"Connection": "close"}
         ) from None
     if not body:
-        raise MalformedBody("The body is empty; send one JSON object.")
+        # the HTTP parser passes no body on with a request to change the protocol (Java's client sends one)
+        without = ", without an Upgrade header" if "upgrade" in headers else ""
+        raise MalformedBody(f"The body is empty; send one JSON object{without}.")
     try:
         return from_json(body, allow_inf_nan=False)
     except ValueError as error:  # its message names line and column, and quotes nothing

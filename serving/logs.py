@@ -54,3 +54,9 @@ def configure_logs(level: str, log_format: Literal["json", "text"]) -> None:
         logger.handlers.clear()
         logger.propagate = True
     logging.getLogger("uvicorn.access").disabled = True
+    logging.getLogger("uvicorn.error").addFilter(_is_not_about_websockets)
+
+
+def _is_not_about_websockets(record: logging.LogRecord) -> bool:
+    """Drop uvicorn's advice to install a WebSocket library, which any client's Upgrade header calls up."""
+    return "WebSocket library" not in record.getMessage()

@@ -6,14 +6,18 @@ from pathlib import Path
 import fastapi_offline
 from fastapi import APIRouter
 from fastapi.openapi.docs import get_swagger_ui_html
-from starlette.responses import FileResponse, HTMLResponse
+from starlette.responses import HTMLResponse, Response
 
 from serving.errors import NotFound
 from serving.schemas import Index, ModelReference, problems
 from serving.watched import WatchedModel
 
 ASSETS = Path(fastapi_offline.__file__).parent / "static"
-ASSET_NAMES = frozenset({"swagger-ui-bundle.js", "swagger-ui.css", "favicon.png"})
+ASSET_TYPES = {
+    "swagger-ui-bundle.js": "text/javascript",
+    "swagger-ui.css": "text/css",
+    "favicon.png": "image/png",
+}
 
 
 def pages_router(title: str, version: str, models: Sequence[WatchedModel]) -> APIRouter:
@@ -47,9 +51,10 @@ def pages_router(title: str, version: str, models: Sequence[WatchedModel]) -> AP
         )
 
     @router.get("/docs/{asset}", include_in_schema=False, responses=problems(NotFound))
-    async def documentation_asset(asset: str) -> FileResponse:
-        if asset not in ASSET_NAMES:
+    async def documentation_asset(asset: str) -> Response:
+        if asset not in ASSET_TYPES:
             raise NotFound("Nothing is served at this path; GET / lists what is.")
-        return FileResponse(ASSETS / asset, headers={"Cache-Control": "max-age=86400"})
+        content = (ASSETS / asset).read_bytes()
+        return Response(content, media_type=ASSET_TYPES[asset], headers={"Cache-Control": "max-age=86400"})
 
     return router

@@ -137,6 +137,10 @@ def test_a_body_that_is_too_large_by_its_own_word(server: Server) -> None:
     assert "1048576 bytes" in document["detail"]
 
 
+def test_a_body_that_calls_itself_too_large_is_refused_before_it_comes(server: Server) -> None:
+    assert raw_exchange(server.port, head(10_000_000)).startswith(b"HTTP/1.1 413 ")
+
+
 def test_a_body_that_grows_too_large(server: Server) -> None:
     chunks = (b" " * 65536 for _ in range(160))
     problem(server.post("/predict", data=chunks, headers=JSON), 413, "PayloadTooLarge")
@@ -181,6 +185,13 @@ def test_a_content_length_that_is_too_short_is_refused_without_harm(server: Serv
 )
 def test_what_the_parser_refuses_is_a_plain_400(server: Server, sent: bytes) -> None:
     assert raw_exchange(server.port, sent).startswith(b"HTTP/1.1 400 ")
+
+
+def test_a_request_to_change_the_protocol_is_told_to_come_without(server: Server) -> None:
+    extra = "Connection: Upgrade\r\nUpgrade: h2c\r\n"
+    answer = raw_exchange(server.port, head(2, extra) + b"{}")
+    assert b"without an Upgrade header" in answer
+    assert not [line for line in server.lines if "WebSocket library" in line]
 
 
 def test_a_client_that_hangs_up_leaves_nothing_behind(server: Server) -> None:
