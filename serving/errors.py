@@ -134,8 +134,7 @@ def problem_response(error: ApiError, path: str, request_id: str) -> Response:
     }
     if error.errors:
         problem["errors"] = [_field_error(fault) for fault in error.errors]
-    # ASCII, because a name that a client made up may hold what UTF-8 cannot
-    content = json.dumps(problem, separators=(",", ":")).encode("ascii")
+    content = json.dumps(problem, separators=(",", ":")).encode()
     return Response(content, error.status, headers=error.headers, media_type=PROBLEM_JSON)
 
 

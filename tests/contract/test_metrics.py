@@ -69,6 +69,8 @@ def test_everything_declared_is_there_at_zero(fresh: Server) -> None:
             assert value == 0, (name, labels)
     for status in ("200", "400", "408", "413", "415", "422", "429", "500", "503"):
         assert fresh.metric("api_requests_total", endpoint="/predict", method="POST", status_code=status) == 0
+    for error_type in ERROR_TYPES - {"NotFound", "MethodNotAllowed"}:
+        assert fresh.metric("api_errors_total", endpoint="/predict", error_type=error_type) == 0
     for result in ("disease", "no_disease"):
         assert (
             fresh.metric("predictions_total", prediction_result=result, model_name="logistic_regression") == 0

@@ -32,7 +32,7 @@ def train(folder: Path, *arguments: str, hash_seed: int = 0) -> subprocess.Compl
 
 def test_training_twice_gives_the_same_bytes_and_the_committed_figures(folder: Path) -> None:
     written = []
-    for seed in (1, 2):
+    for seed in (2, 3):  # two orders of the sets that skl2onnx writes down
         result = train(folder, hash_seed=seed)
         assert result.returncode == 0, result.stderr
         files = [folder / "CARD.md", *sorted((folder / "v1").iterdir())]

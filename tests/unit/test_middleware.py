@@ -1,0 +1,81 @@
+"""What Watch does when the application below it breaks, seen as a server sees it: through ASGI messages."""
+
+import asyncio
+import json
+import logging
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from bundle.declaration import Declaration
+from serving.logs import JsonFormatter
+from serving.metrics import HttpMetrics, Vocabulary
+from serving.middleware import Lifecycle, Watch
+
+PATIENT = "patient-4711"
+
+
+@pytest.fixture
+def registry() -> CollectorRegistry:
+    return CollectorRegistry()
+
+
+def ask(app: ASGIApp, registry: CollectorRegistry, declaration: Declaration) -> list[Message]:
+    watch = Watch(app, HttpMetrics(Vocabulary(registry), declaration, []), Lifecycle())
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": "/predict", "headers": []}
+    asyncio.run(watch(scope, receive, send))
+    return sent
+
+
+async def defective(_scope: Scope, _receive: Receive, _send: Send) -> None:
+    raise ValueError(PATIENT)
+
+
+def test_a_defect_is_a_problem_document_and_a_line_without_the_message(
+    registry: CollectorRegistry, declaration: Declaration, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.DEBUG, "serving"):
+        start, body = ask(defective, registry, declaration)
+    assert start["status"] == 500
+    document: dict[str, Any] = json.loads(body["body"])
+    assert document["type"] == "urn:problem-type:InternalError"
+    (line,) = [JsonFormatter().format(record) for record in caplog.records]
+    fields = json.loads(line)
+    assert fields["level"] == "error"
+    assert fields["request_id"] == document["request_id"]
+    assert fields["cause"].startswith("ValueError at test_middleware.py:")
+    assert PATIENT not in line + str(document)
+    counted = {"error_type": "InternalError", "endpoint": "unmatched"}
+    assert registry.get_sample_value("api_errors_total", counted) == 1
+    assert registry.get_sample_value("active_requests") == 0
+
+
+def test_an_exception_in_a_log_line_is_told_without_its_message() -> None:
+    with pytest.raises(ValueError, match=PATIENT) as caught:
+        raise ValueError(PATIENT)
+    exception = (caught.type, caught.value, caught.tb)
+    line = JsonFormatter().format(logging.LogRecord("uvicorn", logging.ERROR, "", 1, "failed", (), exception))
+    assert PATIENT not in line
+    assert json.loads(line)["cause"].startswith("ValueError at test_middleware.py:")
+
+
+def test_a_break_after_the_answer_began_is_left_to_the_server(
+    registry: CollectorRegistry, declaration: Declaration
+) -> None:
+    async def late(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        raise ValueError(PATIENT)
+
+    with pytest.raises(ValueError, match=PATIENT):
+        ask(late, registry, declaration)
+    assert registry.get_sample_value("active_requests") == 0
