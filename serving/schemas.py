@@ -180,6 +180,28 @@ def feature_schema(feature: NumberFeature | CategoryFeature) -> Schema:
     return {"description": description, "anyOf": [quantity, *missing, {"type": "null"}]}
 
 
+def batch_schema(declaration: Declaration, most: int) -> Schema:
+    """Return the JSON schema of a batch of at most `most` rows."""
+    rows = {"type": "array", "items": row_schema(declaration), "minItems": 1, "maxItems": most}
+    return {
+        "type": "object",
+        "properties": {"instances": rows},
+        "required": ["instances"],
+        "additionalProperties": False,
+    }
+
+
+def examples(declaration: Declaration) -> tuple[Schema, Schema]:
+    """Return OpenAPI's examples of a row, in codes and spelled out, and of a batch of both."""
+    row, spelled = declaration.example, dict(declaration.example)
+    for feature in declaration.features:
+        if isinstance(feature, CategoryFeature):
+            names = {code: name for name, code in feature.codes.items()}
+            spelled[feature.name] = names.get(row[feature.name], row[feature.name])  # type: ignore[arg-type]
+    one = {"codes": {"value": row}, "spelled out": {"value": spelled}}
+    return one, {"two rows": {"value": {"instances": [row, spelled]}}}
+
+
 def json_body(schema: Schema, examples: Schema) -> Schema:
     """Return OpenAPI's description of a request with a JSON body."""
     content = {"application/json": {"schema": schema, "examples": examples}}

@@ -1,25 +1,26 @@
 """POST /predict and POST /predict/batch."""
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse
 
-from bundle.declaration import Declaration
 from bundle.encoding import Matrix
-from bundle.errors import FieldError, InvalidRowsError
+from bundle.errors import InvalidRowsError
 from serving.body import read_json
-from serving.catalogue import Answer, TrainedRange
+from serving.catalogue import Answer, ServedModel, TrainedRange
 from serving.errors import PREDICTION_ERRORS, Overloaded, ValidationError
 from serving.faults import Faults
-from serving.middleware import Lifecycle
+from serving.middleware import Lifecycle, RequestRecord
 from serving.schemas import (
     ManyClassBatch,
     ManyClassPrediction,
     TwoClassBatch,
     TwoClassPrediction,
+    batch_schema,
+    examples,
     json_body,
     problems,
     row_schema,
@@ -48,63 +49,52 @@ class Admission:
         return body
 
 
-def prediction_router(prefix: str, model: WatchedModel, admission: Admission) -> APIRouter:
+def prediction_router(prefix: str, watched: WatchedModel, admission: Admission) -> APIRouter:
     """Return the routes that answer with one model under a prefix."""
-    declaration = model.model.declaration
-    row = row_schema(declaration)
+    model = watched.model
     most = admission.settings.max_batch_rows
-    batch = {
-        "type": "object",
-        "properties": {"instances": {"type": "array", "items": row, "minItems": 1, "maxItems": most}},
-        "required": ["instances"],
-        "additionalProperties": False,
-    }
-    one, many = _examples(declaration)
+    one, two = examples(model.declaration)
+    binary = model.declaration.binary
     router = APIRouter(prefix=prefix, tags=["predict"], responses=problems(*PREDICTION_ERRORS))
 
     @router.post(
         "/predict",
-        summary=f"Predict one row: {declaration.title}",
-        response_model=TwoClassPrediction if declaration.binary else ManyClassPrediction,
-        openapi_extra=json_body(row, one),
+        summary=f"Predict one row: {model.declaration.title}",
+        response_model=TwoClassPrediction if binary else ManyClassPrediction,
+        openapi_extra=json_body(row_schema(model.declaration), one),
     )
     async def predict(request: Request) -> JSONResponse:
-        record = request.scope["record"]
-        matrix = _encode(model, [await admission.body(request)], single=True)
-        answer = model.predict(matrix)[0]
-        content = _answer(model, answer)
-        record.fields |= {
-            "model": model.model.name,
-            "version": model.model.version,
+        record: RequestRecord = request.scope["record"]
+        matrix = encode(model, [await admission.body(request)], numbered=False)
+        answer = watched.predict(matrix)[0]
+        content = answer_content(model, answer)
+        record.fields |= origin(model) | {
             "prediction": content["label"],
             "probability": content.get("probability", answer.confidence),
             "warnings": len(answer.warnings),
         }
-        warnings = content.pop("warnings")
-        return JSONResponse(content | _context(model, record.request_id) | {"warnings": warnings})
+        warnings = {"warnings": content.pop("warnings")}
+        return JSONResponse(content | context(model, record.request_id) | warnings)
 
     @router.post(
         "/predict/batch",
         summary=f"Predict up to {most} rows, all or none",
-        response_model=TwoClassBatch if declaration.binary else ManyClassBatch,
-        openapi_extra=json_body(batch, many),
+        response_model=TwoClassBatch if binary else ManyClassBatch,
+        openapi_extra=json_body(batch_schema(model.declaration, most), two),
     )
     async def predict_batch(request: Request) -> JSONResponse:
-        record = request.scope["record"]
-        matrix = _encode(model, _instances(await admission.body(request), most), single=False)
-        predictions = [_answer(model, answer) for answer in model.predict(matrix)]
-        record.fields |= {
-            "model": model.model.name,
-            "version": model.model.version,
-            "rows": len(predictions),
-            "predictions": dict(Counter(prediction["label"] for prediction in predictions)),
-        }
-        return JSONResponse({"predictions": predictions} | _context(model, record.request_id))
+        record: RequestRecord = request.scope["record"]
+        matrix = encode(model, instances(await admission.body(request), most), numbered=True)
+        predictions = [answer_content(model, answer) for answer in watched.predict(matrix)]
+        labels = Counter(prediction["label"] for prediction in predictions)
+        record.fields |= origin(model) | {"rows": len(predictions), "predictions": dict(labels)}
+        return JSONResponse({"predictions": predictions} | context(model, record.request_id))
 
     return router
 
 
-def _instances(body: Any, most: int) -> list[object]:
+def instances(body: Any, most: int) -> list[object]:
+    """Return the rows of a batch; ValidationError where it has none, or more than `most`."""
     rows = body.get("instances") if isinstance(body, dict) else None
     if not isinstance(rows, list) or len(body) != 1:
         raise ValidationError("A batch is an object with one member, 'instances', that is a list of rows.")
@@ -115,11 +105,12 @@ def _instances(body: Any, most: int) -> list[object]:
     return rows
 
 
-def _encode(model: WatchedModel, rows: list[object], *, single: bool) -> Matrix:
+def encode(model: ServedModel, rows: list[object], *, numbered: bool) -> Matrix:
+    """Return float32 [rows, features]; ValidationError names each fault, by row where rows are numbered."""
     try:
-        return model.model.encode(rows)
+        return model.encode(rows)
     except InvalidRowsError as error:
-        faults = [FieldError(e.field, e.detail, None if single else e.row, e.known) for e in error.errors]
+        faults = error.errors if numbered else [replace(fault, row=None) for fault in error.errors]
         first = faults[0]
         place = "" if first.row is None else f"Row {first.row}: "
         subject = f"'{first.field}'" if first.field else "The row"
@@ -129,32 +120,34 @@ def _encode(model: WatchedModel, rows: list[object], *, single: bool) -> Matrix:
         ) from None
 
 
-def _answer(model: WatchedModel, answer: Answer) -> dict[str, Any]:
-    declaration = model.model.declaration
-    predicted = declaration.classes[answer.index]
+def answer_content(model: ServedModel, answer: Answer) -> dict[str, Any]:
+    """Return what is said about one row."""
+    predicted = model.declaration.classes[answer.index]
     probabilities: dict[str, Any] = (
         {"probability": answer.probabilities[1]}
-        if declaration.binary
-        else {"probabilities": dict(zip(declaration.labels, answer.probabilities, strict=True))}
+        if model.declaration.binary
+        else {"probabilities": dict(zip(model.declaration.labels, answer.probabilities, strict=True))}
     )
     return {
         "prediction": predicted.prediction,
         "label": predicted.label,
         **probabilities,
         "confidence": answer.confidence,
-        "warnings": [_warning(trained) for trained in answer.warnings],
+        "warnings": [range_warning(trained) for trained in answer.warnings],
     }
 
 
-def _context(model: WatchedModel, request_id: str) -> dict[str, Any]:
-    threshold = {} if model.model.threshold is None else {"threshold": model.model.threshold}
-    return threshold | {
-        "model": {"name": model.model.name, "version": model.model.version},
-        "request_id": request_id,
-    }
+def context(model: ServedModel, request_id: str) -> dict[str, Any]:
+    """Return what is said once in an answer: the threshold, and who spoke to whom."""
+    threshold = {} if model.threshold is None else {"threshold": model.threshold}
+    return threshold | {"model": {"name": model.name, "version": model.version}, "request_id": request_id}
 
 
-def _warning(trained: TrainedRange) -> dict[str, Any]:
+def origin(model: ServedModel) -> dict[str, Any]:
+    return {"model": model.name, "version": model.version}
+
+
+def range_warning(trained: TrainedRange) -> dict[str, Any]:
     return {
         "field": trained.field,
         "trained_minimum": trained.minimum,
@@ -162,13 +155,3 @@ def _warning(trained: TrainedRange) -> dict[str, Any]:
         "unit": trained.unit,
         "detail": f"the model was trained on {trained.minimum:g} to {trained.maximum:g} {trained.unit}",
     }
-
-
-def _examples(declaration: Declaration) -> tuple[dict[str, Any], dict[str, Any]]:
-    row = declaration.example
-    spelled = dict(row)
-    for feature in declaration.features:
-        names = {code: name for name, code in getattr(feature, "codes", {}).items()}
-        spelled[feature.name] = names.get(row[feature.name], row[feature.name])
-    one = {"codes": {"value": row}, "spelled out": {"value": spelled}}
-    return one, {"two rows": {"value": {"instances": [row, spelled]}}}
