@@ -9,8 +9,6 @@ from pydantic_core import from_json
 from serving.errors import MalformedBody, PayloadTooLarge, Timeout, UnsupportedMediaType
 from serving.middleware import ClientGone
 
-JSON_TYPES = ("application/json", "+json")
-
 
 async def read_json(request: Request, max_bytes: int, timeout_seconds: float) -> Any:
     """Return the body's JSON value; of a repeated key the last one wins.
@@ -19,7 +17,7 @@ async def read_json(request: Request, max_bytes: int, timeout_seconds: float) ->
     """
     headers = request.headers
     media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
-    if not media_type.endswith(JSON_TYPES):
+    if media_type != "application/json" and not media_type.endswith("+json"):
         raise UnsupportedMediaType("Send JSON, with the header 'Content-Type: application/json'.")
     if headers.get("content-encoding", "identity").lower() != "identity":
         raise UnsupportedMediaType("Send the body uncompressed, without Content-Encoding.")

@@ -27,9 +27,10 @@ class WatchedModel:
     def __init__(self, model: ServedModel, vocabulary: Vocabulary) -> None:
         self.model = model
         self.usable = False
+        self._origin = {"model": model.name, "version": model.version}
         declaration, manifest = model.declaration, model.manifest
         check_concepts(declaration)
-        dimensions = {"model": model.name, "version": model.version, "estimator": manifest.estimator.name}
+        dimensions = self._origin | {"estimator": manifest.estimator.name}
         self._observe_duration = vocabulary.histogram(
             declaration, "prediction_duration", LATENCY_BUCKETS, **dimensions
         )
@@ -82,19 +83,12 @@ class WatchedModel:
             self._set_aside(error)
             return
         if not self.usable:
-            log.info(
-                "model usable", extra={"fields": {"model": self.model.name, "version": self.model.version}}
-            )
+            log.info("model usable", extra={"fields": self._origin})
         self.usable = True
         self._set_loaded(1)
 
     def _set_aside(self, error: EngineError) -> None:
         if self.usable:
-            log.error(
-                "model set aside",
-                extra={
-                    "fields": {"model": self.model.name, "version": self.model.version, "cause": str(error)}
-                },
-            )
+            log.error("model set aside", extra={"fields": self._origin | {"cause": str(error)}})
         self.usable = False
         self._set_loaded(0)

@@ -59,7 +59,7 @@ def prediction_router(prefix: str, watched: WatchedModel, admission: Admission) 
 
     @router.post(
         "/predict",
-        summary=f"Predict one row: {model.declaration.title}",
+        summary=f"Predict one row with {model.name}",
         response_model=TwoClassPrediction if binary else ManyClassPrediction,
         openapi_extra=json_body(row_schema(model.declaration), one),
     )

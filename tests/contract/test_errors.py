@@ -37,7 +37,8 @@ def test_a_wrong_method_is_told_the_right_one(server: Server, method: str, path:
 
 
 @pytest.mark.parametrize(
-    "media_type", ["text/plain", "application/x-www-form-urlencoded", "application/jsonx", ""]
+    "media_type",
+    ["text/plain", "application/x-www-form-urlencoded", "application/jsonx", "x/application/json", ""],
 )
 def test_a_body_that_is_not_called_json(server: Server, media_type: str) -> None:
     response = server.post("/predict", data=json.dumps(SAMPLE), headers={"Content-Type": media_type})
