@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import requests
 from prometheus_client.parser import text_string_to_metric_families
@@ -123,6 +123,47 @@ class Server:
             raise
         self._reader.join(DEADLINE_SECONDS)
         return code
+
+
+class Load:
+    """Clients that predict without pause until they are stopped; counts what happened."""
+
+    def __init__(self, url: str, clients: int) -> None:
+        self._url = url
+        self._stop = threading.Event()
+        self.answered = 0
+        self.failures: list[str] = []
+        self._lock = threading.Lock()
+        self._threads = [threading.Thread(target=self._predict) for _ in range(clients)]
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.finish()
+
+    def finish(self) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(30)
+
+    def _predict(self) -> None:
+        with requests.Session() as session:
+            while not self._stop.is_set():
+                outcome = self._attempt(session) or self._attempt(session)
+                with self._lock:
+                    self.answered += outcome == "200"
+                    if outcome != "200":
+                        self.failures.append(str(outcome))
+
+    def _attempt(self, session: requests.Session) -> str | None:
+        """Return the status, or None for an idle keep-alive connection that had closed: worth one retry."""
+        try:
+            return str(session.post(f"{self._url}/predict", json=SAMPLE, timeout=10).status_code)
+        except requests.ConnectionError:
+            return None
 
 
 def raw_exchange(port: int, sent: bytes, *, finish: bool = False) -> bytes:

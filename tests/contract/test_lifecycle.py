@@ -11,59 +11,17 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Self
 
 import psutil
 import pytest
 import requests
 
-from tests.harness import HEART, PROJECT, SAMPLE, Server, clean_environment, eventually, free_port
-
-
-class Load:
-    """Clients that predict without pause until they are stopped; counts what happened."""
-
-    def __init__(self, server: Server, clients: int) -> None:
-        self._server = server
-        self._stop = threading.Event()
-        self.answered = 0
-        self.failures: list[str] = []
-        self._lock = threading.Lock()
-        self._threads = [threading.Thread(target=self._predict) for _ in range(clients)]
-
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.finish()
-
-    def finish(self) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join(30)
-
-    def _predict(self) -> None:
-        with requests.Session() as session:
-            while not self._stop.is_set():
-                outcome = self._attempt(session) or self._attempt(session)
-                with self._lock:
-                    self.answered += outcome == "200"
-                    if outcome != "200":
-                        self.failures.append(str(outcome))
-
-    def _attempt(self, session: requests.Session) -> str | None:
-        """Return the status, or None for an idle keep-alive connection that had closed: worth one retry."""
-        try:
-            return str(session.post(f"{self._server.url}/predict", json=SAMPLE, timeout=10).status_code)
-        except requests.ConnectionError:
-            return None
+from tests.harness import HEART, PROJECT, SAMPLE, Load, Server, clean_environment, eventually, free_port
 
 
 def test_sigterm_under_load_fails_no_request(start: Callable[..., Server]) -> None:
     server = start(DRAIN_SECONDS="4")
-    with Load(server, clients=8) as load:
+    with Load(server.url, clients=8) as load:
         eventually(lambda: load.answered > 200, "the load runs")
         begin = time.monotonic()
         server.process.send_signal(signal.SIGTERM)
@@ -197,7 +155,7 @@ def test_one_worker_without_its_model_makes_the_whole_not_loaded(
 
 
 def test_workers_drain_on_sigterm(pair: Server) -> None:
-    with Load(pair, clients=4) as load:
+    with Load(pair.url, clients=4) as load:
         eventually(lambda: load.answered > 100, "the load runs")
         pair.process.send_signal(signal.SIGTERM)
         eventually(lambda: pair.get("/readyz").status_code == 503, "readiness turns")

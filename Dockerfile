@@ -1,0 +1,49 @@
+# The server's image, and with --target train the one that trains.
+# The base may carry a digest: --build-arg PYTHON_IMAGE=python:3.13-slim@sha256:...
+ARG PYTHON_IMAGE=python:3.13-slim
+
+FROM ${PYTHON_IMAGE} AS environment
+COPY requirements/serve.txt requirements/
+RUN python3 -m venv /opt/venv \
+    && /opt/venv/bin/pip install --no-cache-dir --require-hashes --requirement requirements/serve.txt
+
+# What serving never imports goes: pip, the libraries' own tests, ONNX Runtime's tools for making models.
+FROM environment AS serve-environment
+RUN cd /opt/venv/lib/python3*/site-packages \
+    && rm -rf pip pip-* onnxruntime/transformers onnxruntime/tools onnxruntime/quantization \
+    && find . -type d -name tests -prune -exec rm -rf {} +
+
+FROM environment AS train-environment
+COPY requirements/train.txt requirements/
+RUN /opt/venv/bin/pip install --no-cache-dir --require-hashes --requirement requirements/train.txt
+
+FROM ${PYTHON_IMAGE} AS application
+ARG VERSION=unknown
+ARG REVISION=unknown
+LABEL org.opencontainers.image.title="heart-disease-api" \
+      org.opencontainers.image.description="A heart-disease prediction API that is watched from its first request" \
+      org.opencontainers.image.licenses="MIT" \
+      org.opencontainers.image.version="${VERSION}" \
+      org.opencontainers.image.revision="${REVISION}"
+ENV PATH=/opt/venv/bin:${PATH} PYTHONUNBUFFERED=1
+WORKDIR /app
+COPY pyproject.toml LICENSE ./
+COPY bundle bundle
+COPY models models
+USER 10001:10001
+
+FROM application AS train
+COPY --from=train-environment /opt/venv /opt/venv
+COPY training training
+ENTRYPOINT ["python", "-m", "training"]
+
+FROM application AS server
+COPY --from=serve-environment /opt/venv /opt/venv
+COPY serving serving
+COPY api_server.py ./
+USER root
+RUN python -m compileall -q api_server.py bundle serving
+USER 10001:10001
+ENV HOST=0.0.0.0 PORT=8000
+EXPOSE 8000
+CMD ["python", "api_server.py"]

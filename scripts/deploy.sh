@@ -1,0 +1,148 @@
+#!/usr/bin/env bash
+# Builds the image, brings it to the current cluster, installs the chart, and makes one prediction.
+set -euo pipefail
+
+ROOT=$(cd "$(dirname "$0")/.." && pwd)
+CHART=$ROOT/helm-charts/heart-disease-api
+IMAGE=heart-disease-api:latest
+RELEASE=heart-disease-api
+NAMESPACE=mlops
+BUILD=true
+DRY_RUN=false
+
+usage() {
+    cat <<EOF
+usage: scripts/deploy.sh [--namespace NAME] [--no-build] [--dry-run] [-- HELM OPTIONS]
+
+Builds $IMAGE, brings it to the cluster of the current kubectl context (minikube, kind, k3d, or containerd on this
+machine), and runs helm upgrade --install with rollback on failure. Safe to repeat.
+
+  --namespace NAME   where to install ($NAMESPACE)
+  --no-build         use the image that the cluster has
+  --dry-run          say what would be done
+  -- HELM OPTIONS    passed on to helm, such as --set model.threshold=0.3
+EOF
+}
+
+fail() {
+    echo "error: $*" >&2
+    exit 1
+}
+
+# Shows a command's output only when it fails.
+run() {
+    local output
+    if $DRY_RUN; then
+        echo "would run: $*"
+    else
+        output=$("$@" 2>&1) || fail "$* failed: $output"
+    fi
+}
+
+step() {
+    local what=$1 start=$SECONDS
+    shift
+    echo "==> $what"
+    "$@"
+    $DRY_RUN || echo "    $((SECONDS - start)) s"
+}
+
+# The development cluster of `make cluster` is used where no other is asked for.
+find_cluster() {
+    # shellcheck source=/dev/null
+    if [ -z "${KUBECONFIG:-}" ] && [ -f "$ROOT/.cluster/environment" ]; then . "$ROOT/.cluster/environment"; fi
+    command -v kubectl >/dev/null || fail "kubectl is not installed"
+    command -v helm >/dev/null || fail "helm is not installed"
+    CONTEXT=$(kubectl config current-context 2>/dev/null) ||
+        fail "kubectl has no current context; start a cluster (minikube start) or choose one (kubectl config use-context)"
+    kubectl version --request-timeout=10s >/dev/null 2>&1 ||
+        fail "the cluster of context '$CONTEXT' does not answer; is it running?"
+}
+
+build_image() {
+    case $CONTEXT in
+    minikube) run minikube image build --tag "$IMAGE" "$ROOT" ;;
+    *) if docker info >/dev/null 2>&1; then
+        run docker build --tag "$IMAGE" "$ROOT"
+    elif command -v buildah >/dev/null; then
+        run buildah build --layers --tag "$IMAGE" "$ROOT"
+    else
+        fail "neither a running Docker nor buildah is here to build the image; start Docker, or use --no-build"
+    fi ;;
+    esac
+}
+
+bring_image() {
+    case $CONTEXT in
+    minikube) ;;
+    kind-*) run kind load docker-image "$IMAGE" --name "${CONTEXT#kind-}" ;;
+    k3d-*) run k3d image import "$IMAGE" --cluster "${CONTEXT#k3d-}" ;;
+    *) import_into_containerd ;;
+    esac
+}
+
+import_into_containerd() {
+    local folder address
+    command -v ctr >/dev/null ||
+        fail "context '$CONTEXT' is none of minikube, kind, k3d or containerd here: push the image to a registry, then --no-build -- --set image.repository=..."
+    folder=$(mktemp -d)
+    if docker info >/dev/null 2>&1; then
+        run docker save --output "$folder/image.tar" "$IMAGE"
+    else
+        run buildah push "$IMAGE" "docker-archive:$folder/image.tar:docker.io/library/$IMAGE"
+    fi
+    for address in ${CONTAINERD_ADDRESSES:-/run/containerd/containerd.sock}; do
+        run ctr --address "$address" --namespace k8s.io images import "$folder/image.tar"
+    done
+    rm -r "$folder"
+}
+
+install_chart() {
+    local rollback=--atomic
+    case $(helm version --short) in v4*) rollback=--rollback-on-failure ;; esac
+    run helm upgrade --install "$RELEASE" "$CHART" --namespace "$NAMESPACE" --create-namespace \
+        --wait "$rollback" --timeout 3m "$@"
+}
+
+try_prediction() {
+    local port address url found=false
+    run helm test "$RELEASE" --namespace "$NAMESPACE"
+    $DRY_RUN && return
+    port=$(kubectl get service "$RELEASE" --namespace "$NAMESPACE" -o 'jsonpath={.spec.ports[0].nodePort}')
+    for address in $(kubectl get nodes -o 'jsonpath={.items[*].status.addresses[?(@.type=="InternalIP")].address}'); do
+        url=http://$address:$port
+        if [ -n "$port" ] && curl --silent --fail --max-time 3 --output /dev/null "$url/health"; then
+            $found || curl --silent --max-time 5 "$url/predict" --header 'Content-Type: application/json' --data \
+                '{"age":63,"sex":1,"cp":3,"trestbps":145,"chol":233,"fbs":1,"restecg":0,"thalach":150,"exang":0,"oldpeak":2.3,"slope":0,"ca":0,"thal":1}'
+            $found || echo
+            echo "$url/docs"
+            found=true
+        fi
+    done
+    $found && return
+    echo "No node's port answers from here. Reach the API with one of:"
+    if [ "$CONTEXT" = minikube ]; then echo "  minikube service $RELEASE --namespace $NAMESPACE --url"; fi
+    echo "  kubectl port-forward --namespace $NAMESPACE service/$RELEASE 8000:80    # then http://127.0.0.1:8000/docs"
+}
+
+main() {
+    while [ $# -gt 0 ]; do
+        case $1 in
+        --namespace) NAMESPACE=${2:?--namespace needs a name} && shift 2 ;;
+        --no-build) BUILD=false && shift ;;
+        --dry-run) DRY_RUN=true && shift ;;
+        --help | -h) usage && exit ;;
+        --) shift && break ;;
+        *) usage >&2 && fail "unknown option $1" ;;
+        esac
+    done
+    find_cluster
+    if $BUILD; then
+        step "building $IMAGE" build_image
+        step "bringing it to $CONTEXT" bring_image
+    fi
+    step "installing release $RELEASE in namespace $NAMESPACE" install_chart "$@"
+    step "asking for a prediction" try_prediction
+}
+
+main "$@"
