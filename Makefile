@@ -1,7 +1,7 @@
 # `make` lists the verbs. Everything they need beyond Python 3.11 and make is installed into .venv from requirements/.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format train bench lock clean
+.PHONY: help run test test-cluster cluster cluster-down k8s lint format train bench lock clean
 
 MODEL ?= heart-disease
 DATA ?=
@@ -9,13 +9,25 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 
 help: ## list the verbs
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: .venv/serve.done ## serve the model on http://127.0.0.1:8000 (settings: docs/settings.md)
 	@LOG_FORMAT=$${LOG_FORMAT:-text} exec .venv/bin/python api_server.py
 
 test: .venv/dev.done ## run all tests that need only Python
 	.venv/bin/python -m pytest $(ARGS)
+
+test-cluster: .venv/dev.done ## run the tests on a real Kubernetes (Linux, root, Go)
+	.venv/bin/python -m pytest tests/cluster $(ARGS)
+
+cluster: .venv/dev.done ## start a Kubernetes of two nodes on this machine (Linux, root, Go)
+	@.venv/bin/python -m tools.cluster up
+
+cluster-down: .venv/dev.done ## stop it and leave nothing behind
+	@.venv/bin/python -m tools.cluster down
+
+k8s: .venv/dev.done ## render k8s/ from the chart (needs helm)
+	@PATH="$${XDG_CACHE_HOME:-$$HOME/.cache}/heart-disease-api/bin:$$PATH" .venv/bin/python -m tools.render_k8s
 
 lint: .venv/dev.done ## check style, types and workflows
 	.venv/bin/ruff check .

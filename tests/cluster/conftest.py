@@ -1,0 +1,93 @@
+"""A real cluster of two nodes, the real image, and the chart installed in it."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+from kubernetes import client, config
+
+from tests.harness import PROJECT, eventually
+
+CHART = PROJECT / "helm-charts" / "heart-disease-api"
+RELEASE = "heart-disease-api"
+NAMESPACE = "mlops"
+NODES = {"heart-node1": "10.89.0.11", "heart-node2": "10.89.0.12"}
+URL = f"http://{NODES['heart-node1']}:30080"
+
+
+def run(*command: str | Path, check: bool = True) -> subprocess.CompletedProcess[str]:
+    result = subprocess.run(
+        [str(part) for part in command], cwd=PROJECT, capture_output=True, text=True, check=False, timeout=600
+    )
+    assert not check or result.returncode == 0, f"{command}: {result.stdout}{result.stderr}"
+    return result
+
+
+def helm_install(*options: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    command = [
+        "helm",
+        "upgrade",
+        "--install",
+        RELEASE,
+        str(CHART),
+        "--namespace",
+        NAMESPACE,
+        "--create-namespace",
+    ]
+    return run(*command, "--reset-values", "--wait", "--timeout", "120s", *options, check=check)
+
+
+def kubectl(*arguments: str, check: bool = True) -> str:
+    return run("kubectl", *arguments, check=check).stdout
+
+
+def answers(url: str = URL) -> bool:
+    try:
+        return requests.get(f"{url}/health", timeout=3).status_code == 200
+    except requests.RequestException:
+        return False
+
+
+def pods(core: client.CoreV1Api) -> list[client.V1Pod]:
+    """Return the release's pods that are not on their way out."""
+    found = core.list_namespaced_pod(NAMESPACE, label_selector="app=heart-disease-api").items
+    return [pod for pod in found if pod.metadata.deletion_timestamp is None]
+
+
+def ready_pods(core: client.CoreV1Api) -> list[client.V1Pod]:
+    def is_ready(pod: client.V1Pod) -> bool:
+        return any(c.type == "Ready" and c.status == "True" for c in pod.status.conditions or [])
+
+    return [pod for pod in pods(core) if is_ready(pod)]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cluster() -> None:
+    """Start the cluster where it does not run, and give it today's image."""
+    run(sys.executable, "-m", "tools.cluster", "up")
+    exported = (PROJECT / ".cluster" / "environment").read_text(encoding="utf-8")
+    for name, value in re.findall(r'^export (\w+)="(.*)"$', exported, flags=re.MULTILINE):
+        os.environ[name] = value.replace("$PATH", os.environ["PATH"])
+    run(sys.executable, "-m", "tools.cluster", "image", "heart-disease-api:latest")
+
+
+@pytest.fixture(scope="session")
+def core(cluster: None) -> client.CoreV1Api:
+    config.load_kube_config(os.environ["KUBECONFIG"])
+    return client.CoreV1Api()
+
+
+@pytest.fixture
+def release(core: client.CoreV1Api) -> Iterator[None]:
+    """The chart with default values, both pods ready, one on each node."""
+    helm_install()
+    eventually(lambda: len(ready_pods(core)) == 2 and len(pods(core)) == 2, "two pods are ready", 120)
+    eventually(answers, "the node port answers", 60)
+    yield
+    for node in NODES:
+        kubectl("uncordon", node, check=False)

@@ -1,0 +1,157 @@
+"""Install, test, upgrade, roll back, remove: each as a user does it, and each seen in answers."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+import requests
+from kubernetes import client
+
+from tests.cluster.conftest import (
+    NAMESPACE,
+    NODES,
+    RELEASE,
+    URL,
+    answers,
+    helm_install,
+    kubectl,
+    pods,
+    run,
+)
+from tests.harness import PROJECT, SAMPLE, eventually
+
+
+def threshold() -> float:
+    answer = requests.post(f"{URL}/predict", json=SAMPLE, timeout=5).json()
+    return float(answer["threshold"])
+
+
+def test_a_release_from_install_to_removal(core: client.CoreV1Api) -> None:
+    run("helm", "uninstall", RELEASE, "--namespace", NAMESPACE, "--ignore-not-found", "--wait")
+    helm_install()
+    eventually(answers, "the node port answers", 60)
+    for address in NODES.values():
+        answer = requests.post(f"http://{address}:30080/predict", json=SAMPLE, timeout=5).json()
+        assert answer["label"] == "no_disease"
+    run("helm", "test", RELEASE, "--namespace", NAMESPACE)
+
+    helm_install("--set", "model.threshold=0.25")
+    eventually(lambda: threshold() == 0.25, "the new threshold answers")
+    run("helm", "rollback", RELEASE, "--namespace", NAMESPACE, "--wait")
+    eventually(lambda: threshold() == 0.5, "the old threshold answers again")
+
+    run("helm", "uninstall", RELEASE, "--namespace", NAMESPACE, "--wait")
+    eventually(lambda: not core.list_namespaced_pod(NAMESPACE).items, "the pods are gone", 60)
+    kinds = (
+        "all,configmaps,secrets,serviceaccounts,networkpolicies,poddisruptionbudgets,horizontalpodautoscalers"
+    )
+    left = kubectl("get", kinds, "--namespace", NAMESPACE, "--output", "name").split()
+    assert set(left) <= {"configmap/kube-root-ca.crt", "serviceaccount/default"}
+
+
+def test_the_pods_stand_on_both_nodes(release: None, core: client.CoreV1Api) -> None:
+    assert {pod.spec.node_name for pod in pods(core)} == set(NODES)
+
+
+def test_notes_print_addresses_that_answer(release: None) -> None:
+    notes = run("helm", "get", "notes", RELEASE, "--namespace", NAMESPACE).stdout
+    urls = [word for word in notes.split() if word.startswith("http://10.")]
+    assert len(urls) == 2
+    assert [requests.get(url, timeout=5).status_code for url in urls] == [200, 200]
+
+
+def test_logs_are_parseable_lines_worth_reading(release: None) -> None:
+    requests.post(f"{URL}/predict", json=SAMPLE, timeout=5)
+    lines = kubectl("logs", "--namespace", NAMESPACE, "--selector", "app=heart-disease-api").splitlines()
+    parsed = [json.loads(line) for line in lines]
+    assert [line for line in parsed if line.get("route") == "/predict" and line["prediction"] == "no_disease"]
+    assert not [
+        line for line in parsed if line.get("route") in {"/readyz", "/livez", "/startupz", "/metrics"}
+    ]
+
+
+def test_pods_are_hardened_as_seen_from_inside(release: None) -> None:
+    def inside(command: str) -> str:
+        return kubectl(
+            "exec", "--namespace", NAMESPACE, f"deployment/{RELEASE}", "--", "sh", "-c", command, check=False
+        )
+
+    assert inside("id -u").strip() == "10001"
+    assert inside("touch /app/x || echo refused").strip() == "refused"
+    assert inside("touch /tmp/x && echo written").strip() == "written"
+    assert inside("ls /var/run/secrets/kubernetes.io || echo none").strip() == "none"
+    status = dict(line.split(":\t", 1) for line in inside("cat /proc/1/status").splitlines() if ":\t" in line)
+    assert status["CapEff"].strip("0") == ""
+    assert (status["Seccomp"], status["NoNewPrivs"]) == ("2", "1")
+
+
+@pytest.fixture
+def other_image(tmp_path: Path) -> Path:
+    """A copy of the project to change and build another image from."""
+    copy = tmp_path / "project"
+    ignored = shutil.ignore_patterns(".git", ".venv", ".cluster", "*cache*", ".hypothesis")
+    return Path(shutil.copytree(PROJECT, copy, ignore=ignored))
+
+
+def build(project: Path, image: str) -> None:
+    run(sys.executable, "-m", "tools.cluster", "image", image, "--project", str(project))
+
+
+def test_a_rebuilt_latest_rolls_on_upgrade(release: None, other_image: Path) -> None:
+    """The plain way: rebuild under the same name, helm upgrade, and the new behaviour answers."""
+    page = other_image / "serving" / "routes" / "health.py"
+    page.write_text(page.read_text(encoding="utf-8").replace('"alive"', '"alive and new"'), encoding="utf-8")
+    try:
+        build(other_image, "heart-disease-api:latest")
+        helm_install()
+        eventually(
+            lambda: "new" in requests.get(f"{URL}/livez", timeout=5).text, "the new behaviour answers", 60
+        )
+    finally:
+        build(PROJECT, "heart-disease-api:latest")
+        helm_install()
+
+
+def test_a_broken_bundle_rolls_back_and_the_old_release_answers_on(release: None, other_image: Path) -> None:
+    (other_image / "models" / "heart-disease" / "v1" / "model.onnx").write_bytes(b"broken")
+    build(other_image, "heart-disease-api:broken")
+    failed = helm_install("--set", "image.tag=broken", "--atomic", "--timeout", "20s", check=False)
+    assert failed.returncode != 0
+    assert answers()
+    history = json.loads(run("helm", "history", RELEASE, "--namespace", NAMESPACE, "--output", "json").stdout)
+    assert "Rollback" in history[-1]["description"]
+    assert history[-1]["status"] == "deployed"
+
+
+def test_deploy_and_cleanup_are_safe_to_repeat(core: client.CoreV1Api) -> None:
+    for _ in range(2):
+        said = run("scripts/deploy.sh").stdout
+        assert '"label":"no_disease"' in said
+        assert f"{URL}/docs" in said
+    for _ in range(2):
+        run("scripts/cleanup.sh")
+        assert not pods(core)
+    kubectl("create", "configmap", "not-ours", "--namespace", NAMESPACE)
+    try:
+        assert "is kept, because it holds: configmap/not-ours" in run("scripts/cleanup.sh", "--purge").stdout
+    finally:
+        kubectl("delete", "configmap", "not-ours", "--namespace", NAMESPACE)
+    run("scripts/cleanup.sh", "--purge")
+    assert NAMESPACE not in {namespace.metadata.name for namespace in core.list_namespace().items}
+
+
+def test_a_dry_run_changes_nothing(core: client.CoreV1Api) -> None:
+    before = kubectl("get", "namespaces", "--output", "name")
+    said = run("scripts/deploy.sh", "--dry-run").stdout
+    assert "would run: helm upgrade --install" in said
+    assert kubectl("get", "namespaces", "--output", "name") == before
+
+
+def test_plain_manifests_work_without_helm(core: client.CoreV1Api) -> None:
+    kubectl("apply", "--kustomize", "k8s")
+    try:
+        eventually(answers, "the node port answers", 60)
+    finally:
+        kubectl("delete", "--kustomize", "k8s", "--wait")

@@ -1,0 +1,119 @@
+"""Container images without a registry: one binary on nothing, a stand-in for python:3.13-slim, and ours."""
+
+import hashlib
+import io
+import json
+import os
+import shutil
+import subprocess
+import tarfile
+import tempfile
+from pathlib import Path
+
+from tools.cluster.build import build_tools
+from tools.cluster.network import inside
+from tools.cluster.node import PAUSE_IMAGE
+from tools.cluster.places import CACHE, NODES, ClusterError
+
+BASE_IMAGE = "docker.io/library/python:3.13-slim"
+BASE_PACKAGES = "python3,python3-venv,ca-certificates"
+CERTIFICATES = Path("etc/ssl/certs/ca-certificates.crt")
+BUILDAH = {"STORAGE_DRIVER": "overlay", "BUILDAH_ISOLATION": "chroot"}
+
+BINARY_IMAGES = {
+    PAUSE_IMAGE: "pause",
+    "registry.k8s.io/coredns/coredns:v1.15.0": "coredns",
+    "registry.k8s.io/metrics-server/metrics-server:v0.9.0": "metrics-server",
+}
+
+
+def load_binary_images(binaries: Path) -> None:
+    """Give every node the images that are one static binary, under their official names."""
+    for name, binary in BINARY_IMAGES.items():
+        load_archive(_binary_archive(name, (binaries / binary).resolve()), binaries)
+
+
+def load_image(name: str) -> None:
+    """Give every node an image that buildah has built, under the name that Docker would give it."""
+    with tempfile.TemporaryDirectory() as folder:
+        archive = Path(folder) / "image.tar"
+        _buildah("push", "--quiet", name, f"docker-archive:{archive}:docker.io/library/{name}")
+        load_archive(archive, build_tools())
+
+
+def load_archive(archive: Path, binaries: Path) -> None:
+    for node in NODES:
+        command = [str(binaries / "ctr"), f"--address={node.containerd}", "--namespace=k8s.io"]
+        command += ["images", "import", "--digests=false", str(archive)]
+        subprocess.run(inside(node, *command), check=True, capture_output=True)
+
+
+def build_base_image() -> None:
+    """Make the stand-in for python:3.13-slim from Debian's packages, once."""
+    if subprocess.run(["buildah", "inspect", "--type=image", BASE_IMAGE], check=False, capture_output=True,
+                      env=os.environ | BUILDAH).returncode == 0:  # fmt: skip
+        return
+    for program in ("debootstrap", "buildah"):
+        if not shutil.which(program):
+            raise ClusterError(f"{program} is needed to build images, and is not installed")
+    root = CACHE / "images" / "debian"
+    shutil.rmtree(root, ignore_errors=True)
+    root.mkdir(parents=True)
+    print("  building the stand-in for python:3.13-slim (once) ...", flush=True)
+    bootstrap = ["debootstrap", "--variant=minbase", f"--include={BASE_PACKAGES}", "trixie", str(root)]
+    subprocess.run(bootstrap, check=True, stdout=subprocess.DEVNULL)
+    shutil.copy("/" / CERTIFICATES, root / CERTIFICATES)
+    container = _buildah("from", "scratch")
+    _buildah("add", "--quiet", container, str(root), "/")
+    _buildah("config", "--env", "LANG=C.UTF-8", "--cmd", "python3", container)
+    _buildah("commit", "--quiet", container, BASE_IMAGE)
+    _buildah("rm", container)
+    shutil.rmtree(root)
+
+
+def build_image(name: str, project: Path) -> None:
+    """Build a project's Dockerfile with buildah."""
+    build_base_image()
+    _buildah("build", "--pull-never", "--layers", "--tag", name, str(project))
+
+
+def _binary_archive(name: str, binary: Path) -> Path:
+    """Return a docker archive of an image that is one binary on nothing."""
+    content = binary.read_bytes()
+    archive = CACHE / "images" / f"{binary.name}-{hashlib.sha256(content).hexdigest()[:16]}.tar"
+    if archive.exists():
+        return archive
+    archive.parent.mkdir(parents=True, exist_ok=True)
+    layer = _tar({binary.name: content, "tmp/": b"", "etc/": b""})
+    config = {
+        "architecture": "amd64" if os.uname().machine == "x86_64" else "arm64",
+        "os": "linux",
+        "config": {"Entrypoint": [f"/{binary.name}"]},
+        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(layer).hexdigest()}"]},
+    }
+    manifest = [{"Config": "config.json", "RepoTags": [name], "Layers": ["layer.tar"]}]
+    members = {"layer.tar": layer, "config.json": json.dumps(config).encode()}
+    archive.write_bytes(_tar(members | {"manifest.json": json.dumps(manifest).encode()}))
+    return archive
+
+
+def _tar(members: dict[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for name, content in members.items():
+            entry = tarfile.TarInfo(name.rstrip("/"))
+            entry.mode = 0o755
+            if name.endswith("/"):
+                entry.type, entry.mode = tarfile.DIRTYPE, 0o1777
+            entry.size = len(content)
+            tar.addfile(entry, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def _buildah(*arguments: str) -> str:
+    result = subprocess.run(
+        ["buildah", *arguments], env=os.environ | BUILDAH, capture_output=True, text=True, check=False
+    )
+    if result.returncode != 0:
+        raise ClusterError(f"buildah {arguments[0]} failed: {result.stderr.strip()[-2000:]}")
+    return result.stdout.strip()
