@@ -7,11 +7,13 @@ the start, so that a rate over its first event is not lost. docs/metrics.md is t
 
 import os
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import prometheus_client
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.openmetrics import exposition as openmetrics
 
@@ -62,11 +64,24 @@ def multiprocess() -> bool:
     return "PROMETHEUS_MULTIPROC_DIR" in os.environ
 
 
+class WorkersCollector(MultiProcessCollector):
+    """Adds up the files of all workers, but for those that a starting worker has made and not yet filled."""
+
+    def collect(self) -> Iterable[Metric]:
+        filled = []
+        for file in Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]).glob("*.db"):
+            with suppress(FileNotFoundError):  # gone with its worker
+                if file.stat().st_size:
+                    filled.append(str(file))
+        metrics: Iterable[Metric] = self.merge(filled, accumulate=True)  # type: ignore[no-untyped-call]
+        return metrics
+
+
 def exposition(registry: CollectorRegistry, accept: str) -> tuple[bytes, str]:
     """Return the metrics of all workers and their content type: OpenMetrics where asked for, else text."""
     if multiprocess():
         registry = CollectorRegistry()
-        MultiProcessCollector(registry)
+        WorkersCollector(registry)  # type: ignore[no-untyped-call]
     if "application/openmetrics-text" in accept:
         return openmetrics.generate_latest(registry), openmetrics.CONTENT_TYPE_LATEST
     return prometheus_client.generate_latest(registry), prometheus_client.CONTENT_TYPE_LATEST

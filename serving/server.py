@@ -13,8 +13,10 @@ import signal
 import socket
 import sys
 import tempfile
+from collections.abc import Callable
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
+from multiprocessing.synchronize import Event
 from time import monotonic
 from types import FrameType
 
@@ -29,6 +31,7 @@ log = logging.getLogger("serving")
 
 BACKLOG = 2048
 FAILED_TO_START = 3
+SPAWN = multiprocessing.get_context("spawn")
 
 
 class ServerError(Exception):
@@ -79,8 +82,8 @@ def listen(settings: Settings) -> socket.socket:
         ) from None
 
 
-def serve(settings: Settings, listener: socket.socket) -> int:
-    """Serve from this process until a signal."""
+def serve(settings: Settings, listener: socket.socket, on_start: Callable[[], None] = lambda: None) -> int:
+    """Serve from this process until a signal; `on_start` is told when it answers."""
     app = make_app(settings)
     config = uvicorn.Config(
         app,
@@ -91,15 +94,18 @@ def serve(settings: Settings, listener: socket.socket) -> int:
         backlog=BACKLOG,
         timeout_graceful_shutdown=max(1, round(settings.drain_seconds / 2)),
     )
-    DrainingServer(config, app, settings.drain_seconds / 2).run([listener])
+    DrainingServer(config, app, settings.drain_seconds / 2, on_start).run([listener])
     return 0
 
 
 class DrainingServer(uvicorn.Server):
     """A server that reports itself unready before it stops accepting, and does not outlive its supervisor."""
 
-    def __init__(self, config: uvicorn.Config, app: FastAPI, notice_seconds: float) -> None:
+    def __init__(
+        self, config: uvicorn.Config, app: FastAPI, notice_seconds: float, on_start: Callable[[], None]
+    ) -> None:
         super().__init__(config)
+        self._on_start = on_start
         self._lifecycle = app.state.lifecycle
         self._notice_seconds = notice_seconds
         self._stop_at = math.inf
@@ -107,6 +113,7 @@ class DrainingServer(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        self._on_start()
         for listener in sockets or []:
             host, port = listener.getsockname()[:2]
             url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
@@ -132,9 +139,10 @@ class Supervisor:
         self._listener = listener
         self._workers: list[SpawnProcess] = []
         self._signal: int | None = None
+        self._served = SPAWN.Event()
 
     def run(self) -> int:
-        """Serve until a signal; return 0, or 1 where a worker could not start."""
+        """Serve until a signal and return 0; or 1 where no worker ever served and one could not start."""
         for sig in (signal.SIGINT, signal.SIGTERM):
             signal.signal(sig, self._stop)
         with shared_folder() as folder:
@@ -143,7 +151,7 @@ class Supervisor:
             failed = False
             while self._signal is None and not failed:
                 wait([worker.sentinel for worker in self._workers], timeout=0.2)
-                failed = any(worker.exitcode == FAILED_TO_START for worker in self._workers)
+                failed = not self._served.is_set() and self._any_failed_to_start()
                 if self._signal is None and not failed:
                     self._workers = [self._revived(worker) for worker in self._workers]
             self._end(self._signal or signal.SIGTERM)
@@ -153,11 +161,14 @@ class Supervisor:
         self._signal = sig
 
     def _start(self) -> SpawnProcess:
-        worker = multiprocessing.get_context("spawn").Process(
-            target=run_worker, args=(self._settings, self._listener), name="worker"
+        worker = SPAWN.Process(
+            target=run_worker, args=(self._settings, self._listener, self._served), name="worker"
         )
         worker.start()
         return worker
+
+    def _any_failed_to_start(self) -> bool:
+        return any(worker.exitcode == FAILED_TO_START for worker in self._workers)
 
     def _revived(self, worker: SpawnProcess) -> SpawnProcess:
         if worker.is_alive():
@@ -196,12 +207,12 @@ def mark_process_dead(pid: int | None, folder: str) -> None:
     multiprocess.mark_process_dead(pid, folder)
 
 
-def run_worker(settings: Settings, listener: socket.socket) -> None:
+def run_worker(settings: Settings, listener: socket.socket, served: Event) -> None:
     """Serve as one of several processes."""
     configure_logs(settings.log_level, settings.log_format)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     try:
-        serve(settings, listener)
+        serve(settings, listener, served.set)
     except BundleError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(FAILED_TO_START)

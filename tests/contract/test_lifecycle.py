@@ -120,6 +120,31 @@ def test_a_killed_worker_is_replaced_and_its_counts_stay(pair: Server) -> None:
         assert pair.metric("active_requests") == 0
 
 
+def test_a_replacement_that_cannot_start_does_not_take_the_others_along(
+    start: Callable[..., Server], tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken"
+    server = start(WORKERS="2", PROBE_SECONDS="3600", FAULT_ENGINE_FILE=str(broken))
+    eventually(lambda: sum("listening" in line for line in server.lines) == 2, "both workers listen")
+    broken.touch()
+    os.kill(workers(server)[0].pid, signal.SIGKILL)
+    refusals = "does not give the answers that training recorded"
+    eventually(lambda: sum(refusals in line for line in server.lines) >= 2, "the replacement is tried again")
+    assert server.get("/livez").status_code == 200
+    broken.unlink()
+    eventually(lambda: sum("listening" in line for line in server.lines) == 3, "a replacement listens")
+    assert server.stop() == 0
+
+
+def test_a_file_that_a_starting_worker_has_not_filled_breaks_no_scrape(
+    start: Callable[..., Server], tmp_path: Path
+) -> None:
+    server = start(WORKERS="2", TMPDIR=str(tmp_path))
+    (folder,) = tmp_path.iterdir()
+    (folder / "counter_1.db").touch()
+    assert server.get("/metrics").status_code == 200
+
+
 def test_a_worker_that_dies_in_a_request_leaves_no_active_request(start: Callable[..., Server]) -> None:
     server = start(WORKERS="2", FAULT_LATENCY_SECONDS="30")
     clients = [threading.Thread(target=post_and_forget, args=(server,)) for _ in range(8)]

@@ -140,9 +140,9 @@ def remove_cgroup(node: Node) -> None:
     """Remove the node's group from every hierarchy, the innermost first; its processes have ended."""
     for root in [*CGROUPS.glob(f"*/{node.name}"), CGROUPS / node.name]:
         if root.is_dir():
-            for group in sorted((path for path in root.rglob("*") if path.is_dir()), reverse=True):
-                group.rmdir()
-            root.rmdir()
+            groups = sorted((path for path in root.rglob("*") if path.is_dir()), reverse=True)
+            for group in [*groups, root]:
+                processes.wait_for(["rmdir", str(group)], f"the end of what ran in {group}", 20)
 
 
 def _write(path: Path, content: str) -> None:
