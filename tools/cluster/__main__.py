@@ -81,10 +81,10 @@ def write_environment(binaries: Path) -> None:
 
 def down() -> None:
     """Stop everything and remove all state; the cache of programs and images stays."""
-    if KUBECONFIG.exists():
-        for one in NODES:
-            remove_pods(one)
-    processes.stop_all()
+    processes.stop_all()  # the kubelets first of all, which would start again what is killed
+    for one in NODES:
+        remove_pods(one)
+    processes.kill_matching("containerd-shim", str(STATE))
     unmount(STATE)
     network.down()
     for one in NODES:
@@ -130,7 +130,7 @@ def kubectl(binaries: Path, *arguments: str) -> list[str]:
 
 
 def remove_pods(one: Node) -> None:
-    """Kill what runs in a node's containers, whose shims would outlive containerd."""
+    """Kill what runs in a node's containers."""
     for hierarchy in (node.CGROUPS / "pids", node.CGROUPS):
         for procs in (hierarchy / one.name).rglob("cgroup.procs"):
             for pid in procs.read_text().split():

@@ -44,6 +44,16 @@ def stop_all() -> None:
         file.unlink()
 
 
+def kill_matching(*words: str) -> None:
+    """Kill the processes whose command line has all of these words: containerd's shims outlive it."""
+    for command_line in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if all(word.encode() in command_line.read_bytes() for word in words):
+                os.kill(int(command_line.parent.name), signal.SIGKILL)
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+
+
 def wait_for(command: list[str], what: str, seconds: float = 120) -> None:
     """Run a command until it succeeds; ClusterError says what did not come, and where the logs are."""
     deadline = time.monotonic() + seconds
