@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bundle.declaration import Declaration, NumberFeature, load_declaration
+from bundle.declaration import Declaration, Feature, NumberFeature, load_declaration
 from bundle.encoding import Encoder, Matrix
 from bundle.errors import BundleError
 from bundle.manifest import (
@@ -61,9 +61,7 @@ class ServedModel:
         self.threshold = manifest.threshold if threshold is None else threshold
         self._engine = engine
         self._encoder = Encoder(declaration)
-        self._ranges = [
-            _trained_range(declaration, manifest, index) for index in range(len(declaration.features))
-        ]
+        self._ranges = [_trained_range(feature, manifest) for feature in declaration.features]
         self._lows = np.array([trained.minimum for trained in self._ranges], dtype=np.float32)
         self._highs = np.array([trained.maximum for trained in self._ranges], dtype=np.float32)
 
@@ -145,8 +143,7 @@ def load_model(
     return model
 
 
-def _trained_range(declaration: Declaration, manifest: Manifest, index: int) -> TrainedRange:
-    feature = declaration.features[index]
+def _trained_range(feature: Feature, manifest: Manifest) -> TrainedRange:
     distribution = manifest.distribution[feature.name]
     if isinstance(feature, NumberFeature) and isinstance(distribution, NumberDistribution):
         return TrainedRange(feature.name, distribution.minimum, distribution.maximum, feature.unit)

@@ -166,12 +166,10 @@ class Load:
             return None
 
 
-def raw_exchange(port: int, sent: bytes, *, finish: bool = False) -> bytes:
+def raw_exchange(port: int, sent: bytes) -> bytes:
     """Send bytes to the server and return all that it answers until it closes, or is silent for a second."""
     with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
         connection.sendall(sent)
-        if finish:
-            connection.shutdown(socket.SHUT_WR)
         connection.settimeout(1)
         answer = b""
         try:

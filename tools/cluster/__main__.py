@@ -1,4 +1,4 @@
-"""Command line: `python -m tools.cluster up | down | status | build | image NAME`."""
+"""Command line: `python -m tools.cluster up | down | build | image NAME`."""
 
 import argparse
 import os
@@ -30,7 +30,7 @@ PROGRAMS = {
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tools.cluster", description=__doc__)
     verbs = parser.add_subparsers(dest="verb", required=True)
-    for verb in ("up", "down", "status", "build"):
+    for verb in ("up", "down", "build"):
         verbs.add_parser(verb)
     image = verbs.add_parser("image", help="build an image and give it to every node")
     image.add_argument("name")
@@ -41,7 +41,7 @@ def main() -> int:
             images.build_image(arguments.name, arguments.project)
             images.load_image(arguments.name)
         else:
-            {"up": up, "down": down, "status": status, "build": build_tools}[arguments.verb]()
+            {"up": up, "down": down, "build": build_tools}[arguments.verb]()
     except ClusterError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -90,10 +90,6 @@ def down() -> None:
     for one in NODES:
         node.remove_cgroup(one)
     shutil.rmtree(STATE, ignore_errors=True)
-
-
-def status() -> None:
-    print("up" if processes.running("kube-apiserver") else "down")
 
 
 def check_machine() -> None:
