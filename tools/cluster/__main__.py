@@ -1,4 +1,4 @@
-"""Command line: `python -m tools.cluster up | down | build | image NAME`."""
+"""Command line: `python -m tools.cluster up | down | build | packages | image NAME`."""
 
 import argparse
 import os
@@ -11,37 +11,44 @@ from pathlib import Path
 from typing import TypeVar
 
 from tools.cluster import certificates, control_plane, images, network, node, processes
-from tools.cluster.build import build_tools
+from tools.cluster.build import build_tools, custom_resources
 from tools.cluster.places import ENVIRONMENT, KUBECONFIG, NODES, PROJECT, STATE, ClusterError, Node
 
 Result = TypeVar("Result")
 
 MANIFESTS = Path(__file__).parent / "manifests"
-PROGRAMS = {
+PACKAGES = {  # what must be here, and the Debian package that brings it
     "ip": "iproute2",
     "nft": "nftables",
     "iptables": "iptables",
     "conntrack": "conntrack",
     "runc": "runc",
     "openssl": "openssl",
+    "/usr/lib/cni/ptp": "containernetworking-plugins",
+    "/bin/busybox": "busybox-static",
+    "buildah": "buildah",
+    "debootstrap": "debootstrap",
+    "shellcheck": "shellcheck",
 }
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tools.cluster", description=__doc__)
     verbs = parser.add_subparsers(dest="verb", required=True)
-    for verb in ("up", "down", "build"):
-        verbs.add_parser(verb)
+    verbs.add_parser("up", help="start what does not run")
+    verbs.add_parser("down", help="stop everything and remove all state")
+    verbs.add_parser("build", help="build the programs that the cache lacks")
+    verbs.add_parser("packages", help="print the Debian packages that are missing")
     image = verbs.add_parser("image", help="build an image and give it to every node")
     image.add_argument("name")
     image.add_argument("--project", type=Path, default=PROJECT, help="folder with the Dockerfile")
     arguments = parser.parse_args()
     try:
         if arguments.verb == "image":
-            images.build_image(arguments.name, arguments.project)
-            images.load_image(arguments.name)
+            step(f"building {arguments.name}", lambda: images.build_image(arguments.name, arguments.project))
+            step("giving it to the nodes", lambda: images.load_image(arguments.name))
         else:
-            {"up": up, "down": down, "build": build_tools}[arguments.verb]()
+            {"up": up, "down": down, "build": build_tools, "packages": packages}[arguments.verb]()
     except ClusterError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -99,11 +106,16 @@ def check_machine() -> None:
         raise ClusterError(
             "the test cluster needs root, for network namespaces and cgroups; use minikube or kind"
         )
-    missing = [package for program, package in PROGRAMS.items() if not shutil.which(program)]
-    if not Path(node.CNI_PLUGINS).is_dir():
-        missing.append("containernetworking-plugins")
-    if missing:
+    if missing := missing_packages():
         raise ClusterError(f"some programs are missing: apt-get install {' '.join(missing)}")
+
+
+def missing_packages() -> list[str]:
+    return [package for program, package in PACKAGES.items() if not shutil.which(program)]
+
+
+def packages() -> None:
+    print(*missing_packages())
 
 
 def wait_for_nodes(binaries: Path) -> None:
@@ -113,12 +125,19 @@ def wait_for_nodes(binaries: Path) -> None:
 
 
 def install_services(binaries: Path) -> None:
-    subprocess.run(
-        kubectl(binaries, "apply", f"--filename={MANIFESTS}"), check=True, stdout=subprocess.DEVNULL
-    )
-    for deployment in ("coredns", "metrics-server"):
+    """Install DNS, metrics, volumes, and the kinds of the Gateway API and the Prometheus Operator."""
+    for file in custom_resources():
+        apply(binaries, file.read_text(encoding="utf-8"))
+    for file in sorted(MANIFESTS.glob("*.yaml")):
+        apply(binaries, file.read_text(encoding="utf-8").replace("${STATE}", str(STATE)))
+    for deployment in ("coredns", "metrics-server", "local-path-provisioner"):
         command = ["rollout", "status", f"deployment/{deployment}", "--namespace=kube-system", "--timeout=2s"]
         processes.wait_for(kubectl(binaries, *command), deployment)
+
+
+def apply(binaries: Path, manifest: str) -> None:
+    command = kubectl(binaries, "apply", "--server-side", "--force-conflicts", "--filename=-")
+    subprocess.run(command, input=manifest, text=True, check=True, stdout=subprocess.DEVNULL)
 
 
 def kubectl(binaries: Path, *arguments: str) -> list[str]:

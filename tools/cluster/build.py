@@ -8,7 +8,32 @@ from pathlib import Path
 
 from tools.cluster.places import CACHE, KUBERNETES_VERSION, PROJECT, ClusterError
 
-MODULES = ("pause", "kubernetes", "etcd", "containerd", "helm", "kubeconform", "coredns", "metrics-server")
+MODULES = (
+    "pause",
+    "kubernetes",
+    "etcd",
+    "containerd",
+    "coredns",
+    "metrics-server",
+    "local-path-provisioner",
+    "helm",
+    "helm4",
+    "kubeconform",
+    "kube-score",
+    "actionlint",
+)
+RENAMED = {"etcd": ("server", "etcd"), "helm4": ("helm", "helm4")}  # by module: the package's name, ours
+CUSTOM_RESOURCES = (
+    ("sigs.k8s.io/gateway-api", "config/crd/standard/gateway.networking.k8s.io_httproutes.yaml"),
+    (
+        "github.com/prometheus-operator/prometheus-operator",
+        "example/prometheus-operator-crd/monitoring.coreos.com_servicemonitors.yaml",
+    ),
+    (
+        "github.com/prometheus-operator/prometheus-operator",
+        "example/prometheus-operator-crd/monitoring.coreos.com_prometheusrules.yaml",
+    ),
+)
 HELM = "helm.sh/helm/v3/pkg/chartutil"
 STAMPED = ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
 
@@ -33,8 +58,6 @@ def _build(module: str) -> Path:
     target = CACHE / "tools" / f"{module}-{hashlib.sha256(content).hexdigest()[:16]}"
     if target.is_dir():
         return target
-    if not shutil.which("go"):
-        raise ClusterError("Go is needed to build the cluster's programs, and is not installed")
     print(f"  building {module} (once) ...", flush=True)
     unfinished = target.with_suffix(".unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
@@ -42,11 +65,34 @@ def _build(module: str) -> Path:
     settings = {"GOBIN": str(unfinished), "CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false -mod=readonly"}
     target_package = "." if (source / "main.go").exists() else "tool"
     command = ["go", "install", "-p", "2", "-ldflags", flags, target_package]
-    subprocess.run(command, cwd=source, env=os.environ | settings, check=True)
-    if module == "etcd":  # its module calls the program "server"
-        (unfinished / "server").rename(unfinished / "etcd")
+    _go(command, source, settings)
+    if module in RENAMED:
+        before, after = RENAMED[module]
+        (unfinished / before).rename(unfinished / after)
     unfinished.rename(target)
     return target
+
+
+def custom_resources() -> list[Path]:
+    """Return files with the definitions of kinds that the chart knows and Kubernetes does not."""
+    source = PROJECT / "tools" / "crds"
+    settings = {"GOFLAGS": "-mod=readonly"}
+    _go(["go", "mod", "download", *{module for module, _ in CUSTOM_RESOURCES}], source, settings)
+    return [
+        Path(_go(["go", "list", "-m", "-f", "{{.Dir}}", module], source, settings)) / file
+        for module, file in CUSTOM_RESOURCES
+    ]
+
+
+def _go(command: list[str], folder: Path, settings: dict[str, str]) -> str:
+    if not shutil.which("go"):
+        raise ClusterError("Go is needed to build the cluster's programs, and is not installed")
+    result = subprocess.run(
+        command, cwd=folder, env=os.environ | settings, check=False, capture_output=True, text=True
+    )
+    if result.returncode != 0:
+        raise ClusterError(f"{' '.join(command[:3])} in {folder} failed: {result.stderr.strip()[-2000:]}")
+    return result.stdout.strip()
 
 
 def _linker_flags(module: str) -> str:

@@ -24,13 +24,16 @@ BINARY_IMAGES = {
     PAUSE_IMAGE: "pause",
     "registry.k8s.io/coredns/coredns:v1.15.0": "coredns",
     "registry.k8s.io/metrics-server/metrics-server:v0.9.0": "metrics-server",
+    "docker.io/rancher/local-path-provisioner:v0.0.30": "local-path-provisioner",
 }
+BUSYBOX = "docker.io/library/busybox:stable"  # of Debian's static busybox, called sh
 
 
 def load_binary_images(binaries: Path) -> None:
     """Give every node the images that are one static binary, under their official names."""
     for name, binary in BINARY_IMAGES.items():
-        load_archive(_binary_archive(name, (binaries / binary).resolve()), binaries)
+        load_archive(_binary_archive(name, binary, binaries / binary), binaries)
+    load_archive(_binary_archive(BUSYBOX, "sh", Path("/bin/busybox")), binaries)
 
 
 def load_image(name: str) -> None:
@@ -77,19 +80,19 @@ def build_image(name: str, project: Path) -> None:
     _buildah("build", "--pull-never", "--layers", "--tag", name, str(project))
 
 
-def _binary_archive(name: str, binary: Path) -> Path:
-    """Return a docker archive of an image that is one binary on nothing."""
-    content = binary.read_bytes()
-    archive = CACHE / "images" / f"{binary.name}-{hashlib.sha256(content).hexdigest()[:16]}.tar"
+def _binary_archive(name: str, program: str, binary: Path) -> Path:
+    """Return a docker archive of an image that is one static program on nothing, in /bin."""
+    layer = _tar({f"bin/{program}": binary.read_bytes(), "tmp/": b"", "etc/": b""})
+    digest = hashlib.sha256(layer).hexdigest()
+    archive = CACHE / "images" / f"{program}-{digest[:16]}.tar"
     if archive.exists():
         return archive
     archive.parent.mkdir(parents=True, exist_ok=True)
-    layer = _tar({binary.name: content, "tmp/": b"", "etc/": b""})
     config = {
         "architecture": "amd64" if os.uname().machine == "x86_64" else "arm64",
         "os": "linux",
-        "config": {"Entrypoint": [f"/{binary.name}"]},
-        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(layer).hexdigest()}"]},
+        "config": {"Entrypoint": [f"/bin/{program}"], "Env": ["PATH=/bin"]},
+        "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}"]},
     }
     manifest = [{"Config": "config.json", "RepoTags": [name], "Layers": ["layer.tar"]}]
     members = {"layer.tar": layer, "config.json": json.dumps(config).encode()}

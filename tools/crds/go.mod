@@ -1,0 +1,9 @@
+// Modules whose custom resource definitions the test cluster installs; nothing of them is built.
+module tools/crds
+
+go 1.26
+
+require (
+	github.com/prometheus-operator/prometheus-operator v0.85.0
+	sigs.k8s.io/gateway-api v1.6.3
+)
