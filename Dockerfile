@@ -18,13 +18,9 @@ COPY requirements/train.txt requirements/
 RUN /opt/venv/bin/pip install --no-cache-dir --require-hashes --requirement requirements/train.txt
 
 FROM ${PYTHON_IMAGE} AS application
-ARG VERSION=unknown
-ARG REVISION=unknown
 LABEL org.opencontainers.image.title="heart-disease-api" \
       org.opencontainers.image.description="A heart-disease prediction API that is watched from its first request" \
-      org.opencontainers.image.licenses="MIT" \
-      org.opencontainers.image.version="${VERSION}" \
-      org.opencontainers.image.revision="${REVISION}"
+      org.opencontainers.image.licenses="MIT"
 ENV PATH=/opt/venv/bin:${PATH} PYTHONUNBUFFERED=1
 WORKDIR /app
 COPY pyproject.toml LICENSE ./

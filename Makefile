@@ -17,8 +17,9 @@ run: .venv/serve.done ## serve the model on http://127.0.0.1:8000 (settings: doc
 test: .venv/dev.done ## run all tests that need only Python
 	.venv/bin/python -m pytest $(ARGS)
 
-test-cluster: .venv/dev.done ## run the tests on a real Kubernetes (Linux, root, Go)
-	.venv/bin/python -m pytest tests/cluster $(ARGS)
+test-cluster: cluster ## run the tests on a real Kubernetes (Linux, root, Go)
+	@.venv/bin/python -m tools.cluster image heart-disease-api:latest
+	.venv/bin/python -m pytest tests/cluster --durations=20 $(ARGS)
 
 cluster: .venv/dev.done ## start a Kubernetes of two nodes on this machine (Linux, root, Go)
 	@.venv/bin/python -m tools.cluster up

@@ -9,6 +9,8 @@ RELEASE=heart-disease-api
 NAMESPACE=mlops
 BUILD=true
 DRY_RUN=false
+WATCHER=
+SCRATCH=
 
 usage() {
     cat <<EOF
@@ -27,6 +29,10 @@ EOF
 fail() {
     echo "error: $*" >&2
     exit 1
+}
+
+need() {
+    command -v "$1" >/dev/null || fail "$1 is needed and not installed"
 }
 
 # Shows a command's output only when it fails.
@@ -51,8 +57,8 @@ step() {
 find_cluster() {
     # shellcheck source=/dev/null
     if [ -z "${KUBECONFIG:-}" ] && [ -f "$ROOT/.cluster/environment" ]; then . "$ROOT/.cluster/environment"; fi
-    command -v kubectl >/dev/null || fail "kubectl is not installed"
-    command -v helm >/dev/null || fail "helm is not installed"
+    need kubectl
+    need helm
     CONTEXT=$(kubectl config current-context 2>/dev/null) ||
         fail "kubectl has no current context; start a cluster (minikube start) or choose one (kubectl config use-context)"
     kubectl version --request-timeout=10s >/dev/null 2>&1 ||
@@ -60,23 +66,31 @@ find_cluster() {
 }
 
 build_image() {
-    case $CONTEXT in
-    minikube) run minikube image build --tag "$IMAGE" "$ROOT" ;;
-    *) if docker info >/dev/null 2>&1; then
-        run docker build --tag "$IMAGE" "$ROOT"
+    local version revision label
+    local -a labels=() minikube_labels=()
+    version=$(sed -n 's/^version = "\(.*\)"$/\1/p' "$ROOT/pyproject.toml")
+    revision=$(git -C "$ROOT" describe --always --dirty 2>/dev/null || echo unknown)
+    for label in "version=$version" "revision=$revision"; do
+        labels+=(--label "org.opencontainers.image.$label")
+        minikube_labels+=(--build-opt "label=org.opencontainers.image.$label")
+    done
+    if [ "$CONTEXT" = minikube ]; then
+        need minikube
+        run minikube image build --tag "$IMAGE" "${minikube_labels[@]}" "$ROOT"
+    elif docker info >/dev/null 2>&1; then
+        run docker build --tag "$IMAGE" "${labels[@]}" "$ROOT"
     elif command -v buildah >/dev/null; then
-        run buildah build --layers --tag "$IMAGE" "$ROOT"
+        run buildah build --layers --pull-never --tag "$IMAGE" "${labels[@]}" "$ROOT"
     else
         fail "neither a running Docker nor buildah is here to build the image; start Docker, or use --no-build"
-    fi ;;
-    esac
+    fi
 }
 
 bring_image() {
     case $CONTEXT in
     minikube) ;;
-    kind-*) run kind load docker-image "$IMAGE" --name "${CONTEXT#kind-}" ;;
-    k3d-*) run k3d image import "$IMAGE" --cluster "${CONTEXT#k3d-}" ;;
+    kind-*) need kind && run kind load docker-image "$IMAGE" --name "${CONTEXT#kind-}" ;;
+    k3d-*) need k3d && run k3d image import "$IMAGE" --cluster "${CONTEXT#k3d-}" ;;
     *) import_into_containerd ;;
     esac
 }
@@ -100,8 +114,33 @@ import_into_containerd() {
 install_chart() {
     local rollback=--atomic
     case $(helm version --short) in v4*) rollback=--rollback-on-failure ;; esac
-    run helm upgrade --install "$RELEASE" "$CHART" --namespace "$NAMESPACE" --create-namespace \
+    set -- helm upgrade --install "$RELEASE" "$CHART" --namespace "$NAMESPACE" --create-namespace \
         --wait "$rollback" --timeout 3m "$@"
+    if $DRY_RUN; then
+        run "$@"
+        return
+    fi
+    SCRATCH=$(mktemp -d)
+    note_failures "$SCRATCH/failures" &
+    WATCHER=$!
+    "$@" >"$SCRATCH/output" 2>&1 ||
+        fail "helm failed: $(tail -n 5 "$SCRATCH/output")
+$(if [ -s "$SCRATCH/failures" ]; then echo "The pods said:"; cat "$SCRATCH/failures"; fi)"
+}
+
+# Notes what failing pods say, because a rollback removes them.
+note_failures() {
+    local states='{range .items[*].status.containerStatuses[*]}{.state.waiting.message}{"\n"}{.lastState.terminated.message}{"\n"}{end}'
+    while sleep 1; do
+        kubectl get pods --namespace "$NAMESPACE" --selector "app.kubernetes.io/instance=$RELEASE" \
+            --output "jsonpath=$states" 2>/dev/null | sed '/^$/d' | sort -u >"$1.new"
+        if [ -s "$1.new" ]; then mv "$1.new" "$1"; fi
+    done
+}
+
+clean_up() {
+    if [ -n "$WATCHER" ]; then kill "$WATCHER" 2>/dev/null || true; fi
+    if [ -n "$SCRATCH" ]; then rm -r "$SCRATCH"; fi
 }
 
 try_prediction() {
@@ -136,6 +175,7 @@ main() {
         *) usage >&2 && fail "unknown option $1" ;;
         esac
     done
+    trap clean_up EXIT
     find_cluster
     if $BUILD; then
         step "building $IMAGE" build_image

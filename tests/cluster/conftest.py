@@ -3,7 +3,6 @@
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,9 +19,16 @@ NODES = {"heart-node1": "10.89.0.11", "heart-node2": "10.89.0.12"}
 URL = f"http://{NODES['heart-node1']}:30080"
 
 
-def run(*command: str | Path, check: bool = True) -> subprocess.CompletedProcess[str]:
+def run(*command: str | Path, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a command in the project's folder, with these variables besides this process' own."""
     result = subprocess.run(
-        [str(part) for part in command], cwd=PROJECT, capture_output=True, text=True, check=False, timeout=600
+        [str(part) for part in command],
+        cwd=PROJECT,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
     )
     assert not check or result.returncode == 0, f"{command}: {result.stdout}{result.stderr}"
     return result
@@ -68,12 +74,12 @@ def ready_pods(core: client.CoreV1Api) -> list[client.V1Pod]:
 
 @pytest.fixture(scope="session", autouse=True)
 def cluster() -> None:
-    """Start the cluster where it does not run, and give it today's image."""
-    run(sys.executable, "-m", "tools.cluster", "up")
-    exported = (PROJECT / ".cluster" / "environment").read_text(encoding="utf-8")
+    """Use the cluster that `make cluster` has started, with the image that `make test-cluster` has built."""
+    environment = PROJECT / ".cluster" / "environment"
+    assert environment.exists(), "the cluster does not run: use `make test-cluster`"
+    exported = environment.read_text(encoding="utf-8")
     for name, value in re.findall(r'^export (\w+)="(.*)"$', exported, flags=re.MULTILINE):
         os.environ[name] = value.replace("$PATH", os.environ["PATH"])
-    run(sys.executable, "-m", "tools.cluster", "image", "heart-disease-api:latest")
 
 
 @pytest.fixture(scope="session")

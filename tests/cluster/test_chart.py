@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,13 +10,17 @@ import yaml
 
 from serving.app import project_version
 from tests.cluster.conftest import CHART, kubectl, run
+from tests.cluster.schemas import write_schemas
 from tests.harness import PROJECT
 from tools.render_k8s import render
 
 
+def rendered(*options: str) -> str:
+    return run("helm", "template", "heart-disease-api", CHART, "--namespace", "default", *options).stdout
+
+
 def template(*options: str) -> list[dict[str, Any]]:
-    rendered = run("helm", "template", "heart-disease-api", CHART, "--namespace", "mlops", *options).stdout
-    return [found for found in yaml.safe_load_all(rendered) if found]
+    return [found for found in yaml.safe_load_all(rendered(*options)) if found]
 
 
 def refused(*options: str) -> str:
@@ -65,24 +70,55 @@ def test_subchart_keys_are_allowed() -> None:
     assert template("--set", "global.anything=1")
 
 
-@pytest.mark.parametrize("values", sorted((CHART / "ci").glob("*.yaml")), ids=lambda path: path.stem)
-def test_every_ci_values_file_is_linted_and_accepted_by_the_api_server(values: Any) -> None:
+CI_VALUES = pytest.mark.parametrize(
+    "values", sorted((CHART / "ci").glob("*.yaml")), ids=lambda path: path.stem
+)
+OPERATORS = ["--api-versions", "monitoring.coreos.com/v1"]  # as on a cluster that has the Prometheus Operator
+
+
+@pytest.fixture(scope="module")
+def schemas(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return write_schemas(tmp_path_factory.mktemp("schemas"))
+
+
+@CI_VALUES
+def test_every_ci_values_file_is_linted_and_fits_the_clusters_schemas(
+    values: Path, schemas: str, tmp_path: Path
+) -> None:
     run("helm", "lint", "--strict", CHART, "--values", values)
-    rendered = run(
-        "helm",
-        "template",
-        "heart-disease-api",
-        CHART,
-        "--namespace",
-        "default",
-        "--values",
-        values,
-        "--set",
-        "service.nodePort=null",
-    ).stdout
-    file = PROJECT / ".cluster" / f"{values.stem}.yaml"
-    file.write_text(rendered, encoding="utf-8")
+    file = tmp_path / "rendered.yaml"
+    options = ["--values", str(values), "--set", "service.nodePort=null", *OPERATORS]
+    file.write_text(rendered(*options), encoding="utf-8")
+    run("kubeconform", "-strict", "-summary", "-schema-location", schemas, file)
     kubectl("apply", "--dry-run=server", "--validate=strict", "--filename", str(file))
+
+
+def test_kubeconform_refuses_an_unknown_field(schemas: str, tmp_path: Path) -> None:
+    (service,) = [found for found in template() if found["kind"] == "Service"]
+    service["spec"]["typo"] = True
+    file = tmp_path / "service.yaml"
+    file.write_text(yaml.safe_dump(service), encoding="utf-8")
+    result = run("kubeconform", "-strict", "-schema-location", schemas, file, check=False)
+    assert "additional properties 'typo' not allowed" in result.stdout
+
+
+@CI_VALUES
+def test_kube_score_finds_nothing_but_what_is_exempt(values: Path, tmp_path: Path) -> None:
+    """The exemptions stand with their reasons in tests/cluster/kube-score.txt."""
+    exempt = (PROJECT / "tests" / "cluster" / "kube-score.txt").read_text(encoding="utf-8")
+    lines = re.findall(r"^([a-z-]+)(?: \[(\w+)\])?: \S", exempt, flags=re.MULTILINE)
+    checks = [check for check, file in lines if file in ("", values.stem)]
+    file = tmp_path / "rendered.yaml"
+    file.write_text(rendered("--values", str(values), "--skip-tests"), encoding="utf-8")
+    run("kube-score", "score", "--exit-one-on-warning", f"--ignore-test={','.join(checks)}", file)
+
+
+def test_kinds_of_operators_are_rendered_where_their_interface_is_present() -> None:
+    def kinds(*options: str) -> set[str]:
+        return {found["kind"] for found in template("--set", "metrics.serviceMonitor.enabled=true", *options)}
+
+    assert "ServiceMonitor" in kinds(*OPERATORS)
+    assert "ServiceMonitor" not in kinds()
 
 
 def test_replicas_are_left_to_the_autoscaler() -> None:
@@ -112,11 +148,10 @@ def test_a_changed_setting_rolls_the_pods_and_a_fixed_tag_does_not_roll_by_itsel
 
 
 def test_every_value_is_documented_beside_itself_and_in_the_schema() -> None:
-    lines = (CHART / "values.yaml").read_text(encoding="utf-8").splitlines()
+    text = (CHART / "values.yaml").read_text(encoding="utf-8")
+    lines = re.sub(r"(?m)^resources:\n(  .*\n)+", "", text).splitlines()  # Kubernetes' own keys
     for number, line in enumerate(lines):
-        if re.match(r"\s*[A-Za-z]+: \S", line) and "requests" not in "".join(
-            lines[max(0, number - 4) : number]
-        ):
+        if re.match(r"\s*[A-Za-z]+: \S", line):
             assert lines[number - 1].lstrip().startswith("#"), line
     schema = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
     values = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))

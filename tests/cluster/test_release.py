@@ -125,30 +125,6 @@ def test_a_broken_bundle_rolls_back_and_the_old_release_answers_on(release: None
     assert history[-1]["status"] == "deployed"
 
 
-def test_deploy_and_cleanup_are_safe_to_repeat(core: client.CoreV1Api) -> None:
-    for _ in range(2):
-        said = run("scripts/deploy.sh").stdout
-        assert '"label":"no_disease"' in said
-        assert f"{URL}/docs" in said
-    for _ in range(2):
-        run("scripts/cleanup.sh")
-        assert not pods(core)
-    kubectl("create", "configmap", "not-ours", "--namespace", NAMESPACE)
-    try:
-        assert "is kept, because it holds: configmap/not-ours" in run("scripts/cleanup.sh", "--purge").stdout
-    finally:
-        kubectl("delete", "configmap", "not-ours", "--namespace", NAMESPACE)
-    run("scripts/cleanup.sh", "--purge")
-    assert NAMESPACE not in {namespace.metadata.name for namespace in core.list_namespace().items}
-
-
-def test_a_dry_run_changes_nothing(core: client.CoreV1Api) -> None:
-    before = kubectl("get", "namespaces", "--output", "name")
-    said = run("scripts/deploy.sh", "--dry-run").stdout
-    assert "would run: helm upgrade --install" in said
-    assert kubectl("get", "namespaces", "--output", "name") == before
-
-
 def test_plain_manifests_work_without_helm(core: client.CoreV1Api) -> None:
     kubectl("apply", "--kustomize", "k8s")
     try:

@@ -1,0 +1,54 @@
+"""The two images of the Dockerfile, built by buildah on Debian's Python 3.13."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.conftest import run
+from tests.harness import PROJECT
+
+
+@pytest.fixture
+def server() -> Iterator[str]:
+    """A container of the server's image that `make test-cluster` has built."""
+    container = run("buildah", "from", "--pull-never", "heart-disease-api:latest").stdout.strip()
+    yield container
+    run("buildah", "rm", container)
+
+
+@pytest.fixture
+def trainer() -> Iterator[str]:
+    name = "heart-disease-api:train"
+    run("buildah", "build", "--pull-never", "--layers", "--target=train", f"--tag={name}", ".")
+    container = run("buildah", "from", "--pull-never", name).stdout.strip()
+    yield container
+    run("buildah", "rm", container)
+
+
+def test_the_server_has_no_compiler_no_installer_and_nothing_of_training(server: str) -> None:
+    found = 'print([name for name in ("sklearn", "skl2onnx", "pip", "training") if find_spec(name)])'
+    python = f"from importlib.util import find_spec; {found}"
+    assert run("buildah", "run", server, "--", "python", "-c", python).stdout.strip() == "[]"
+    assert run("buildah", "run", server, "--", "which", "gcc", "cc", check=False).stdout == ""
+
+
+def test_the_server_runs_as_nobody_in_particular_and_in_exec_form(server: str) -> None:
+    config = json.loads(run("buildah", "inspect", server).stdout)["OCIv1"]["config"]
+    assert config["User"] == "10001:10001"
+    assert config["Cmd"] == ["python", "api_server.py"]
+    assert config["Labels"]["org.opencontainers.image.title"] == "heart-disease-api"
+
+
+def test_the_trainer_writes_a_bundle(trainer: str, tmp_path: Path) -> None:
+    models = tmp_path / "models"
+    shutil.copytree(PROJECT / "models", models)
+    served = models / "heart-disease" / "v1" / "model.onnx"
+    served.unlink()
+    options = [f"--user={os.getuid()}", f"--volume={models}:/app/models"]
+    said = run("buildah", "run", *options, trainer, "--", "python", "-m", "training").stdout
+    assert "ONNX against scikit-learn" in said
+    assert served.exists()
