@@ -58,10 +58,18 @@ class GroupFigures(Record):
     miss_rate: Figure | None
 
 
+class Expectation(Record):
+    """What answers to rows like the training data's look like: share of each class, mean confidence."""
+
+    shares: dict[str, Share]
+    confidence: Share
+
+
 class Evaluation(Record):
-    """How the figures were made, and the figures by name."""
+    """How the figures were made, the figures by name, and what to expect of answers."""
 
     method: str
+    expectation: Expectation
     figures: dict[str, Figure]
     groups: list[GroupFigures]
 

@@ -53,6 +53,8 @@ HELP = {
     "confidence": "Probability of the predicted class, by class.",
     "model_loaded": "1 while the model is usable, 0 while it is not.",
     "model_info": "The model that is served; always 1.",
+    "expected_share": "Share of rows that get this class among rows like the training data's.",
+    "expected_confidence": "Mean confidence on rows like the training data's.",
 }
 
 Record = Callable[[float], None]

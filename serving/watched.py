@@ -53,6 +53,7 @@ class WatchedModel:
             **dimensions,
         )
         set_info(1)
+        self._show_expectation(vocabulary, dimensions)
         self.probe()
 
     def predict(self, matrix: Matrix) -> list[Answer]:
@@ -86,6 +87,16 @@ class WatchedModel:
             log.info("model usable", extra={"fields": self._origin})
         self.usable = True
         self._set_loaded(1)
+
+    def _show_expectation(self, vocabulary: Vocabulary, dimensions: dict[str, str]) -> None:
+        """Show what answers should look like; with another threshold than the bundle's nobody knows."""
+        manifest = self.model.manifest
+        if self.model.threshold != manifest.threshold:
+            return
+        expectation, declaration = manifest.evaluation.expectation, self.model.declaration
+        for label, share in expectation.shares.items():
+            vocabulary.gauge(declaration, "expected_share", "livemax", result=label, **dimensions)(share)
+        vocabulary.gauge(declaration, "expected_confidence", "livemax", **dimensions)(expectation.confidence)
 
     def _set_aside(self, error: EngineError) -> None:
         if self.usable:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -123,6 +124,12 @@ class Server:
             raise
         self._reader.join(DEADLINE_SECONDS)
         return code
+
+
+def copy_project(folder: Path) -> Path:
+    """Copy the project's own files into a folder, without environments, caches and a running cluster."""
+    ignored = shutil.ignore_patterns(".git", ".venv", ".cluster", "*cache*", ".hypothesis")
+    return Path(shutil.copytree(PROJECT, folder / "project", ignore=ignored))
 
 
 class Load:

@@ -1,6 +1,7 @@
 """Renders the chart with its default values into k8s/, one object a file, for people without Helm.
 
-`make k8s` runs it; tests/manifests holds the committed files to it. Needs helm.
+`make k8s` runs it, and copies the alerts of monitoring/ into the chart, which cannot reach outside of itself.
+tests/cluster/test_chart.py holds the committed files to it. Needs helm.
 """
 
 import subprocess
@@ -12,6 +13,8 @@ import yaml
 PROJECT = Path(__file__).resolve().parent.parent
 CHART = PROJECT / "helm-charts" / "heart-disease-api"
 NAMESPACE = "mlops"
+RULES = PROJECT / "monitoring" / "rules" / "heart-disease-api.yaml"
+CHARTS_RULES = CHART / "files" / "rules.yaml"
 HEADER = "# Rendered from helm-charts/heart-disease-api by `make k8s`; do not edit.\n"
 
 NAMESPACE_OBJECT = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
@@ -53,6 +56,8 @@ def _text(found: object) -> str:
 
 
 def main() -> int:
+    CHARTS_RULES.parent.mkdir(exist_ok=True)
+    CHARTS_RULES.write_bytes(RULES.read_bytes())
     folder = PROJECT / "k8s"
     folder.mkdir(exist_ok=True)
     files = render()

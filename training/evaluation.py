@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from bundle.declaration import CategoryFeature, Declaration
 from bundle.encoding import Matrix
-from bundle.manifest import Evaluation, Figure, GroupFigures
+from bundle.manifest import Evaluation, Expectation, Figure, GroupFigures
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
@@ -53,12 +53,35 @@ def evaluate(
     result = {
         name: _figure(figure, declaration, labels, probabilities, weights) for name, figure in figures.items()
     }
+    expectation = expect(declaration, probabilities)
     groups: list[GroupFigures] = []
     if declaration.binary:
         for name, binary in BINARY_FIGURES.items():
             result[name] = _binary_figure(binary, declaration, labels, probabilities, weights)
         groups = _group_figures(declaration, matrix, labels, probabilities, weights)
-    return Evaluation(method=METHOD, figures=result, groups=groups)
+    return Evaluation(method=METHOD, expectation=expectation, figures=result, groups=groups)
+
+
+def expect(declaration: Declaration, probabilities: Floats) -> Expectation:
+    """Return the share of each predicted class, and the mean probability of the predicted one."""
+    flat = probabilities.reshape(-1, probabilities.shape[-1])
+    predicted = predict(flat, declaration.threshold)
+    counts = np.bincount(predicted, minlength=len(declaration.classes))
+    confidence = np.take_along_axis(flat, predicted[:, None], axis=1).mean()
+    return Expectation(
+        shares={
+            label: round(float(count) / len(flat), 4)
+            for label, count in zip(declaration.labels, counts, strict=True)
+        },
+        confidence=round(float(confidence), 4),
+    )
+
+
+def predict(probabilities: Floats, threshold: float | None) -> Labels:
+    """Return the predicted class of each row: from the threshold up, or the most probable."""
+    if threshold is None:
+        return np.asarray(probabilities.argmax(axis=1))
+    return np.asarray(probabilities[:, 1] >= threshold, dtype=np.int64)
 
 
 def _out_of_fold(build: Callable[[], Pipeline], matrix: Matrix, labels: Labels, classes: int) -> Floats:
@@ -98,8 +121,7 @@ def _figure(
 
 
 def accuracy(labels: Labels, probabilities: Floats, threshold: float | None) -> Floats:
-    predicted = probabilities.argmax(axis=1) if threshold is None else probabilities[:, 1] >= threshold
-    return np.asarray(predicted == labels, dtype=np.float64)
+    return np.asarray(predict(probabilities, threshold) == labels, dtype=np.float64)
 
 
 def brier(labels: Labels, probabilities: Floats, threshold: float | None) -> Floats:

@@ -12,7 +12,7 @@ from serving.app import project_version
 from tests.cluster.conftest import CHART, kubectl, run
 from tests.cluster.schemas import write_schemas
 from tests.harness import PROJECT
-from tools.render_k8s import render
+from tools.render_k8s import CHARTS_RULES, RULES, render
 
 
 def rendered(*options: str) -> str:
@@ -115,10 +115,10 @@ def test_kube_score_finds_nothing_but_what_is_exempt(values: Path, tmp_path: Pat
 
 def test_kinds_of_operators_are_rendered_where_their_interface_is_present() -> None:
     def kinds(*options: str) -> set[str]:
-        return {found["kind"] for found in template("--set", "metrics.serviceMonitor.enabled=true", *options)}
+        wanted = "metrics.serviceMonitor.enabled=true,metrics.prometheusRule.enabled=true"
+        return {found["kind"] for found in template("--set", wanted, *options)}
 
-    assert "ServiceMonitor" in kinds(*OPERATORS)
-    assert "ServiceMonitor" not in kinds()
+    assert kinds(*OPERATORS) - kinds() == {"ServiceMonitor", "PrometheusRule"}
 
 
 def test_replicas_are_left_to_the_autoscaler() -> None:
@@ -161,6 +161,7 @@ def test_every_value_is_documented_beside_itself_and_in_the_schema() -> None:
 def test_plain_manifests_are_the_chart_with_default_values() -> None:
     committed = {path.name: path.read_text(encoding="utf-8") for path in (PROJECT / "k8s").glob("*.yaml")}
     assert committed == render()
+    assert CHARTS_RULES.read_bytes() == RULES.read_bytes()
 
 
 def test_the_chart_has_the_projects_version() -> None:

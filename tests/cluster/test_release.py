@@ -1,7 +1,6 @@
 """Install, test, upgrade, roll back, remove: each as a user does it, and each seen in answers."""
 
 import json
-import shutil
 import sys
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from tests.cluster.conftest import (
     pods,
     run,
 )
-from tests.harness import PROJECT, SAMPLE, eventually
+from tests.harness import PROJECT, SAMPLE, copy_project, eventually
 
 
 def threshold() -> float:
@@ -90,9 +89,7 @@ def test_pods_are_hardened_as_seen_from_inside(release: None) -> None:
 @pytest.fixture
 def other_image(tmp_path: Path) -> Path:
     """A copy of the project to change and build another image from."""
-    copy = tmp_path / "project"
-    ignored = shutil.ignore_patterns(".git", ".venv", ".cluster", "*cache*", ".hypothesis")
-    return Path(shutil.copytree(PROJECT, copy, ignore=ignored))
+    return copy_project(tmp_path)
 
 
 def build(project: Path, image: str) -> None:

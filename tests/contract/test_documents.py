@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +10,7 @@ import pytest
 
 from bundle.declaration import Declaration
 from serving.metrics import HELP
-from tests.harness import PROJECT, Server, clean_environment
+from tests.harness import PROJECT, Server, clean_environment, copy_project
 
 
 def text(document: str) -> str:
@@ -25,9 +24,7 @@ def blocks(document: str, language: str) -> list[str]:
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the project to type commands in, with the environment of this one."""
-    copy = tmp_path_factory.mktemp("checkout") / "project"
-    ignored = shutil.ignore_patterns(".git", ".venv", "*cache*", ".hypothesis")
-    shutil.copytree(PROJECT, copy, ignore=ignored)
+    copy = copy_project(tmp_path_factory.mktemp("checkout"))
     (copy / ".venv").symlink_to(PROJECT / ".venv")
     return copy
 

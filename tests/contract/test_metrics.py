@@ -1,5 +1,6 @@
 """/metrics shows the names and labels of the heart system's page, exactly, and does not grow."""
 
+import json
 import random
 import string
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 
-from tests.harness import SAMPLE, Series, Server
+from tests.harness import HEART, SAMPLE, Series, Server
 
 # name -> labels that must be there, and labels that may be
 PAGE = {
@@ -23,6 +24,10 @@ PAGE = {
     "active_requests": (set(), set()),
     "model_loaded": (set(), {"model_version"}),
     "model_info": ({"model_name", "model_type", "path"}, {"model_version"}),
+}
+EXPECTATION: dict[str, tuple[set[str], set[str]]] = {
+    "prediction_expected_share": ({"prediction_result", "model_version"}, set()),
+    "prediction_expected_confidence": ({"model_version"}, set()),
 }
 ERROR_TYPES = {
     "ValidationError", "MalformedBody", "PayloadTooLarge", "UnsupportedMediaType", "NotFound",
@@ -53,8 +58,8 @@ def names_and_labels(series: Series) -> dict[str, set[str]]:
 
 def test_names_and_labels_are_those_of_the_page_before_any_traffic(fresh: Server) -> None:
     found = names_and_labels(fresh.metrics())
-    assert set(found) - STANDARD == set(PAGE)
-    for name, (required, allowed) in PAGE.items():
+    assert set(found) - STANDARD == set(PAGE | EXPECTATION)
+    for name, (required, allowed) in (PAGE | EXPECTATION).items():
         assert required <= found[name] <= required | allowed, name
 
 
@@ -63,7 +68,7 @@ def test_everything_declared_is_there_at_zero(fresh: Server) -> None:
     probes = {"/readyz", "/metrics"}  # the harness waits for readiness and reads the metrics
     for (name, labels), value in series.items():
         if (
-            name not in STANDARD | {"model_loaded", "model_info"}
+            name not in STANDARD | set(EXPECTATION) | {"model_loaded", "model_info"}
             and dict(labels).get("endpoint") not in probes
         ):
             assert value == 0, (name, labels)
@@ -178,3 +183,13 @@ def test_openmetrics_is_given_where_it_is_asked_for(server: Server) -> None:
 def test_names_of_models_are_not_labels(server: Server, name: str) -> None:
     server.get(f"/models/{name}")
     assert not [labels for _, labels in server.metrics() if ("endpoint", f"/models/{name}") in labels]
+
+
+def test_expected_shares_and_confidence_are_the_bundles(fresh: Server, start: Callable[..., Server]) -> None:
+    bundle = json.loads((HEART / "v1" / "bundle.json").read_text(encoding="utf-8"))
+    expectation = bundle["evaluation"]["expectation"]
+    for label, share in expectation["shares"].items():
+        assert fresh.metric("prediction_expected_share", prediction_result=label) == share
+    assert fresh.metric("prediction_expected_confidence") == expectation["confidence"]
+    other = start(THRESHOLD="0.3").metrics()
+    assert not [name for name, _ in other if name.startswith("prediction_expected")]

@@ -16,6 +16,8 @@ MODULES = (
     "coredns",
     "metrics-server",
     "local-path-provisioner",
+    "prometheus",
+    "alertmanager",
     "helm",
     "helm4",
     "kubeconform",
@@ -23,6 +25,7 @@ MODULES = (
     "actionlint",
 )
 RENAMED = {"etcd": ("server", "etcd"), "helm4": ("helm", "helm4")}  # by module: the package's name, ours
+TAGS = {"prometheus": "remove_all_sd,enable_kubernetes_sd"}  # 20 clouds' libraries take minutes to compile
 CUSTOM_RESOURCES = (
     ("sigs.k8s.io/gateway-api", "config/crd/standard/gateway.networking.k8s.io_httproutes.yaml"),
     (
@@ -35,6 +38,7 @@ CUSTOM_RESOURCES = (
     ),
 )
 HELM = "helm.sh/helm/v3/pkg/chartutil"
+PROMETHEUS = "github.com/prometheus/common/version"
 STAMPED = ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
 
 
@@ -54,7 +58,8 @@ def _build(module: str) -> Path:
     source = PROJECT / "tools" / module
     flags = _linker_flags(module)
     parts = [path.read_bytes() for path in sorted(source.iterdir())]
-    content = b"".join([*parts, flags.encode()])
+    tags = TAGS.get(module, "")
+    content = b"".join([*parts, flags.encode(), tags.encode()])
     target = CACHE / "tools" / f"{module}-{hashlib.sha256(content).hexdigest()[:16]}"
     if target.is_dir():
         return target
@@ -64,7 +69,7 @@ def _build(module: str) -> Path:
     unfinished.mkdir(parents=True)
     settings = {"GOBIN": str(unfinished), "CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false -mod=readonly"}
     target_package = "." if (source / "main.go").exists() else "tool"
-    command = ["go", "install", "-p", "2", "-ldflags", flags, target_package]
+    command = ["go", "install", "-p", "2", "-tags", tags, "-ldflags", flags, target_package]
     _go(command, source, settings)
     if module in RENAMED:
         before, after = RENAMED[module]
@@ -106,6 +111,8 @@ def _linker_flags(module: str) -> str:
     }
     stamps = {
         "kubernetes": [f"{package}.{key}={value}" for package in STAMPED for key, value in version.items()],
+        "prometheus": [f"{PROMETHEUS}.Version=3.15.0"],
+        "alertmanager": [f"{PROMETHEUS}.Version=0.28.1"],
         "helm": [f"{HELM}.k8sVersionMajor={major}", f"{HELM}.k8sVersionMinor={minor}"],
     }
     return " ".join(["-s -w", *(f"-X {stamp}" for stamp in stamps.get(module, []))])

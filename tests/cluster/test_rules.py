@@ -1,0 +1,73 @@
+"""The alerts of monitoring/rules: by a real promtool, each proven to fire, to stay silent and to end."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.cluster.conftest import run
+from tests.harness import PROJECT
+
+RULES = PROJECT / "monitoring" / "rules"
+RUNBOOK_PARTS = ["## Meaning", "## Impact", "## Diagnosis", "## Mitigation"]
+WITHOUT_END = {"Watchdog"}
+
+
+def load(file: Path) -> Any:
+    return yaml.safe_load(file.read_text(encoding="utf-8"))
+
+
+ALERTS = [
+    rule
+    for file in sorted(RULES.glob("*.yaml"))
+    for group in load(file)["groups"]
+    for rule in group["rules"]
+    if "alert" in rule
+]
+TESTS = [test for file in sorted((RULES / "tests").glob("*.yaml")) for test in load(file)["tests"]]
+EACH_ALERT = pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert["alert"])
+
+
+def test_promtool_reads_the_rules() -> None:
+    run("promtool", "check", "rules", "--lint=all", "--lint-fatal", *RULES.glob("*.yaml"))
+
+
+def test_promtool_proves_them() -> None:
+    run("promtool", "test", "rules", *(RULES / "tests").glob("*.yaml"))
+
+
+@EACH_ALERT
+def test_an_alert_is_proven_to_fire_to_resolve_and_to_be_silent_just_below(alert: dict[str, Any]) -> None:
+    def outcomes(what: str) -> list[bool]:
+        named = f"{alert['alert']} {what}"
+        checks = [
+            check for test in TESTS if test["name"].startswith(named) for check in test["promql_expr_test"]
+        ]
+        assert all(f'"{alert["alert"]}"' in check["expr"] for check in checks)
+        return [bool(check["exp_samples"]) for check in checks]
+
+    if alert["alert"] in WITHOUT_END:
+        assert all(outcomes("fires"))
+        return
+    fires = outcomes("fires and resolves")
+    assert fires[0]
+    assert not fires[-1]
+    below = outcomes("does not fire just below")
+    assert below
+    assert not any(below)
+
+
+@EACH_ALERT
+def test_an_alert_says_what_it_means_and_what_to_do(alert: dict[str, Any]) -> None:
+    assert alert["labels"]["severity"] in {"critical", "warning", "none"}
+    assert {"summary", "description", "runbook_url"} == set(alert["annotations"])
+    assert alert["annotations"]["runbook_url"] == f"monitoring/runbooks/{alert['alert']}.md"
+    page = (PROJECT / alert["annotations"]["runbook_url"]).read_text(encoding="utf-8")
+    assert [line for line in page.splitlines() if line.startswith("## ")] == RUNBOOK_PARTS
+    assert "```" in page.partition("## Diagnosis")[2].partition("## Mitigation")[0]
+
+
+def test_there_is_no_page_without_an_alert() -> None:
+    pages = {page.stem for page in (PROJECT / "monitoring" / "runbooks").glob("*.md")}
+    assert pages == {alert["alert"] for alert in ALERTS}
