@@ -56,8 +56,10 @@ def main() -> int:
 
 
 def up() -> None:
-    """Start what is not running; safe to repeat."""
+    """Start what is not running; safe to repeat, also after a crash."""
     check_machine()
+    if not processes.running():
+        down()  # a killed cluster left routes to its pods, and their addresses
     binaries = step("programs", build_tools)
     step("network", network.up)
     step("certificates", certificates.make)
@@ -88,10 +90,11 @@ def write_environment(binaries: Path) -> None:
 
 def down() -> None:
     """Stop everything and remove all state; the cache of programs and images stays."""
+    refuse_another_cluster()
     processes.stop_all()  # the kubelets first of all, which would start again what is killed
     for one in NODES:
         remove_pods(one)
-    processes.kill_matching("containerd-shim", str(STATE))
+        processes.kill(network.programs(one))  # containerd's shims outlive it
     unmount(STATE)
     network.down()
     for one in NODES:
@@ -116,6 +119,17 @@ def missing_packages() -> list[str]:
 
 def packages() -> None:
     print(*missing_packages())
+
+
+def refuse_another_cluster() -> None:
+    """Leave alone what another checkout runs: the names of networks and cgroups are the machine's."""
+    for one in NODES:
+        for process, command in network.programs(one).items():
+            if "/containerd.toml" in command and str(STATE) not in command:
+                raise ClusterError(
+                    "a test cluster of another folder runs on this machine: run make cluster-down there, "
+                    f"or end process {process} ({command})"
+                )
 
 
 def wait_for_nodes(binaries: Path) -> None:
@@ -148,8 +162,7 @@ def remove_pods(one: Node) -> None:
     """Kill what runs in a node's containers."""
     for hierarchy in (node.CGROUPS / "pids", node.CGROUPS):
         for procs in (hierarchy / one.name).rglob("cgroup.procs"):
-            for pid in procs.read_text().split():
-                subprocess.run(["kill", "-KILL", pid], check=False, capture_output=True)
+            processes.kill(int(pid) for pid in procs.read_text().split())
 
 
 def unmount(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 import subprocess
 
+from tools.cluster import processes
 from tools.cluster.places import BRIDGE, BRIDGE_ADDRESS, NODES, Node
 
 
@@ -26,6 +27,14 @@ def down() -> None:
 def inside(node: Node, *command: str) -> list[str]:
     """Return the command as it runs in a node's network; `ip netns exec` would hide the cgroups."""
     return ["nsenter", f"--net={node.namespace}", *command]
+
+
+def programs(node: Node) -> dict[int, str]:
+    """Return the command of each process in a node's network, pods left out."""
+    if not node.namespace.exists():
+        return {}
+    pids = subprocess.run(["ip", "netns", "pids", node.name], check=True, capture_output=True, text=True)
+    return {int(pid): processes.command(int(pid)) for pid in pids.stdout.split()}
 
 
 def _join(node: Node) -> None:

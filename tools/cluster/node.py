@@ -23,6 +23,7 @@ address = '{socket}.ttrpc'
 sandbox = '{pause}'
 [plugins.'io.containerd.cri.v1.runtime']
 restrict_oom_score_adj = true
+netns_mounts_under_state_dir = true
 [plugins.'io.containerd.cri.v1.runtime'.cni]
 bin_dirs = ['{plugins}']
 conf_dir = '{folder}/cni'

@@ -1,9 +1,15 @@
-"""Long-running programs of the cluster: started once, logged, recorded by pid, stopped in reverse order."""
+"""Long-running programs of the cluster: started once, logged, recorded, stopped in reverse order.
 
+A program is recorded by its pid and the time it started, in clock ticks since the machine did: a pid alone
+may belong to somebody else after a crash or a restart of the machine.
+"""
+
+import contextlib
 import os
 import signal
 import subprocess
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from tools.cluster.places import STATE, ClusterError
@@ -23,10 +29,11 @@ def start(name: str, command: list[str]) -> None:
         process = subprocess.Popen(
             command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True
         )
-    (PIDS / f"{time.time_ns()}-{name}").write_text(str(process.pid), encoding="utf-8")
+    record = f"{process.pid} {_start_time(process.pid)}"
+    (PIDS / f"{time.time_ns()}-{name}").write_text(record, encoding="utf-8")
 
 
-def running(name: str) -> bool:
+def running(name: str = "*") -> bool:
     return any(_alive(file) for file in PIDS.glob(f"*-{name}"))
 
 
@@ -34,7 +41,7 @@ def stop_all() -> None:
     """Stop every program that was started, the last one first, and wait for each."""
     for file in sorted(PIDS.glob("*"), reverse=True):
         if _alive(file):
-            pid = int(file.read_text(encoding="utf-8"))
+            pid = int(file.read_text(encoding="utf-8").split()[0])
             os.kill(pid, signal.SIGTERM)
             deadline = time.monotonic() + STOP_SECONDS
             while _alive(file) and time.monotonic() < deadline:
@@ -44,14 +51,18 @@ def stop_all() -> None:
         file.unlink()
 
 
-def kill_matching(*words: str) -> None:
-    """Kill the processes whose command line has all of these words: containerd's shims outlive it."""
-    for command_line in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            if all(word.encode() in command_line.read_bytes() for word in words):
-                os.kill(int(command_line.parent.name), signal.SIGKILL)
-        except (FileNotFoundError, ProcessLookupError):
-            continue
+def kill(pids: Iterable[int]) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def command(pid: int) -> str:
+    """Return a process's command line; nothing when it is gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8").replace("\0", " ").strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 def wait_for(command: list[str], what: str, seconds: float = 120) -> None:
@@ -65,10 +76,15 @@ def wait_for(command: list[str], what: str, seconds: float = 120) -> None:
         time.sleep(0.3)
 
 
-def _alive(pid_file: Path) -> bool:
-    """Tell whether the recorded process is there: a zombie of ours is not."""
-    stat = Path(f"/proc/{pid_file.read_text(encoding='utf-8')}/stat")
+def _alive(record: Path) -> bool:
+    pid, start_time = record.read_text(encoding="utf-8").split()
+    return _start_time(int(pid)) == start_time
+
+
+def _start_time(pid: int) -> str | None:
+    """Return when a process started; None when it is gone, or a zombie."""
     try:
-        return stat.read_text(encoding="utf-8").rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
+        fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return None if fields[0] == "Z" else fields[19]
