@@ -1,7 +1,7 @@
 # `make` lists the verbs. Everything they need beyond Python 3.11 and make is installed into .venv from requirements/.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-cluster cluster cluster-down k8s lint format train bench lock clean
+.PHONY: help run test test-cluster cluster cluster-down k8s dashboards lint format train bench lock clean
 
 MODEL ?= heart-disease
 DATA ?=
@@ -29,6 +29,9 @@ cluster-down: .venv/dev.done ## stop it and leave nothing behind
 
 k8s: .venv/dev.done ## render k8s/ from the chart (needs helm)
 	@PATH="$${XDG_CACHE_HOME:-$$HOME/.cache}/heart-disease-api/bin:$$PATH" .venv/bin/python -m tools.render_k8s
+
+dashboards: .venv/dev.done ## write Grafana's dashboards and the summary of what is tracked
+	@.venv/bin/python -m monitoring.dashboards
 
 lint: .venv/dev.done ## check style, types and workflows
 	.venv/bin/ruff check .

@@ -1,0 +1,178 @@
+"""What the panels and dashboards have in common: data source, variables, widths, units and colours."""
+
+from grafana_foundation_sdk.builders import common, gauge, heatmap, prometheus, stat, timeseries
+from grafana_foundation_sdk.builders import dashboard as dashboards
+from grafana_foundation_sdk.models.common import BigValueColorMode, LegendDisplayMode, LegendPlacement
+from grafana_foundation_sdk.models.dashboard import (
+    DashboardCursorSync,
+    DataSourceRef,
+    Threshold,
+    ThresholdsMode,
+    ValueMap,
+    ValueMappingResult,
+    VariableRefresh,
+)
+from grafana_foundation_sdk.models.heatmap import HeatmapColorMode
+from grafana_foundation_sdk.models.prometheus import PromQueryFormat
+
+PROMETHEUS = DataSourceRef(type_val="prometheus", uid="prometheus")
+SELECTOR = 'namespace=~"$namespace", pod=~"$pod"'
+PREDICTIONS = f'endpoint=~".*/predict(/batch)?", {SELECTOR}'
+
+WIDTH = 24
+GREEN, YELLOW, RED = "green", "yellow", "red"
+
+Query = tuple[str, str]
+"""An expression, and its legend."""
+
+
+def new_dashboard(title: str, uid: str, description: str) -> dashboards.Dashboard:
+    """Return a dashboard with variables, and with alerts as annotations."""
+    alerts = (
+        dashboards.AnnotationQuery()
+        .name("Alerts")
+        .datasource(PROMETHEUS)
+        .enable(True)
+        .icon_color("red")
+        .expr('ALERTS{alertstate="firing", severity!="none"}')
+    )
+    return (
+        dashboards.Dashboard(title)
+        .uid(uid)
+        .description(description)
+        .tags(["heart-disease-api"])
+        .refresh("10s")
+        .time("now-1h", "now")
+        .timezone("browser")
+        .tooltip(DashboardCursorSync.CROSSHAIR)
+        .annotation(alerts)
+        .link(
+            dashboards.DashboardLink("Dashboards")
+            .tags(["heart-disease-api"])
+            .as_dropdown(True)
+            .include_vars(True)
+            .keep_time(True)
+        )
+        .with_variable(_variable("namespace", "Namespace"))
+        .with_variable(_variable("pod", "Pod"))
+        .with_variable(_variable("model_version", "Version"))
+    )
+
+
+def _variable(name: str, label: str) -> dashboards.QueryVariable:
+    """Return a variable whose "All" matches targets without the label, too, as on Compose."""
+    return (
+        dashboards.QueryVariable(name)
+        .label(label)
+        .datasource(PROMETHEUS)
+        .query(f"label_values(model_loaded, {name})")
+        .refresh(VariableRefresh.ON_TIME_RANGE_CHANGED)
+        .include_all(True)
+        .all_value(".*")
+        .multi(True)
+    )
+
+
+def _query(number: int, query: Query) -> prometheus.Dataquery:
+    expression, legend = query
+    return (
+        prometheus.Dataquery().ref_id(chr(ord("A") + number)).expr(expression).legend_format(legend).range()
+    )
+
+
+def _instant(expression: str) -> prometheus.Dataquery:
+    return prometheus.Dataquery().ref_id("A").expr(expression).instant()
+
+
+def thresholds(*steps: tuple[float | None, str]) -> dashboards.ThresholdsConfig:
+    """Return colours from values up; the first value is None."""
+    return (
+        dashboards.ThresholdsConfig()
+        .mode(ThresholdsMode.ABSOLUTE)
+        .steps([Threshold(value=value, color=colour) for value, colour in steps])
+    )
+
+
+def series(title: str, description: str, unit: str, *queries: Query, width: int = 12) -> timeseries.Panel:
+    """Return lines over time, with their last values and maxima in a table below."""
+    legend = (
+        common.VizLegendOptions()
+        .display_mode(LegendDisplayMode.TABLE)
+        .placement(LegendPlacement.BOTTOM)
+        .show_legend(True)
+        .calcs(["lastNotNull", "max"])
+    )
+    return (
+        timeseries.Panel()
+        .title(title)
+        .description(description)
+        .datasource(PROMETHEUS)
+        .unit(unit)
+        .min(0)
+        .fill_opacity(10)
+        .legend(legend)
+        .targets([_query(number, query) for number, query in enumerate(queries)])
+        .span(width)
+        .height(9)
+    )
+
+
+def number(title: str, description: str, unit: str, expression: str, width: int = 6) -> stat.Panel:
+    """Return one figure."""
+    return (
+        stat.Panel()
+        .title(title)
+        .description(description)
+        .datasource(PROMETHEUS)
+        .unit(unit)
+        .targets([_instant(expression)])
+        .span(width)
+        .height(5)
+    )
+
+
+def status(title: str, description: str, expression: str, words: dict[str, str]) -> stat.Panel:
+    """Return a word for 0, in red, and one for 1, in green."""
+    mapping = {
+        value: ValueMappingResult(text=word, color=RED if value == "0" else GREEN, index=int(value))
+        for value, word in words.items()
+    }
+    return (
+        number(title, description, "none", expression)
+        .mappings([ValueMap(options=mapping)])
+        .color_mode(BigValueColorMode.BACKGROUND)
+        .thresholds(thresholds((None, RED), (1, GREEN)))
+    )
+
+
+def share(title: str, description: str, expression: str, *steps: tuple[float | None, str]) -> gauge.Panel:
+    """Return a share between 0 and 1 on a dial."""
+    return (
+        gauge.Panel()
+        .title(title)
+        .description(description)
+        .datasource(PROMETHEUS)
+        .unit("percentunit")
+        .min(0)
+        .max(1)
+        .thresholds(thresholds(*steps))
+        .targets([_instant(expression)])
+        .span(6)
+        .height(5)
+    )
+
+
+def distribution(title: str, description: str, expression: str) -> heatmap.Panel:
+    """Return a histogram's buckets over time."""
+    buckets = prometheus.Dataquery().ref_id("A").expr(expression).legend_format("{{le}}").range()
+    return (
+        heatmap.Panel()
+        .title(title)
+        .description(description)
+        .datasource(PROMETHEUS)
+        .calculate(False)
+        .color(heatmap.HeatmapColorOptions().mode(HeatmapColorMode.SCHEME).scheme("Blues").steps(64))
+        .targets([buckets.format(PromQueryFormat.HEATMAP)])
+        .span(12)
+        .height(9)
+    )

@@ -1,0 +1,84 @@
+"""monitoring/IMPLEMENTATION_SUMMARY.md: what is tracked and how it flows, from the files that say so."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bundle.declaration import load_declaration
+from serving.metrics import HELP
+
+PROJECT = Path(__file__).resolve().parent.parent.parent
+MONITORING = PROJECT / "monitoring"
+
+TEXT = """# What is tracked, and how it flows
+
+Written by `make dashboards` from the model's vocabulary, the dashboards and the rules; do not edit.
+
+```
+POST /predict -> serving/middleware.py (requests, durations, errors)
+              -> serving/watched.py    (predictions, confidence, state of the model)
+              -> GET /metrics of every pod
+                   | every {interval}, one target a pod (prometheus-config.yaml)
+                   v
+              Prometheus -> recording rules and alerts (rules/) -> Alertmanager -> Slack, email, webhook
+                   |
+                   v
+              Grafana (grafana-dashboard.json, grafana-objectives.json)
+```
+
+## Metrics
+
+| name | labels | what it is |
+|---|---|---|
+{metrics}
+
+## Panels
+
+| dashboard | panel | what it shows |
+|---|---|---|
+{panels}
+
+## Alerts
+
+| alert | severity | for | what it says |
+|---|---|---|---|
+{alerts}
+"""
+
+
+def summary(dashboards: dict[str, str]) -> str:
+    """Return the page; `dashboards` is the JSON of each file by name."""
+    config = yaml.safe_load((MONITORING / "prometheus-config.yaml").read_text(encoding="utf-8"))
+    return TEXT.format(
+        interval=config["global"]["scrape_interval"],
+        metrics="\n".join(_metrics()),
+        panels="\n".join(_panels(dashboards)),
+        alerts="\n".join(_alerts()),
+    )
+
+
+def _metrics() -> Iterator[str]:
+    for concept, metric in load_declaration(PROJECT / "models" / "heart-disease").metrics.items():
+        labels = ", ".join(f"`{label}`" for label in metric.labels)
+        yield f"| `{metric.name}` | {labels} | {HELP[concept]} |"
+
+
+def _panels(dashboards: dict[str, str]) -> Iterator[str]:
+    for content in dashboards.values():
+        board: dict[str, Any] = json.loads(content)
+        for panel in board["panels"]:
+            yield f"| {board['title']} | {panel['title']} | {panel['description']} |"
+
+
+def _alerts() -> Iterator[str]:
+    for file in sorted((MONITORING / "rules").glob("*.yaml")):
+        for group in yaml.safe_load(file.read_text(encoding="utf-8"))["groups"]:
+            for rule in (rule for rule in group["rules"] if "alert" in rule):
+                name, notes = rule["alert"], rule["annotations"]
+                description = re.sub(r"{{ (?:or )?\$(?:labels\.)?(\w+)[^}]*}}", r"`\1`", notes["description"])
+                page = f"[{name}](runbooks/{name}.md)"
+                yield f"| {page} | {rule['labels']['severity']} | {rule.get('for', '0s')} | {description} |"

@@ -1,0 +1,82 @@
+"""Grafana's dashboards: the committed files are those of the code, and are laid out as people can read."""
+
+import itertools
+import json
+import re
+from typing import Any
+
+import pytest
+import yaml
+
+from monitoring.dashboards.__main__ import DASHBOARDS, FOLDER, render
+from tests.harness import PROJECT
+
+CURRENT_TYPES = {"timeseries", "stat", "gauge", "heatmap"}
+PAGE = {
+    "Total API Requests", "Request Duration p95", "Predictions by Result",
+    "Prediction Confidence Distribution", "Active Requests", "Error Rate", "Model Status",
+    "Prediction Latency", "Total Predictions", "Total Errors", "Success Rate",
+}  # fmt: skip
+
+
+def load(name: str) -> Any:
+    return json.loads((FOLDER / name).read_text(encoding="utf-8"))
+
+
+EACH = pytest.mark.parametrize("name", DASHBOARDS)
+
+
+def test_the_committed_files_are_what_the_code_writes() -> None:
+    written = render()
+    assert {name: (FOLDER / name).read_text(encoding="utf-8") for name in written} == written
+
+
+def test_the_page_has_its_panels() -> None:
+    assert {panel["title"] for panel in load("grafana-dashboard.json")["panels"]} >= PAGE
+
+
+@EACH
+def test_panels_do_not_overlap_and_are_named_once(name: str) -> None:
+    panels = load(name)["panels"]
+    titles = [panel["title"] for panel in panels]
+    assert len(set(titles)) == len(titles)
+    for one, other in itertools.combinations((panel["gridPos"] for panel in panels), 2):
+        apart_x = one["x"] + one["w"] <= other["x"] or other["x"] + other["w"] <= one["x"]
+        apart_y = one["y"] + one["h"] <= other["y"] or other["y"] + other["h"] <= one["y"]
+        assert apart_x or apart_y
+    assert all(panel["gridPos"]["x"] + panel["gridPos"]["w"] <= 24 for panel in panels)
+
+
+@EACH
+def test_panels_say_what_they_show(name: str) -> None:
+    for panel in load(name)["panels"]:
+        assert panel["type"] in CURRENT_TYPES
+        assert len(panel["description"]) > 20, panel["title"]
+        assert panel["type"] == "heatmap" or panel["fieldConfig"]["defaults"]["unit"]
+        assert panel["datasource"] == {"type": "prometheus", "uid": "prometheus"}
+        for runbook in re.findall(r"monitoring/runbooks/\w+\.md", panel["description"]):
+            assert (PROJECT / runbook).is_file()
+
+
+@EACH
+def test_rates_follow_the_scrape_interval(name: str) -> None:
+    for panel in load(name)["panels"]:
+        for target in panel["targets"]:
+            assert not re.search(r"rate\([^)]*\[\d", target["expr"].replace("ratio_rate", "")), target["expr"]
+
+
+def test_dashboards_have_ids_of_their_own_and_alerts_on_them() -> None:
+    boards = [load(name) for name in DASHBOARDS]
+    assert len({board["uid"] for board in boards}) == len(boards)
+    assert len({board["title"] for board in boards}) == len(boards)
+    for board in boards:
+        assert "ALERTS" in board["annotations"]["list"][0]["expr"]
+        assert [one["name"] for one in board["templating"]["list"]] == ["namespace", "pod", "model_version"]
+
+
+def test_the_data_source_is_the_one_that_panels_name() -> None:
+    file = FOLDER / "grafana-provisioning" / "datasources.yaml"
+    sources = yaml.safe_load(file.read_text(encoding="utf-8"))["datasources"]
+    (prometheus,) = [source for source in sources if source["type"] == "prometheus"]
+    assert prometheus["uid"] == "prometheus"
+    assert prometheus["jsonData"]["manageAlerts"] is True
