@@ -1,0 +1,282 @@
+#!/usr/bin/env bash
+# Sends predictions to the API, shows how it answered, and checks that the metrics say exactly that.
+# Needs curl and standard tools; bash 3.2 is enough.
+set -euo pipefail
+
+HERE=$(cd "$(dirname "$0")" && pwd)
+ROOT=$(cd "$HERE/.." && pwd)
+DATA=$ROOT/models/heart-disease/data.csv
+NAMESPACE=mlops
+URL=
+REQUESTS=200
+CONCURRENCY=4
+ERRORS=0
+DURATION=
+BATCH=25
+SCRATCH=
+FORWARD=
+
+usage() {
+    cat <<EOF
+usage: monitoring/test-metrics.sh [--requests N] [--duration SECONDS] [--concurrency N] [--errors PERCENT]
+                                  [--url URL] [--namespace NAME]
+
+Sends rows of the training data to POST /predict, sums up the answers, and checks that the counters of the pods together
+rose by what was sent, and that Prometheus shows it. The exit code is 0 only if all of that is so.
+
+  --requests N        how many ($REQUESTS)
+  --duration SECONDS  send for so long instead
+  --concurrency N     clients at once ($CONCURRENCY)
+  --errors PERCENT    share of requests that are made invalid and must get 422 ($ERRORS)
+  --url URL           the API, such as http://127.0.0.1:8000; found by kubectl otherwise
+  --namespace NAME    where it is on the cluster ($NAMESPACE)
+EOF
+}
+
+fail() {
+    echo "error: $*" >&2
+    exit 1
+}
+
+clean_up() {
+    if [ -n "$FORWARD" ]; then kill "$FORWARD" 2>/dev/null || true; fi
+    # shellcheck disable=SC2046  # one word a process
+    kill $(jobs -p) 2>/dev/null || true
+    if [ -n "$SCRATCH" ]; then rm -r "$SCRATCH"; fi
+}
+
+is_number() {
+    case $2 in '' | *[!0-9]*) fail "$1 needs a whole number, not '$2'" ;; esac
+}
+
+find_api() {
+    local address port
+    # shellcheck source=/dev/null
+    if [ -z "${KUBECONFIG:-}" ] && [ -f "$ROOT/.cluster/environment" ]; then . "$ROOT/.cluster/environment"; fi
+    command -v kubectl >/dev/null || fail "kubectl is not installed; name the API with --url"
+    port=$(kubectl get service --namespace "$NAMESPACE" --selector app=heart-disease-api \
+        --output 'jsonpath={.items[0].spec.ports[0].nodePort}' 2>/dev/null) ||
+        fail "no API in namespace $NAMESPACE; run scripts/deploy.sh, or name the API with --url"
+    for address in $(kubectl get nodes --output 'jsonpath={.items[*].status.addresses[?(@.type=="InternalIP")].address}'); do
+        URL=http://$address:$port
+        if [ -n "$port" ] && curl --silent --fail --max-time 3 --output /dev/null "$URL/health"; then return; fi
+    done
+    URL=http://127.0.0.1:18080
+    kubectl port-forward --namespace "$NAMESPACE" service/heart-disease-api 18080:80 >/dev/null &
+    FORWARD=$!
+    curl --silent --fail --retry 20 --retry-delay 1 --retry-connrefused --output /dev/null "$URL/health" ||
+        fail "the API does not answer; kubectl get pods --namespace $NAMESPACE"
+}
+
+# Writes the data as one JSON row a line. The API takes categories as they are spelled in the data.
+write_rows() {
+    awk -F, '
+        BEGIN {
+            split("age sex cp trestbps chol fbs restecg thalach exang oldpeak slope ca thal", short, " ")
+            split("age sex chest_pain resting_bp cholesterol fasting_blood_sugar_over_120 resting_ecg max_heart_rate " \
+                  "exercise_angina st_depression st_slope major_vessels thallium_scan", long, " ")
+        }
+        { sub(/\r$/, "") }
+        NR == 1 { for (i = 1; i <= NF; i++) column[$i] = i; next }
+        {
+            row = ""
+            for (i = 1; i <= 13; i++) {
+                value = $(column[long[i]])
+                if (value == "") value = "null"
+                else if (value !~ /^-?[0-9.]+$/) value = "\"" value "\""
+                row = row (i > 1 ? "," : "") "\"" short[i] "\":" value
+            }
+            print "{" row "}"
+        }' "$DATA" >"$SCRATCH/rows"
+}
+
+# Prints a configuration for curl: COUNT requests from FIRST on, one after the other on one connection.
+curl_requests() {
+    awk -v first="$1" -v count="$2" -v errors="$ERRORS" -v url="$URL" '
+        { rows[NR - 1] = $0 }
+        END {
+            for (i = first; i < first + count; i++) {
+                row = rows[i % NR]
+                # spread evenly: a request is invalid where the running share passes a whole number
+                wrong = int((i + 1) * errors / 100) > int(i * errors / 100)
+                if (wrong) sub(/"age":[0-9.]+/, "\"age\":\"old\"", row)
+                gsub(/\\/, "\\\\", row); gsub(/"/, "\\\"", row)
+                if (i > first) print "next"
+                print "url = \"" url "/predict\""
+                print "header = \"Content-Type: application/json\""
+                print "data = \"" row "\""
+                print "output = \"/dev/null\""
+                print "silent"
+                print "max-time = 10"
+                print "write-out = \"" (wrong ? 422 : 200) " %{http_code} %{time_total}\\n\""
+            }
+        }' "$SCRATCH/rows"
+}
+
+# One client: its share of the requests, in batches, until its number or the time is used up.
+client() {
+    local number=$1 left=$2 sent=0 size first
+    while [ "$left" -gt 0 ] && { [ -z "$DURATION" ] || [ $SECONDS -lt "$DURATION" ]; }; do
+        size=$((left < BATCH ? left : BATCH))
+        first=$(((number * 7919) + sent))
+        if [ -z "$DURATION" ]; then first=$((number * (REQUESTS / CONCURRENCY) + sent)); fi
+        curl_requests "$first" "$size" >"$SCRATCH/requests.$number"
+        curl --config "$SCRATCH/requests.$number" >>"$SCRATCH/answers.$number" 2>/dev/null || true
+        sent=$((sent + size))
+        if [ -z "$DURATION" ]; then left=$((left - size)); fi
+    done
+}
+
+answered() {
+    cat "$SCRATCH"/answers.* 2>/dev/null | wc -l | tr -d ' '
+}
+
+show_progress() {
+    local done_share count
+    count=$(answered)
+    if [ -n "$DURATION" ]; then done_share=$((SECONDS * 40 / DURATION)); else done_share=$((count * 40 / REQUESTS)); fi
+    if [ "$done_share" -gt 40 ]; then done_share=40; fi
+    printf '\r[%-40s] %s answers' "$(printf '%*s' "$done_share" '' | tr ' ' '#')" "$count" >&2
+}
+
+send() {
+    local number share extra pids=()
+    share=$((REQUESTS / CONCURRENCY))
+    extra=$((REQUESTS % CONCURRENCY))
+    SECONDS=0
+    for ((number = 0; number < CONCURRENCY; number++)); do
+        : >"$SCRATCH/answers.$number"
+        client "$number" $((number == CONCURRENCY - 1 ? share + extra : share)) &
+        pids+=($!)
+    done
+    while kill -0 "${pids[@]}" 2>/dev/null; do
+        if [ -t 2 ]; then show_progress; fi
+        sleep 0.2
+    done
+    wait "${pids[@]}"
+    if [ -t 2 ]; then show_progress && echo >&2; fi
+    TOOK=$((SECONDS > 0 ? SECONDS : 1))
+    cat "$SCRATCH"/answers.* >"$SCRATCH/answers"
+}
+
+# Exit code 1 where an answer was not the expected one.
+sum_up() {
+    sort -n -k 3 "$SCRATCH/answers" | awk -v took="$TOOK" '
+        { count[$2]++; time[NR] = $3 * 1000; wrong += $1 != $2 }
+        function at(share,   place) { place = int(NR * share); return time[place < 1 ? 1 : place] }
+        END {
+            printf "%d requests in about %d s (%d/s), latency p50 %.1f ms, p95 %.1f ms, p99 %.1f ms\n", \
+                NR, took, NR / took, at(0.5), at(0.95), at(0.99)
+            for (status in count) printf "  status %s: %d\n", status == "000" ? "none" : status, count[status]
+            if (wrong) printf "  %d answers are not what was expected\n", wrong
+            exit wrong > 0
+        }'
+}
+
+# Writes "POD STATUS COUNT" for every counter of POST /predict, of each pod for itself.
+read_counters() {
+    local pod
+    if [ -z "$PODS" ]; then
+        curl --silent --fail --max-time 5 "$URL/metrics" | counters_of api
+        return
+    fi
+    for pod in $PODS; do
+        kubectl get --raw "/api/v1/namespaces/$NAMESPACE/pods/$pod:8000/proxy/metrics" | counters_of "$pod"
+    done
+}
+
+counters_of() {
+    sed -n 's/^api_requests_total{\(.*endpoint="\/predict".*\)} \([0-9.e+]*\)$/\1 \2/p' |
+        sed -n "s/.*status_code=\"\\([0-9]*\\)\".* \\([0-9.e+]*\\)\$/$1 \\1 \\2/p"
+}
+
+list_pods() {
+    kubectl get pods --namespace "$NAMESPACE" --selector app=heart-disease-api \
+        --field-selector status.phase=Running --output 'jsonpath={.items[*].metadata.name}'
+}
+
+# Compares how the counters rose with the answers; more is other clients' traffic, less is a failure.
+check_counters() {
+    if [ -n "$PODS" ] && [ "$(list_pods)" != "$PODS" ]; then
+        echo "pods came or went meanwhile: their counters cannot be compared"
+        return 1
+    fi
+    read_counters >"$SCRATCH/after"
+    awk '
+        FILENAME ~ /answers$/ { sent[$2]++; next }
+        FILENAME ~ /before$/ { rose[$2] -= $3; next }
+        { rose[$2] += $3 }
+        END {
+            for (status in sent) if (status != "000") {
+                if (rose[status] == sent[status]) printf "counters: %d with status %s, as sent\n", rose[status], status
+                else if (rose[status] > sent[status])
+                    printf "counters: %d with status %s: %d as sent, and other clients'"'"' %d\n", \
+                        rose[status], status, sent[status], rose[status] - sent[status]
+                else { printf "counters: only %d with status %s of %d sent\n", rose[status], status, sent[status]; less = 1 }
+            }
+            exit less
+        }' "$SCRATCH/answers" "$SCRATCH/before" "$SCRATCH/after"
+}
+
+# Waits until Prometheus' sum over the pods is no less than that of their counters.
+check_prometheus() {
+    local want shown='' query='sum(api_requests_total%7Bendpoint%3D%22%2Fpredict%22%7D)' try
+    kubectl get service prometheus --namespace "$NAMESPACE" >/dev/null 2>&1 || {
+        echo "Prometheus is not installed (monitoring/deploy-monitoring.sh): not checked"
+        return 0
+    }
+    want=$(awk '{ sum += $3 } END { print sum }' "$SCRATCH/after")
+    for ((try = 0; try < 40; try++)); do
+        shown=$(kubectl get --raw \
+            "/api/v1/namespaces/$NAMESPACE/services/prometheus:9090/proxy/api/v1/query?query=$query" 2>/dev/null |
+            sed -n 's/.*"value":\[[0-9.]*,"\([0-9.e+]*\)"\].*/\1/p')
+        if [ -n "$shown" ] && awk -v a="$shown" -v b="$want" 'BEGIN { exit !(a >= b) }'; then
+            echo "Prometheus: $shown predictions were asked for in all, as the pods say"
+            return 0
+        fi
+        sleep 1
+    done
+    echo "Prometheus shows ${shown:-nothing} where the pods counted $want: look at its targets"
+    return 1
+}
+
+main() {
+    local failed=0
+    while [ $# -gt 0 ]; do
+        case $1 in
+        --requests) REQUESTS=${2:?--requests needs a number} && shift 2 ;;
+        --duration) DURATION=${2:?--duration needs seconds} && shift 2 ;;
+        --concurrency) CONCURRENCY=${2:?--concurrency needs a number} && shift 2 ;;
+        --errors) ERRORS=${2:?--errors needs a percentage} && shift 2 ;;
+        --url) URL=${2:?--url needs an address} && shift 2 ;;
+        --namespace) NAMESPACE=${2:?--namespace needs a name} && shift 2 ;;
+        --help | -h) usage && exit ;;
+        *) usage >&2 && fail "unknown option $1" ;;
+        esac
+    done
+    is_number --requests "$REQUESTS"
+    is_number --concurrency "$CONCURRENCY"
+    is_number --errors "$ERRORS"
+    if [ -n "$DURATION" ]; then is_number --duration "$DURATION"; fi
+    [ "$CONCURRENCY" -ge 1 ] || fail "--concurrency must be at least 1"
+    [ "$REQUESTS" -ge "$CONCURRENCY" ] || fail "--requests must not be less than --concurrency"
+    [ "$ERRORS" -le 100 ] || fail "--errors is a percentage"
+    SCRATCH=$(mktemp -d)
+    trap clean_up EXIT
+    PODS=
+    if [ -z "$URL" ]; then
+        find_api
+        PODS=$(list_pods)
+    fi
+    curl --silent --fail --max-time 5 --output /dev/null "$URL/health" || fail "$URL does not answer; is the API running?"
+    echo "sending to $URL"
+    write_rows
+    read_counters >"$SCRATCH/before"
+    send
+    sum_up || failed=1
+    check_counters || failed=1
+    if [ -n "$PODS" ]; then check_prometheus || failed=1; fi
+    return "$failed"
+}
+
+main "$@"
