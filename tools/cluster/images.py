@@ -1,4 +1,4 @@
-"""Container images without a registry: one binary on nothing, a stand-in for python:3.13-slim, and ours."""
+"""Container images without a registry: static programs on nothing, a stand-in for Python's, and ours."""
 
 import hashlib
 import io
@@ -13,27 +13,36 @@ from pathlib import Path
 from tools.cluster.build import build_tools
 from tools.cluster.network import inside
 from tools.cluster.node import PAUSE_IMAGE
-from tools.cluster.places import CACHE, NODES, ClusterError
+from tools.cluster.places import CACHE, NODES, STATE, ClusterError
 
 BASE_IMAGE = "docker.io/library/python:3.13-slim"
 BASE_PACKAGES = "python3,python3-venv,ca-certificates"
 CERTIFICATES = Path("etc/ssl/certs/ca-certificates.crt")
 BUILDAH = {"STORAGE_DRIVER": "overlay", "BUILDAH_ISOLATION": "chroot"}
 
-BINARY_IMAGES = {
-    PAUSE_IMAGE: "pause",
-    "registry.k8s.io/coredns/coredns:v1.15.0": "coredns",
-    "registry.k8s.io/metrics-server/metrics-server:v0.9.0": "metrics-server",
-    "docker.io/rancher/local-path-provisioner:v0.0.30": "local-path-provisioner",
+BINARY_IMAGES = {  # the first program is the entry point
+    PAUSE_IMAGE: ["pause"],
+    "registry.k8s.io/coredns/coredns:v1.15.0": ["coredns"],
+    "registry.k8s.io/metrics-server/metrics-server:v0.9.0": ["metrics-server"],
+    "docker.io/rancher/local-path-provisioner:v0.0.30": ["local-path-provisioner"],
+    "docker.io/prom/prometheus:v3.15.0": ["prometheus", "promtool"],
+    "docker.io/prom/alertmanager:v0.28.1": ["alertmanager", "amtool"],
 }
 BUSYBOX = "docker.io/library/busybox:stable"  # of Debian's static busybox, called sh
 
 
 def load_binary_images(binaries: Path) -> None:
-    """Give every node the images that are one static binary, under their official names."""
-    for name, binary in BINARY_IMAGES.items():
-        load_archive(_binary_archive(name, binary, binaries / binary), binaries)
-    load_archive(_binary_archive(BUSYBOX, "sh", Path("/bin/busybox")), binaries)
+    """Give every node the images that are static programs, under their official names, once."""
+    archives = [
+        _binary_archive(name, {one: binaries / one for one in programs})
+        for name, programs in BINARY_IMAGES.items()
+    ]
+    for archive in [*archives, _binary_archive(BUSYBOX, {"sh": Path("/bin/busybox")})]:
+        loaded = STATE / "images" / archive.name
+        if not loaded.exists():
+            load_archive(archive, binaries)
+            loaded.parent.mkdir(exist_ok=True)
+            loaded.touch()
 
 
 def load_image(name: str) -> None:
@@ -80,9 +89,11 @@ def build_image(name: str, project: Path) -> None:
     _buildah("build", "--pull-never", "--layers", "--tag", name, str(project))
 
 
-def _binary_archive(name: str, program: str, binary: Path) -> Path:
-    """Return a docker archive of an image that is one static program on nothing, in /bin."""
-    layer = _tar({f"bin/{program}": binary.read_bytes(), "tmp/": b"", "etc/": b""})
+def _binary_archive(name: str, programs: dict[str, Path]) -> Path:
+    """Return a docker archive of an image that is static programs on nothing, in /bin."""
+    program = next(iter(programs))
+    content = {f"bin/{one}": path.read_bytes() for one, path in programs.items()}
+    layer = _tar(content | {"tmp/": b"", "etc/": b""})
     digest = hashlib.sha256(layer).hexdigest()
     archive = CACHE / "images" / f"{program}-{digest[:16]}.tar"
     if archive.exists():

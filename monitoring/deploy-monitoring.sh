@@ -1,0 +1,254 @@
+#!/usr/bin/env bash
+# Installs Prometheus, Alertmanager and Grafana beside the API: checks their configuration in the cluster, then applies it.
+set -euo pipefail
+
+HERE=$(cd "$(dirname "$0")" && pwd)
+ROOT=$(cd "$HERE/.." && pwd)
+NAMESPACE=mlops
+EXPOSE_ALERTMANAGER=false
+GRAFANA=true
+GRAFANA_PASSWORD=
+ANONYMOUS_VIEWERS=false
+DRY_RUN=false
+SCRATCH=
+PART_OF=app.kubernetes.io/part-of=heart-disease-monitoring
+CONFIGURATION=$PART_OF,app.kubernetes.io/component=configuration
+
+usage() {
+    cat <<EOF
+usage: monitoring/deploy-monitoring.sh [--namespace NAME] [--without-grafana] [--grafana-password PASSWORD]
+                                       [--anonymous-viewers] [--expose-alertmanager] [--dry-run]
+
+Installs Prometheus (NodePort 30090), Grafana (30030) and Alertmanager into the namespace of the API. Safe to repeat: a changed
+configuration or rule is checked first, and replaces the old one only when it is valid.
+
+  --namespace NAME        where the API is ($NAMESPACE)
+  --without-grafana       leave Grafana out, or remove it; its volume stays
+  --grafana-password PW   Grafana's admin password at its first start; generated and kept otherwise
+  --anonymous-viewers     whoever reaches Grafana may look, without a password
+  --expose-alertmanager   on NodePort 30093, too
+  --dry-run               print what would be applied
+
+Notifications: make the Secret alertmanager-receivers with any of the keys slack-url, webhook-url and smtp-password, and
+run this again. For email, set addresses and server in alertmanager-config.yaml first.
+EOF
+}
+
+fail() {
+    echo "error: $*" >&2
+    exit 1
+}
+
+step() {
+    local what=$1 start=$SECONDS
+    shift
+    echo "==> $what"
+    "$@"
+    echo "    $((SECONDS - start)) s"
+}
+
+kube() {
+    kubectl --namespace "$NAMESPACE" "$@"
+}
+
+find_cluster() {
+    # shellcheck source=/dev/null
+    if [ -z "${KUBECONFIG:-}" ] && [ -f "$ROOT/.cluster/environment" ]; then . "$ROOT/.cluster/environment"; fi
+    command -v kubectl >/dev/null || fail "kubectl is needed and not installed"
+    kubectl config current-context >/dev/null 2>&1 ||
+        fail "kubectl has no current context; start a cluster (minikube start) or choose one (kubectl config use-context)"
+    kubectl version --request-timeout=10s >/dev/null 2>&1 || fail "the cluster does not answer; is it running?"
+}
+
+# Writes everything that is to be applied into $SCRATCH/all.yaml.
+render() {
+    local keys key
+    cp -R "$HERE" "$SCRATCH/monitoring"
+    sed -i.bak "s/^namespace: .*/namespace: $NAMESPACE/" "$SCRATCH/monitoring/kustomization.yaml"
+    # shellcheck disable=SC2016  # a template of kubectl, not of the shell
+    keys=$(kube get secret alertmanager-receivers --ignore-not-found \
+        --output 'go-template={{range $key, $_ := .data}}{{$key}} {{end}}')
+    for key in slack-url webhook-url smtp-password; do
+        case " $keys" in
+        *" $key "*) echo "    alerts go to the receiver of $key" ;;
+        *) sed -i.bak "/# begin $key/,/# end $key/d" "$SCRATCH/monitoring/alertmanager-config.yaml" ;;
+        esac
+    done
+    if $EXPOSE_ALERTMANAGER; then
+        sed -i.bak -e 's/type: ClusterIP.*/type: NodePort/' -e 's/^      port: 9093/&\
+      nodePort: 30093/' "$SCRATCH/monitoring/alertmanager-deployment.yaml"
+    fi
+    if $ANONYMOUS_VIEWERS; then
+        sed -i.bak '/GF_AUTH_ANONYMOUS_ENABLED/{n;s/"false"/"true"/;}' "$SCRATCH/monitoring/grafana-deployment.yaml"
+    fi
+    if ! $GRAFANA; then
+        sed -i.bak '/grafana-deployment.yaml/d; /- name: grafana-/,/app: grafana/d' "$SCRATCH/monitoring/kustomization.yaml"
+    fi
+    kubectl kustomize "$SCRATCH/monitoring" >"$SCRATCH/all.yaml"
+}
+
+# Asks promtool and amtool, in the images that will run, so that a broken file never replaces a working one.
+check_configuration() {
+    local phase deadline=$((SECONDS + 300))
+    kubectl get namespace "$NAMESPACE" >/dev/null 2>&1 || kubectl create namespace "$NAMESPACE" >/dev/null
+    kube apply --filename "$SCRATCH/all.yaml" --selector "$CONFIGURATION" >/dev/null
+    kube delete pod monitoring-check --ignore-not-found --wait >/dev/null
+    check_pod | kube apply --filename - >/dev/null
+    until phase=$(kube get pod monitoring-check --output 'jsonpath={.status.phase}') &&
+        { [ "$phase" = Succeeded ] || [ "$phase" = Failed ]; }; do
+        [ "$SECONDS" -lt "$deadline" ] || fail "the check did not end within 300 s: kubectl describe pod monitoring-check -n $NAMESPACE"
+        sleep 1
+    done
+    if [ "$phase" = Failed ]; then
+        kube logs monitoring-check --all-containers --prefix=false >&2
+        kube delete pod monitoring-check >/dev/null
+        remove_unused_configuration
+        fail "the configuration is not valid; what runs was left as it is"
+    fi
+    kube delete pod monitoring-check >/dev/null
+}
+
+config_map() {
+    sed -n "s/^  name: \\($1-[a-z0-9]*\\)\$/\\1/p" "$SCRATCH/all.yaml" | head -n 1
+}
+
+image() {
+    sed -n "s|^ *image: \\($1:.*\\)|\\1|p" "$SCRATCH/all.yaml" | head -n 1
+}
+
+check_pod() {
+    cat <<EOF
+apiVersion: v1
+kind: Pod
+metadata:
+  name: monitoring-check
+  labels: {app.kubernetes.io/part-of: heart-disease-monitoring}
+spec:
+  restartPolicy: Never
+  automountServiceAccountToken: false
+  securityContext: {runAsNonRoot: true, runAsUser: 65534, seccompProfile: {type: RuntimeDefault}}
+  containers:
+    - name: promtool
+      image: $(image prom/prometheus)
+      command: [/bin/promtool, check, config, /etc/prometheus/config/prometheus.yml]
+      securityContext: &security
+        {allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, capabilities: {drop: [ALL]}}
+      volumeMounts:
+        - {name: config, mountPath: /etc/prometheus/config}
+        - {name: rules, mountPath: /etc/prometheus/rules}
+    - name: amtool
+      image: $(image prom/alertmanager)
+      command: [/bin/amtool, check-config, /etc/alertmanager/config/alertmanager.yml]
+      securityContext: *security
+      volumeMounts:
+        - {name: alertmanager, mountPath: /etc/alertmanager/config}
+  volumes:
+    - {name: config, configMap: {name: $(config_map prometheus-config)}}
+    - {name: rules, configMap: {name: $(config_map prometheus-rules)}}
+    - {name: alertmanager, configMap: {name: $(config_map alertmanager-config)}}
+EOF
+}
+
+apply() {
+    local deployment deployments='prometheus alertmanager'
+    if $GRAFANA; then
+        keep_password
+        deployments="$deployments grafana"
+    else
+        kube delete deployment,service --selector "$PART_OF,app=grafana" >/dev/null
+    fi
+    kube apply --filename "$SCRATCH/all.yaml" >/dev/null
+    for deployment in $deployments; do
+        kube rollout status "deployment/$deployment" --timeout=180s >/dev/null ||
+            fail "$deployment is not ready: kubectl describe pods -n $NAMESPACE -l app=$deployment"
+    done
+    remove_unused_configuration
+}
+
+# Makes Grafana's admin password unless there is one: Grafana remembers that of its first start.
+keep_password() {
+    if kube get secret grafana-admin >/dev/null 2>&1; then
+        [ -z "$GRAFANA_PASSWORD" ] ||
+            echo "    grafana-admin exists and is kept; change the password in Grafana, or remove the Secret and the volume"
+        return
+    fi
+    local password=${GRAFANA_PASSWORD:-$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')}
+    printf '%s' "$password" >"$SCRATCH/password"
+    kube create secret generic grafana-admin --from-file="password=$SCRATCH/password" >/dev/null
+    kube label secret grafana-admin "$PART_OF" >/dev/null
+}
+
+# ConfigMaps carry a hash in their names: what no deployment mounts is left over.
+remove_unused_configuration() {
+    local used name
+    used=$(kube get deployments --selector "$PART_OF" --output 'jsonpath={.items[*].spec.template.spec.volumes[*].configMap.name}')
+    for name in $(kube get configmaps --selector "$CONFIGURATION" --output 'jsonpath={.items[*].metadata.name}'); do
+        case " $used " in
+        *" $name "*) ;;
+        *) kube delete configmap "$name" >/dev/null ;;
+        esac
+    done
+}
+
+# Prints the address of a node whose port answers; nodes learn of a new port a moment after its pod is ready.
+reachable_node() {
+    local address addresses try
+    addresses=$(kubectl get nodes --output 'jsonpath={.items[*].status.addresses[?(@.type=="InternalIP")].address}')
+    for try in 1 2 3 4 5; do
+        for address in $addresses; do
+            if curl --silent --fail --max-time 3 --output /dev/null "http://$address:30090/-/ready"; then
+                echo "$address"
+                return
+            fi
+        done
+        if [ "$try" -lt 5 ]; then sleep 1; fi
+    done
+    return 1
+}
+
+print_addresses() {
+    local address
+    if address=$(reachable_node); then
+        echo "Prometheus: http://$address:30090"
+        if $EXPOSE_ALERTMANAGER; then echo "Alertmanager: http://$address:30093"; fi
+        if $GRAFANA; then
+            echo "Grafana: http://$address:30030, user admin, password by:"
+            echo "  kubectl get secret grafana-admin -n $NAMESPACE -o jsonpath='{.data.password}' | base64 --decode"
+        fi
+        return
+    fi
+    echo "No node's port answers from here. Reach Prometheus with:"
+    echo "  kubectl port-forward --namespace $NAMESPACE service/prometheus 9090:9090    # then http://127.0.0.1:9090"
+    if $GRAFANA; then
+        echo "  kubectl port-forward --namespace $NAMESPACE service/grafana 3000:3000    # then http://127.0.0.1:3000"
+    fi
+}
+
+main() {
+    while [ $# -gt 0 ]; do
+        case $1 in
+        --namespace) NAMESPACE=${2:?--namespace needs a name} && shift 2 ;;
+        --without-grafana) GRAFANA=false && shift ;;
+        --grafana-password) GRAFANA_PASSWORD=${2:?--grafana-password needs a password} && shift 2 ;;
+        --anonymous-viewers) ANONYMOUS_VIEWERS=true && shift ;;
+        --expose-alertmanager) EXPOSE_ALERTMANAGER=true && shift ;;
+        --dry-run) DRY_RUN=true && shift ;;
+        --help | -h) usage && exit ;;
+        *) usage >&2 && fail "unknown option $1" ;;
+        esac
+    done
+    SCRATCH=$(mktemp -d)
+    trap 'rm -r "$SCRATCH"' EXIT
+    find_cluster
+    if $DRY_RUN; then
+        render >&2
+        cat "$SCRATCH/all.yaml"
+        return
+    fi
+    step "rendering" render
+    step "checking the configuration in the cluster" check_configuration
+    step "installing in namespace $NAMESPACE" apply
+    print_addresses
+}
+
+main "$@"

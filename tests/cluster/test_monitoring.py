@@ -1,0 +1,406 @@
+"""Prometheus and Alertmanager beside the API, as deploy-monitoring.sh installs them."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+import yaml
+from kubernetes import client
+
+from monitoring.dashboards.__main__ import DASHBOARDS
+from tests.cluster.conftest import (
+    NAMESPACE,
+    NODES,
+    RELEASE,
+    URL,
+    answers,
+    helm_install,
+    kubectl,
+    ready_pods,
+    run,
+)
+from tests.cluster.receivers import HTTP_PORT, SMTP_PORT
+from tests.harness import PROJECT, SAMPLE, Load, copy_project, eventually
+
+MONITORING = PROJECT / "monitoring"
+NODE = NODES["heart-node1"]
+PROMETHEUS = f"http://{NODE}:30090"
+ALERTMANAGER = f"http://{NODE}:30093"
+SCRAPE_SECONDS = 10
+PART_OF = "app.kubernetes.io/part-of=heart-disease-monitoring"
+
+
+def deploy(folder: Path, *, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """Run the folder's script, without Grafana, whose image cannot be had here."""
+    return run(folder / "deploy-monitoring.sh", "--without-grafana", "--expose-alertmanager", check=check)
+
+
+def follow(folder: Path, line: str) -> str:
+    """Run a line of a document in the copy of the project."""
+    return run("sh", "-c", f"cd {folder.parent} && {line}").stdout
+
+
+def query(expression: str) -> list[dict[str, Any]]:
+    answer = requests.get(f"{PROMETHEUS}/api/v1/query", params={"query": expression}, timeout=5).json()
+    assert answer["status"] == "success", answer
+    found: list[dict[str, Any]] = answer["data"]["result"]
+    return found
+
+
+def scraped(core: client.CoreV1Api) -> bool:
+    """Tell whether Prometheus sees every pod of the API, each once and on its node, and no other."""
+    seen = [(one["metric"]["pod"], one["metric"]["node"]) for one in query(f'up{{job="{RELEASE}"}} == 1')]
+    return sorted(seen) == sorted((pod.metadata.name, pod.spec.node_name) for pod in ready_pods(core))
+
+
+def prometheus_answers() -> bool:
+    try:
+        return requests.get(f"{PROMETHEUS}/-/ready", timeout=3).ok
+    except requests.RequestException:
+        return False
+
+
+@pytest.fixture(scope="module")
+def receivers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """An SMTP and a web server on the first node, and the file of what they got."""
+    got = tmp_path_factory.mktemp("receivers") / "notifications"
+    got.touch()
+    command = ["nsenter", "--net=/run/netns/heart-node1", sys.executable, "-m", "tests.cluster.receivers"]
+    process = subprocess.Popen([*command, NODE, str(got)], cwd=PROJECT)
+    yield got
+    process.terminate()
+    process.wait(10)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """monitoring/ in a copy of the project, where email goes to our server, which has no certificate."""
+    copy = copy_project(tmp_path_factory.mktemp("copy")) / "monitoring"
+    config = copy / "alertmanager-config.yaml"
+    ours = f"smarthost: {NODE}:{SMTP_PORT}\n        require_tls: false"
+    text = config.read_text(encoding="utf-8").replace("smarthost: smtp.example.org:587", ours)
+    config.write_text(text, encoding="utf-8")
+    return copy
+
+
+@pytest.fixture(scope="module")
+def monitoring(receivers: Path, folder: Path, core: client.CoreV1Api) -> Iterator[None]:
+    helm_install()
+    web = f"http://{NODE}:{HTTP_PORT}"
+    secrets = [f"--from-literal=slack-url={web}/slack", f"--from-literal=webhook-url={web}/webhook"]
+    secrets.append("--from-literal=smtp-password=unused")
+    kubectl("delete", "secret", "alertmanager-receivers", "--namespace", NAMESPACE, "--ignore-not-found")
+    kubectl("create", "secret", "generic", "alertmanager-receivers", "--namespace", NAMESPACE, *secrets)
+    deploy(folder)
+    eventually(prometheus_answers, "Prometheus answers", 30)
+    eventually(lambda: scraped(core), "both pods are scraped", 60)
+    yield
+    run(MONITORING / "cleanup-monitoring.sh", "--purge")
+    kubectl("delete", "secret", "alertmanager-receivers", "--namespace", NAMESPACE)
+
+
+pytestmark = pytest.mark.usefixtures("monitoring")
+
+
+def notifications(receivers: Path) -> list[tuple[str, str, str]]:
+    """Return way, alert and status of each notification."""
+    found = []
+    for line in receivers.read_text(encoding="utf-8").splitlines():
+        got = json.loads(line)
+        content = got["content"]
+        if got["way"] == "webhook":
+            found += [
+                ("webhook", alert["labels"]["alertname"], alert["status"]) for alert in content["alerts"]
+            ]
+        elif got["way"] == "slack":
+            status, _, alert = content["attachments"][0]["title"].partition(": ")
+            found.append(("slack", alert, status.lower()))
+        else:
+            match = re.match(r"\[(\w+)(?::\d+)?\] (\w+)", content["subject"])
+            assert match, content
+            found.append(("email", match[2], match[1].lower()))
+    return found
+
+
+def told(receivers: Path, alert: str, status: str, ways: set[str]) -> bool:
+    return ways <= {way for way, name, state in notifications(receivers) if (name, state) == (alert, status)}
+
+
+ALL_WAYS = {"webhook", "slack", "email"}
+
+
+@pytest.fixture
+def faulty(core: client.CoreV1Api) -> Iterator[None]:
+    """A release whose requests fail for a third, and whose model fails while a file exists."""
+    faults = [
+        {"name": "FAULT_ERROR_RATE", "value": "0.3"},
+        {"name": "FAULT_ENGINE_FILE", "value": "/tmp/broken"},  # noqa: S108  # in the pod
+        {"name": "PROBE_SECONDS", "value": "2"},
+    ]
+    values = {"server": {"environment": "staging"}, "faults": {"allowed": True}, "extraEnv": faults}
+    file = PROJECT / ".cluster" / "faulty.yaml"
+    file.write_text(yaml.safe_dump(values), encoding="utf-8")
+    helm_install("--values", str(file))
+    eventually(lambda: scraped(core), "the new pods are scraped", 60)
+    yield
+    helm_install()
+    eventually(answers, "the API answers", 60)
+
+
+def test_errors_and_an_unusable_model_are_told(receivers: Path, faulty: None, core: client.CoreV1Api) -> None:
+    for _ in range(100):
+        requests.post(f"{URL}/predict", json=SAMPLE, timeout=5)
+    burn = "PredictionErrorsFastBurn"
+    eventually(lambda: told(receivers, burn, "firing", ALL_WAYS), "the burst is told", 120)
+    broken = ready_pods(core)[0].metadata.name
+    kubectl("exec", "--namespace", NAMESPACE, broken, "--", "touch", "/tmp/broken")  # noqa: S108
+    eventually(lambda: told(receivers, "ModelNotLoaded", "firing", ALL_WAYS), "the model is told", 120)
+    kubectl("exec", "--namespace", NAMESPACE, broken, "--", "rm", "/tmp/broken")  # noqa: S108
+    eventually(lambda: told(receivers, "ModelNotLoaded", "resolved", ALL_WAYS), "its return is told", 180)
+    assert not [one for one in notifications(receivers) if one[1] == "Watchdog"]
+
+
+def test_the_quick_start_ends_with_an_api_that_is_gone_and_back(receivers: Path, folder: Path) -> None:
+    page = (folder / "QUICKSTART.md").read_text(encoding="utf-8")
+    install, traffic, gone, back, remove = re.findall(r"```sh\n(.*?)\n```", page, flags=re.DOTALL)
+    (queries,) = re.findall(r"```promql\n(.*?)```", page, flags=re.DOTALL)
+    assert remove == "monitoring/cleanup-monitoring.sh"  # the last test runs it
+    follow(folder, f"{install} --without-grafana --expose-alertmanager")
+    said = follow(folder, traffic)
+    assert "counters: 475 with status 200, as sent" in said
+    assert "counters: 25 with status 422, as sent" in said
+    assert re.search("Prometheus: [0-9]+ predictions were asked for in all, as the pods say", said)
+    for expression in queries.splitlines():
+        eventually(lambda expression=expression: query(expression), expression, 30)  # type: ignore[misc]
+    follow(folder, gone)
+    try:
+        eventually(lambda: told(receivers, "ApiDown", "firing", ALL_WAYS), "ApiDown is told", 180)
+    finally:
+        follow(folder, back)
+    eventually(lambda: told(receivers, "ApiDown", "resolved", ALL_WAYS), "its end is told", 180)
+
+
+def test_everything_is_up_and_each_pod_is_scraped_once(folder: Path, core: client.CoreV1Api) -> None:
+    assert f"Prometheus: {PROMETHEUS}" in deploy(folder).stdout
+    eventually(lambda: len(query("up == 1")) == 4, "two pods, Prometheus and Alertmanager are up", 60)
+    assert not query("up == 0")
+    assert scraped(core)
+
+
+def test_a_second_run_leaves_no_orphan(folder: Path, core: client.CoreV1Api) -> None:
+    def config_maps() -> set[str]:
+        found = core.list_namespaced_config_map(NAMESPACE, label_selector=PART_OF).items
+        return {config_map.metadata.name for config_map in found}
+
+    before = config_maps()
+    assert len(before) == 3
+    rules = folder / "rules" / "monitoring.yaml"
+    text = rules.read_text(encoding="utf-8")
+    rules.write_text(text.replace("for: 2m", "for: 3m"), encoding="utf-8")
+    deploy(folder)
+    assert len(config_maps()) == 3
+    assert len(config_maps() - before) == 1
+    rules.write_text(text, encoding="utf-8")
+    deploy(folder)
+    assert config_maps() == before
+
+
+def test_pods_counters_add_up_to_what_was_sent(core: client.CoreV1Api) -> None:
+    def counted() -> dict[str, float]:
+        wanted = 'sum by (pod) (api_requests_total{endpoint="/predict", status_code="200"})'
+        return {found["metric"]["pod"]: float(found["value"][1]) for found in query(wanted)}
+
+    eventually(lambda: len(counted()) == 2, "both pods are counted", 30)
+    before = counted()
+    for _ in range(60):
+        assert requests.post(f"{URL}/predict", json=SAMPLE, timeout=5).status_code == 200
+    eventually(lambda: sum(counted().values()) - sum(before.values()) == 60, "all 60 are seen", 30)
+    assert not query('api_requests_total{endpoint=~"/livez|/readyz|/startupz|/metrics"}')
+
+
+def test_documented_queries_return_data() -> None:
+    page = (PROJECT / "docs" / "metrics.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```promql\n(.*?)```", page, flags=re.DOTALL)
+    with Load(URL, clients=2) as load:
+        eventually(lambda: load.answered > 200, "the load runs")
+        for expression in block.splitlines():
+            eventually(lambda expression=expression: query(expression), expression, 60)  # type: ignore[misc]
+
+
+def test_a_broken_rule_is_refused_with_its_line_and_the_old_ones_stay(
+    folder: Path, core: client.CoreV1Api
+) -> None:
+    rules = folder / "rules" / "monitoring.yaml"
+    text = rules.read_text(encoding="utf-8")
+    before = kubectl("get", "configmaps", "--namespace", NAMESPACE, "--output", "name")
+    (pod,) = core.list_namespaced_pod(NAMESPACE, label_selector="app=prometheus").items
+    rules.write_text(text.replace("expr: vector(1)", "expr: vector(1"), encoding="utf-8")
+    try:
+        refused = deploy(folder, check=False)
+    finally:
+        rules.write_text(text, encoding="utf-8")
+    assert refused.returncode == 1
+    assert re.search(r"monitoring\.yaml: \d+:\d+:.*Watchdog.*unclosed left parenthesis", refused.stderr)
+    assert kubectl("get", "configmaps", "--namespace", NAMESPACE, "--output", "name") == before
+    (same,) = core.list_namespaced_pod(NAMESPACE, label_selector="app=prometheus").items
+    assert same.metadata.uid == pod.metadata.uid
+
+
+def test_prometheus_account_may_list_and_watch_pods_and_nothing_beyond() -> None:
+    def may(account: str) -> set[str]:
+        listed = kubectl("auth", "can-i", "--list", "--namespace", NAMESPACE, "--as", account)
+        return {" ".join(line.split()) for line in listed.splitlines()[1:]}
+
+    prefix = f"system:serviceaccount:{NAMESPACE}"
+    assert may(f"{prefix}:prometheus") - may(f"{prefix}:default") == {"pods [] [] [list watch]"}
+
+
+def test_history_and_silences_outlive_a_kill(core: client.CoreV1Api) -> None:
+    silence = {
+        "matchers": [{"name": "alertname", "value": "Nothing", "isRegex": False}],
+        "startsAt": "2020-01-01T00:00:00Z",
+        "endsAt": "2100-01-01T00:00:00Z",
+        "createdBy": "tests",
+        "comment": "kept",
+    }
+    requests.post(f"{ALERTMANAGER}/api/v2/silences", json=silence, timeout=5).raise_for_status()
+    before = query("min_over_time(timestamp(up{job='prometheus'})[1h:10s])")[0]["value"][1]
+    began = time.monotonic()
+    with Load(URL, clients=2) as load:
+        for name, code in (("prometheus", signal.SIGKILL), ("alertmanager", signal.SIGTERM)):
+            (pod,) = core.list_namespaced_pod(NAMESPACE, label_selector=f"app={name}").items
+            status = pod.status.container_statuses[0]
+            run(
+                "ctr",
+                f"--address={PROJECT / '.cluster' / pod.spec.node_name / 'containerd.sock'}",
+                "--namespace=k8s.io",
+                "tasks",
+                "kill",
+                f"--signal={code.name}",
+                status.container_id.removeprefix("containerd://"),
+            )
+
+            def back(name: str = name, restarts: int = status.restart_count) -> bool:
+                (pod,) = core.list_namespaced_pod(NAMESPACE, label_selector=f"app={name}").items
+                status = pod.status.container_statuses[0]
+                return bool(status.ready and status.restart_count > restarts)
+
+            eventually(back, f"{name} is back", 90)
+        assert load.failures == []
+    eventually(prometheus_answers, "Prometheus answers", 30)
+    assert query("min_over_time(timestamp(up{job='prometheus'})[1h:10s])")[0]["value"][1] == before
+    (scrapes,) = query("up{job='prometheus'}[5m]")
+    times = [float(at) for at, _ in scrapes["values"]]
+    assert (
+        max(after - before for before, after in pairwise(times))
+        < time.monotonic() - began + 2 * SCRAPE_SECONDS
+    )
+    kept = requests.get(f"{ALERTMANAGER}/api/v2/silences", timeout=5).json()
+    assert [one["comment"] for one in kept] == ["kept"]
+
+
+def panels() -> list[tuple[str, str]]:
+    """Return title and expression of each query, with Grafana's variables filled in."""
+    found = []
+    for name in DASHBOARDS:
+        for panel in json.loads((MONITORING / name).read_text(encoding="utf-8"))["panels"]:
+            for target in panel["targets"]:
+                expression = re.sub(r"\$(namespace|pod|model_version)", ".*", target["expr"])
+                expression = expression.replace("$__rate_interval", "1m").replace("$__range", "1h")
+                found.append((f"{name}: {panel['title']}", expression))
+    return found
+
+
+def test_every_query_of_every_panel_returns_data() -> None:
+    run(MONITORING / "test-metrics.sh", "--requests", "200", "--errors", "10")
+    for title, expression in panels():
+        eventually(lambda expression=expression: query(expression), title, 60)  # type: ignore[misc]
+
+
+LOOK = """
+for file in /etc/grafana/*/*.* /etc/grafana/*/*/*.*; do if [ -f "$file" ]; then echo "$file"; fi; done
+touch /var/lib/grafana/written /tmp/written
+"""
+
+
+def test_grafana_finds_its_files_where_it_reads_them(folder: Path, core: client.CoreV1Api) -> None:
+    """Its manifests are accepted by the API server, and a pod with its volumes has the files in place."""
+    manifests = folder / "all.yaml"
+    manifests.write_text(run(folder / "deploy-monitoring.sh", "--dry-run").stdout, encoding="utf-8")
+    objects = list(yaml.safe_load_all(manifests.read_text(encoding="utf-8")))
+    kubectl("apply", "--dry-run=server", "--validate=strict", "--filename", str(manifests))
+    named = {(one["kind"], one["metadata"]["name"]): one for one in objects}
+    spec = named["Deployment", "grafana"]["spec"]["template"]["spec"]
+    (grafana,) = spec["containers"]
+    assert {"name": "data", "mountPath": "/var/lib/grafana"} in grafana["volumeMounts"]
+    spec["containers"] = [
+        {
+            "name": "look",
+            "image": "busybox:stable",
+            "imagePullPolicy": "Never",
+            "args": ["-c", LOOK],
+            "volumeMounts": grafana["volumeMounts"],
+            "securityContext": grafana["securityContext"],
+        }
+    ]
+    spec["restartPolicy"] = "Never"
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "grafana-look"}, "spec": spec}
+    files = [
+        one for (kind, name), one in named.items() if kind == "ConfigMap" and name.startswith("grafana-")
+    ]
+    claim = named["PersistentVolumeClaim", "grafana"]
+    manifests.write_text(yaml.safe_dump_all([*files, claim, pod]), encoding="utf-8")
+    kubectl("apply", "--namespace", NAMESPACE, "--filename", str(manifests))
+    try:
+        done = "--for=jsonpath={.status.phase}=Succeeded"
+        kubectl("wait", done, "pod/grafana-look", "--namespace", NAMESPACE, "--timeout=60s")
+        said = kubectl("logs", "grafana-look", "--namespace", NAMESPACE).split()
+    finally:
+        kubectl("delete", "pod", "grafana-look", "--namespace", NAMESPACE)
+        kubectl("delete", "pvc", "grafana", "--namespace", NAMESPACE)
+        deploy(folder)
+    assert set(said) == {
+        "/etc/grafana/provisioning/datasources/datasources.yaml",
+        "/etc/grafana/provisioning/dashboards/dashboards.yaml",
+        "/etc/grafana/dashboards/grafana-dashboard.json",
+        "/etc/grafana/dashboards/grafana-objectives.json",
+    }
+
+
+@pytest.mark.skipif("GRAFANA_IMAGE" not in os.environ, reason="no Grafana image: set GRAFANA_IMAGE")
+def test_grafana_signs_in_and_shows_the_dashboards(folder: Path) -> None:
+    text = (folder / "grafana-deployment.yaml").read_text(encoding="utf-8")
+    image = re.sub(r"grafana/grafana:\S+", os.environ["GRAFANA_IMAGE"], text)
+    (folder / "grafana-deployment.yaml").write_text(image, encoding="utf-8")
+    run(folder / "deploy-monitoring.sh", "--expose-alertmanager", "--grafana-password", "secret")
+    grafana = f"http://{NODE}:30030"
+    assert requests.get(f"{grafana}/api/search", timeout=5).status_code == 401
+    found = requests.get(f"{grafana}/api/search", auth=("admin", "secret"), timeout=5).json()
+    assert {board["uid"] for board in found} >= {"heart-disease-api", "heart-disease-objectives"}
+    health = requests.get(
+        f"{grafana}/api/datasources/uid/prometheus/health", auth=("admin", "secret"), timeout=9
+    )
+    assert health.json()["status"] == "OK"
+
+
+def test_cleaning_up_keeps_data_unless_told(folder: Path, core: client.CoreV1Api) -> None:
+    for _ in range(2):
+        run(MONITORING / "cleanup-monitoring.sh")
+    claims = core.list_namespaced_persistent_volume_claim(NAMESPACE).items
+    assert {claim.metadata.name for claim in claims} == {"prometheus", "alertmanager"}
+    assert len(ready_pods(core)) == 2
+    for _ in range(2):
+        run(MONITORING / "cleanup-monitoring.sh", "--purge")
+    kinds = "all,configmaps,serviceaccounts,roles,rolebindings,persistentvolumeclaims"
+    assert not kubectl("get", kinds, "--namespace", NAMESPACE, "--selector", PART_OF, "--output", "name")
+    eventually(lambda: not core.list_persistent_volume().items, "the volumes are gone", 60)
