@@ -63,9 +63,10 @@ def scraped(core: client.CoreV1Api) -> bool:
     return sorted(seen) == sorted((pod.metadata.name, pod.spec.node_name) for pod in ready_pods(core))
 
 
-def prometheus_answers() -> bool:
+def both_answer() -> bool:
+    """Tell whether Prometheus and Alertmanager do; a node's port opens a moment after its pod is ready."""
     try:
-        return requests.get(f"{PROMETHEUS}/-/ready", timeout=3).ok
+        return all(requests.get(f"{url}/-/ready", timeout=3).ok for url in (PROMETHEUS, ALERTMANAGER))
     except requests.RequestException:
         return False
 
@@ -102,7 +103,7 @@ def monitoring(receivers: Path, folder: Path, core: client.CoreV1Api) -> Iterato
     kubectl("delete", "secret", "alertmanager-receivers", "--namespace", NAMESPACE, "--ignore-not-found")
     kubectl("create", "secret", "generic", "alertmanager-receivers", "--namespace", NAMESPACE, *secrets)
     deploy(folder)
-    eventually(prometheus_answers, "Prometheus answers", 30)
+    eventually(both_answer, "Prometheus and Alertmanager answer", 30)
     eventually(lambda: scraped(core), "both pods are scraped", 60)
     yield
     run(MONITORING / "cleanup-monitoring.sh", "--purge")
@@ -297,7 +298,7 @@ def test_history_and_silences_outlive_a_kill(core: client.CoreV1Api) -> None:
 
             eventually(back, f"{name} is back", 90)
         assert load.failures == []
-    eventually(prometheus_answers, "Prometheus answers", 30)
+    eventually(both_answer, "Prometheus and Alertmanager answer", 30)
     assert query("min_over_time(timestamp(up{job='prometheus'})[1h:10s])")[0]["value"][1] == before
     (scrapes,) = query("up{job='prometheus'}[5m]")
     times = [float(at) for at, _ in scrapes["values"]]
