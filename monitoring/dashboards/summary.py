@@ -79,6 +79,8 @@ def _alerts() -> Iterator[str]:
         for group in yaml.safe_load(file.read_text(encoding="utf-8"))["groups"]:
             for rule in (rule for rule in group["rules"] if "alert" in rule):
                 name, notes = rule["alert"], rule["annotations"]
-                description = re.sub(r"{{ (?:or )?\$(?:labels\.)?(\w+)[^}]*}}", r"`\1`", notes["description"])
+                description = re.sub(
+                    r'{{ (?:or |printf "[^"]*" )?\$(?:labels\.)?(\w+)[^}]*}}', r"`\1`", notes["description"]
+                )
                 page = f"[{name}](runbooks/{name}.md)"
                 yield f"| {page} | {rule['labels']['severity']} | {rule.get('for', '0s')} | {description} |"
