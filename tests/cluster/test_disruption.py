@@ -89,7 +89,7 @@ def test_lost_kubelet(core: client.CoreV1Api) -> None:
 
     (pid_file,) = (PROJECT / ".cluster" / "pids").glob("*-heart-node2-kubelet")
     with no_request_fails():
-        os.kill(int(pid_file.read_text(encoding="utf-8")), signal.SIGKILL)
+        os.kill(int(pid_file.read_text(encoding="utf-8").split()[0]), signal.SIGKILL)
         eventually(lambda: condition() != "True", "the node is missed", 90)
     run("python3", "-m", "tools.cluster", "up")
     eventually(lambda: condition() == "True", "the node is back", 60)
