@@ -5,6 +5,8 @@
 
 MODEL ?= heart-disease
 DATA ?=
+# The Telco table, which may not be passed on: tests that need it are skipped where it is not.
+export CHURN_DATA ?= $(wildcard ../shared/data/telco_churn.csv)
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 

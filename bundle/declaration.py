@@ -14,6 +14,10 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
 Version = Annotated[str, Field(pattern=r"^v[1-9][0-9]*$")]
 
 
+BY_VERSION = {"model_loaded", "model_info", "accuracy", "expected_share", "expected_confidence"}
+"""Gauges of a version: without a label for it, two versions that are served together would overwrite them."""
+
+
 class Declared(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -138,12 +142,31 @@ class VersionDeclaration(Declared):
     estimator: str
 
 
+class Routes(Declared):
+    """What answers beside `/predict` and `/predict/batch`.
+
+    `versioned` serves every version side by side, each under its own name (`/v1/predict`). With `lists`,
+    `/predict` takes a list of rows, too, and answers with a list.
+    """
+
+    versioned: bool = False
+    lists: bool = False
+
+
 class Declaration(Declared):
+    """What `model.toml` says.
+
+    `service` is the name that metrics show for the application. `data_file` is absent where the data may not
+    be passed on, or where the recipe generates it. `health` names members of `/health` that show figures of
+    the evaluation: member -> figure.
+    """
+
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$")]
     title: str
+    service: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$")]
     description: str
     limits: str
-    data_file: str
+    data_file: str | None = None
     data_source: str
     default_version: Version
     versions: dict[Version, VersionDeclaration] = Field(min_length=1)
@@ -152,6 +175,8 @@ class Declaration(Declared):
     features: tuple[Feature, ...] = Field(min_length=1)
     example: dict[str, int | float | str | None]
     groups: tuple[Group, ...] = ()
+    routes: Routes = Routes()
+    health: dict[Name, str] = {}
     metrics: dict[str, MetricName]
 
     @property
@@ -185,6 +210,9 @@ class Declaration(Declared):
             raise ValueError(f"default_version {self.default_version} is not among the versions")
         if self.binary != (self.threshold is not None):
             raise ValueError("a threshold belongs to models with two classes, and to no others")
+        for concept in BY_VERSION & set(self.metrics) if self.routes.versioned else ():
+            if "version" not in self.metrics[concept].labels.values():
+                raise ValueError(f"versions are served side by side, so metrics.{concept} needs the version")
         unknown = [group.feature for group in self.groups if group.feature not in names]
         if unknown:
             raise ValueError(f"groups name the unknown feature {unknown[0]}")

@@ -3,8 +3,9 @@
 import asyncio
 import logging
 import tomllib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
+from itertools import chain
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
@@ -18,6 +19,7 @@ from serving.faults import BreakableEngine, Faults
 from serving.metrics import HttpMetrics, Vocabulary, multiprocess
 from serving.middleware import Lifecycle, Watch
 from serving.openapi import declared_routes, openapi_router
+from serving.resources import REFRESH_SECONDS, Resources
 from serving.routes.health import health_router
 from serving.routes.metrics import metrics_router
 from serving.routes.models import models_router
@@ -37,8 +39,12 @@ def project_version() -> str:
 def create_app(settings: Settings, registry: CollectorRegistry) -> FastAPI:
     """Return the application; BundleError where a model is not whole. A drain sets `state.lifecycle`."""
     vocabulary = Vocabulary(registry)
-    models = [WatchedModel(model, vocabulary) for model in load_models(settings, engine_wrapper(settings))]
-    declaration = models[0].model.declaration
+    models = [
+        [WatchedModel(version, vocabulary) for version in versions]
+        for versions in load_models(settings, engine_wrapper(settings))
+    ]
+    watched = list(chain.from_iterable(models))
+    declaration = watched[0].model.declaration
     lifecycle = Lifecycle()
     faults = Faults(settings, registry) if any(settings.faults.values()) else None
     app = FastAPI(
@@ -51,14 +57,14 @@ def create_app(settings: Settings, registry: CollectorRegistry) -> FastAPI:
         redirect_slashes=False,
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
         exception_handlers={HTTPException: raise_api_error},
-        lifespan=lifespan(models, settings),
+        lifespan=lifespan(watched, Resources(vocabulary, declaration, project_version()), settings),
     )
     routers = [
         *prediction_routers(models, Admission(settings, lifecycle, faults)),
-        models_router([watched.model for watched in models]),
-        health_router(models, lifecycle),
+        models_router([version.model for version in watched]),
+        health_router(watched, lifecycle),
         metrics_router(registry),
-        pages_router(app.title, app.version, models),
+        pages_router(app.title, app.version, watched),
         openapi_router(app),
     ]
     for router in routers:
@@ -71,13 +77,23 @@ def create_app(settings: Settings, registry: CollectorRegistry) -> FastAPI:
     return app
 
 
-def prediction_routers(models: Sequence[WatchedModel], admission: Admission) -> list[APIRouter]:
+def prediction_routers(models: Sequence[Sequence[WatchedModel]], admission: Admission) -> list[APIRouter]:
     """Return the main model's routes, and with several models those of each under its name."""
-    named = models if len(models) > 1 else []
+    prefixes = [("", models[0])]
+    if len(models) > 1:
+        prefixes += [(f"/models/{versions[0].model.name}", versions) for versions in models]
     return [
-        prediction_router("", models[0], admission),
-        *(prediction_router(f"/models/{watched.model.name}", watched, admission) for watched in named),
+        prediction_router(prefix + path, version, admission)
+        for prefix, versions in prefixes
+        for path, version in paths(versions)
     ]
+
+
+def paths(versions: Sequence[WatchedModel]) -> Iterator[tuple[str, WatchedModel]]:
+    """Return where the versions of a model answer: the main one without a version in its path, too."""
+    yield "", versions[0]
+    if versions[0].model.declaration.routes.versioned:
+        yield from ((f"/{watched.model.version}", watched) for watched in versions)
 
 
 def engine_wrapper(settings: Settings) -> Callable[[Engine], Engine]:
@@ -85,8 +101,10 @@ def engine_wrapper(settings: Settings) -> Callable[[Engine], Engine]:
     return (lambda engine: BreakableEngine(engine, file)) if file else (lambda engine: engine)
 
 
-def lifespan(models: Sequence[WatchedModel], settings: Settings) -> Callable[[FastAPI], Any]:
-    """Probe the models for as long as the application runs."""
+def lifespan(
+    models: Sequence[WatchedModel], resources: Resources, settings: Settings
+) -> Callable[[FastAPI], Any]:
+    """Probe the models, and look at what the process uses, for as long as the application runs."""
 
     @asynccontextmanager
     async def running(_app: FastAPI) -> AsyncIterator[None]:
@@ -96,15 +114,20 @@ def lifespan(models: Sequence[WatchedModel], settings: Settings) -> Callable[[Fa
             "faults": {name: value for name, value in settings.faults.items() if value},
         }
         log.info("started", extra={"fields": started})
-        probes = asyncio.create_task(probe_forever(models, settings.probe_seconds))
+        probe = [model.probe for model in models]
+        tasks = [
+            asyncio.create_task(repeat(settings.probe_seconds, probe)),
+            asyncio.create_task(repeat(REFRESH_SECONDS, [resources.refresh])),
+        ]
         yield
-        probes.cancel()
+        for task in tasks:
+            task.cancel()
 
     return running
 
 
-async def probe_forever(models: Sequence[WatchedModel], seconds: float) -> None:
+async def repeat(seconds: float, actions: Sequence[Callable[[], None]]) -> None:
     while True:
         await asyncio.sleep(seconds)
-        for model in models:
-            model.probe()
+        for action in actions:
+            action()

@@ -10,6 +10,7 @@ from bundle.declaration import Declaration, Feature, NumberFeature, load_declara
 from bundle.encoding import Encoder, Matrix
 from bundle.errors import BundleError
 from bundle.manifest import (
+    MANIFEST_FILE,
     MODEL_FILE,
     PARITY_TOLERANCE,
     Manifest,
@@ -59,6 +60,8 @@ class ServedModel:
         self.name = declaration.name
         self.version = manifest.version
         self.threshold = manifest.threshold if threshold is None else threshold
+        figures = manifest.evaluation.figures
+        self.health = {name: figures[figure].value for name, figure in declaration.health.items()}
         self._engine = engine
         self._encoder = Encoder(declaration)
         self._ranges = [_trained_range(feature, manifest) for feature in declaration.features]
@@ -99,12 +102,24 @@ class ServedModel:
 
 def load_models(
     settings: Settings, wrap: Callable[[Engine], Engine] = lambda engine: engine
-) -> list[ServedModel]:
-    """Load every model the settings name, the main one first; BundleError is meant to stop the process."""
+) -> list[list[ServedModel]]:
+    """Load every model the settings name, each as the list of its versions: the main ones come first.
+
+    BundleError is meant to stop the process.
+    """
     return [
-        load_model(settings.models_dir / name, settings.model_version, settings.threshold, wrap)
+        load_versions(settings.models_dir / name, settings.model_version, settings.threshold, wrap)
         for name in settings.model
     ]
+
+
+def load_versions(
+    folder: Path, version: str | None, threshold: float | None, wrap: Callable[[Engine], Engine]
+) -> list[ServedModel]:
+    """Load one version (the declared default), and all others that are declared to be served beside it."""
+    main = load_model(folder, version, threshold, wrap)
+    others = main.declaration.versions if main.declaration.routes.versioned else {}
+    return [main, *(load_model(folder, name, threshold, wrap) for name in others if name != main.version)]
 
 
 def load_model(
@@ -128,6 +143,11 @@ def load_model(
         there = ", ".join(sorted(v for v in declaration.versions if (folder / v).is_dir())) or "none"
         raise BundleError(f"{path} is missing: '{declaration.name}' has these versions: {there}")
     manifest = load_manifest(path, declaration)
+    if unknown := set(declaration.health.values()) - set(manifest.evaluation.figures):
+        raise BundleError(
+            f"model.toml of '{declaration.name}': health names the figure '{min(unknown)}', "
+            f"which {path / MANIFEST_FILE} lacks"
+        )
     content = read_files(path, manifest)[MODEL_FILE]
     try:
         model = ServedModel(declaration, manifest, wrap(OnnxEngine(content)), threshold)

@@ -48,11 +48,17 @@ HELP = {
     "request_duration": "Seconds from a request to its answer, by method and route; no probes, no scrapes.",
     "errors": "Requests that failed, by error type and route.",
     "active_requests": "Requests being answered now; no probes, no scrapes.",
-    "predictions": "Rows answered, by predicted class.",
+    "model_requests": "Prediction requests, failed ones included.",
+    "model_errors": "Prediction requests that failed, or that a simulated error was injected into.",
+    "predictions": "Rows answered, by predicted class; with a label for the outcome, failed requests, too.",
     "prediction_duration": "Seconds the engine took for a row or for a batch.",
     "confidence": "Probability of the predicted class, by class.",
     "model_loaded": "1 while the model is usable, 0 while it is not.",
     "model_info": "The model that is served; always 1.",
+    "accuracy": "Share of rows that the evaluation saw predicted right.",
+    "app_info": "The application; always 1.",
+    "memory": "Resident memory of the process in bytes.",
+    "cpu": "CPU use of the process over the last 15 s, in percent of one core.",
     "expected_share": "Share of rows that get this class among rows like the training data's.",
     "expected_confidence": "Mean confidence on rows like the training data's.",
 }
@@ -89,7 +95,7 @@ def exposition(registry: CollectorRegistry, accept: str) -> tuple[bytes, str]:
     return prometheus_client.generate_latest(registry), prometheus_client.CONTENT_TYPE_LATEST
 
 
-def _unmeasured(_: float) -> None:
+def unmeasured(_: float) -> None:
     """Record nothing: the vocabulary has no name for the concept."""
 
 
@@ -97,32 +103,33 @@ class Vocabulary:
     """Makes the metrics that declarations name, in one registry.
 
     BundleError where a declaration names an unknown concept or dimension, or where two models that are
-    served together give one metric different labels.
+    served together give one metric different labels, or the same series.
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
         self._made: dict[str, Counter | Gauge | Histogram] = {}
+        self._owners: dict[tuple[str, ...], str] = {}
 
     def counter(self, declaration: Declaration, concept: str, **dimensions: str) -> Record:
         child = self._child(Counter, declaration, concept, dimensions)
-        return child.inc if child else _unmeasured
+        return child.inc if child else unmeasured
 
     def histogram(
         self, declaration: Declaration, concept: str, buckets: Iterable[float], **dimensions: str
     ) -> Record:
         child = self._child(Histogram, declaration, concept, dimensions, buckets=tuple(buckets))
-        return child.observe if child else _unmeasured
+        return child.observe if child else unmeasured
 
     def gauge(self, declaration: Declaration, concept: str, across_workers: str, **dimensions: str) -> Record:
         """Return what sets the gauge; `across_workers` is one of prometheus_client's multiprocess modes."""
         child = self._child(Gauge, declaration, concept, dimensions, multiprocess_mode=across_workers)
-        return child.set if child else _unmeasured
+        return child.set if child else unmeasured
 
     def up_and_down(self, declaration: Declaration, concept: str) -> Record:
         """Return what adds to the gauge, or takes away; live workers add up."""
         child = self._child(Gauge, declaration, concept, {}, multiprocess_mode="livesum")
-        return child.inc if child else _unmeasured
+        return child.inc if child else unmeasured
 
     def _child(
         self,
@@ -146,6 +153,12 @@ class Vocabulary:
         if metric is None:
             metric = kind(named.name, HELP[concept], tuple(labels), registry=self._registry, **options)
             self._made[named.name] = metric
+        series = (named.name, *labels.values())
+        if self._owners.setdefault(series, declaration.name) != declaration.name:
+            raise BundleError(
+                f"the metric '{named.name}' does not tell '{declaration.name}' from "
+                f"'{self._owners[series]}', which is served beside it: serve them in separate processes"
+            )
         try:
             return metric.labels(**labels) if labels else metric
         except ValueError:

@@ -1,8 +1,9 @@
 """From a model's declaration to what OpenAPI says about requests, answers and errors."""
 
+from collections.abc import Iterable
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from bundle.declaration import CategoryFeature, Declaration, NumberFeature
 from bundle.manifest import Evaluation
@@ -143,6 +144,12 @@ class Problem(Documented):
     errors: list[ProblemError] | None = Field(default=None, description="At most 20 faults of the values")
 
 
+def health_schema(figures: Iterable[str]) -> type[Health]:
+    """Return the shape of /health with the figures that the model declares for it."""
+    fields: Any = {figure: (float, Field(description="From the evaluation")) for figure in figures}
+    return create_model("Health", __base__=Health, **fields) if fields else Health
+
+
 def problems(*errors: type[ApiError]) -> Responses:
     """Return OpenAPI's responses for these errors; the metrics read declared statuses and types from it."""
     return {
@@ -180,12 +187,20 @@ def feature_schema(feature: NumberFeature | CategoryFeature) -> Schema:
     return {"description": description, "anyOf": [quantity, *missing, {"type": "null"}]}
 
 
+def rows_schema(declaration: Declaration, most: int) -> Schema:
+    return {"type": "array", "items": row_schema(declaration), "minItems": 1, "maxItems": most}
+
+
+def row_or_list_schema(declaration: Declaration, most: int) -> Schema:
+    """Return the JSON schema of one row, or of a list of at most `most`."""
+    return {"anyOf": [row_schema(declaration), rows_schema(declaration, most)]}
+
+
 def batch_schema(declaration: Declaration, most: int) -> Schema:
     """Return the JSON schema of a batch of at most `most` rows."""
-    rows = {"type": "array", "items": row_schema(declaration), "minItems": 1, "maxItems": most}
     return {
         "type": "object",
-        "properties": {"instances": rows},
+        "properties": {"instances": rows_schema(declaration, most)},
         "required": ["instances"],
         "additionalProperties": False,
     }

@@ -1,13 +1,16 @@
 """A served model as the metrics see it: timed, counted, probed, and set aside while it does not work."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from time import perf_counter
 
 from bundle.encoding import Matrix
 from serving.catalogue import Answer, ServedModel
 from serving.engine import EngineError
 from serving.errors import ModelNotLoaded
-from serving.metrics import LATENCY_BUCKETS, Vocabulary, check_concepts
+from serving.metrics import LATENCY_BUCKETS, Record, Vocabulary, check_concepts, unmeasured
+from serving.middleware import ClientGone, RequestRecord
 
 log = logging.getLogger("serving")
 
@@ -30,15 +33,18 @@ class WatchedModel:
         self._origin = {"model": model.name, "version": model.version}
         declaration, manifest = model.declaration, model.manifest
         check_concepts(declaration)
-        dimensions = self._origin | {"estimator": manifest.estimator.name}
+        dimensions = self._origin | {"estimator": manifest.estimator.name, "service": declaration.service}
         self._observe_duration = vocabulary.histogram(
             declaration, "prediction_duration", LATENCY_BUCKETS, **dimensions
         )
         buckets = confidence_buckets(len(declaration.classes))
         self._count = [
-            vocabulary.counter(declaration, "predictions", result=label, **dimensions)
+            vocabulary.counter(declaration, "predictions", result=label, outcome="success", **dimensions)
             for label in declaration.labels
         ]
+        self._count_failed = self._failed_predictions(vocabulary, dimensions)
+        self._count_request = vocabulary.counter(declaration, "model_requests", **dimensions)
+        self._count_error = vocabulary.counter(declaration, "model_errors", **dimensions)
         self._observe_confidence = [
             vocabulary.histogram(declaration, "confidence", buckets, result=label, **dimensions)
             for label in declaration.labels
@@ -53,8 +59,25 @@ class WatchedModel:
             **dimensions,
         )
         set_info(1)
+        if accuracy := manifest.evaluation.figures.get("accuracy"):
+            vocabulary.gauge(declaration, "accuracy", "livemax", **dimensions)(accuracy.value)
         self._show_expectation(vocabulary, dimensions)
         self.probe()
+
+    @contextmanager
+    def request(self, record: RequestRecord) -> Iterator[None]:
+        """Count a prediction request, and whether it failed."""
+        self._count_request(1)
+        try:
+            yield
+        except ClientGone:
+            raise
+        except Exception:
+            self._count_error(1)
+            self._count_failed(1)
+            raise
+        if record.error_type:
+            self._count_error(1)
 
     def predict(self, matrix: Matrix) -> list[Answer]:
         """Return an answer for each row; ModelNotLoaded while the model is set aside."""
@@ -87,6 +110,14 @@ class WatchedModel:
             log.info("model usable", extra={"fields": self._origin})
         self.usable = True
         self._set_loaded(1)
+
+    def _failed_predictions(self, vocabulary: Vocabulary, dimensions: dict[str, str]) -> Record:
+        """Return what counts a failed request among the predictions, where a label tells them apart."""
+        declaration = self.model.declaration
+        named = declaration.metrics.get("predictions")
+        if named is None or "outcome" not in named.labels.values():
+            return unmeasured
+        return vocabulary.counter(declaration, "predictions", result="error", outcome="error", **dimensions)
 
     def _show_expectation(self, vocabulary: Vocabulary, dimensions: dict[str, str]) -> None:
         """Show what answers should look like; with another threshold than the bundle's nobody knows."""

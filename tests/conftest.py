@@ -7,6 +7,7 @@ import pytest
 from bundle.declaration import Declaration, load_declaration
 from serving.catalogue import ServedModel, load_model
 from tests.harness import HEART, Server
+from tests.systems import PAGES, System
 
 ALLOWED_SKIPS = (Path(__file__).parent / "allowed_skips.txt").read_text(encoding="utf-8").splitlines()
 
@@ -26,6 +27,18 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run what needs a system for each of the four, or, with the mark `heart`, for the heart system alone."""
+    if "system" in metafunc.fixturenames:
+        names = ["heart-disease"] if metafunc.definition.get_closest_marker("heart") else list(PAGES)
+        metafunc.parametrize("system", names, indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
+def system(request: pytest.FixtureRequest) -> System:
+    return System(request.param)
+
+
 @pytest.fixture(scope="session")
 def declaration() -> Declaration:
     return load_declaration(HEART)
@@ -37,12 +50,12 @@ def heart() -> ServedModel:
 
 
 @pytest.fixture
-def start() -> Iterator[Callable[..., Server]]:
-    """Start servers with settings of their own; all are stopped at the end."""
+def start(system: System) -> Iterator[Callable[..., Server]]:
+    """Start servers of the system with settings of their own; all are stopped at the end."""
     servers: list[Server] = []
 
     def start_server(command: list[str] | None = None, **settings: str) -> Server:
-        servers.append(Server(settings, command))
+        servers.append(Server({"MODEL": system.name} | settings, command))
         return servers[-1].wait_until_ready()
 
     yield start_server
@@ -51,9 +64,10 @@ def start() -> Iterator[Callable[..., Server]]:
 
 
 @pytest.fixture(scope="session")
-def server() -> Iterator[Server]:
+def server(system: System) -> Iterator[Server]:
     """A server with default settings and a short body timeout, shared by tests that leave it as it is."""
-    server = Server({"BODY_TIMEOUT_SECONDS": "2", "LOG_LEVEL": "debug"}).wait_until_ready()
+    settings = {"MODEL": system.name, "BODY_TIMEOUT_SECONDS": "2", "LOG_LEVEL": "debug"}
+    server = Server(settings).wait_until_ready()
     yield server
     assert server.stop() == 0
     tracebacks = [line for line in server.lines if "Traceback" in line or '"level":"error"' in line]

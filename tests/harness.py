@@ -9,11 +9,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import requests
 from prometheus_client.parser import text_string_to_metric_families
+
+from bundle.declaration import MetricName, load_declaration
 
 PROJECT = Path(__file__).resolve().parent.parent
 HEART = PROJECT / "models" / "heart-disease"
@@ -56,6 +59,8 @@ class Server:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.lines: list[str] = []
+        folder = Path(settings.get("MODELS_DIR", PROJECT / "models"))
+        self._main_model = folder / settings.get("MODEL", "heart-disease").partition(",")[0]
         self.process = subprocess.Popen(
             [part.format(port=self.port) for part in command or [sys.executable, "api_server.py"]],
             cwd=PROJECT,
@@ -66,6 +71,10 @@ class Server:
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
+
+    @cached_property
+    def _vocabulary(self) -> dict[str, MetricName]:
+        return load_declaration(self._main_model).metrics
 
     def _read(self) -> None:
         assert self.process.stdout
@@ -100,6 +109,18 @@ class Server:
         found = [value for (series, its), value in self.metrics().items() if series == name and wanted <= its]
         assert found, f"no series {name} {labels}"
         return sum(found)
+
+    def shows(self, value: float, concept: str, suffix: str = "", **dimensions: str) -> bool:
+        """Tell whether a concept has this value; also true where the vocabulary has no name for it.
+
+        Dimensions that the vocabulary shows by no label are left aside; `le` is that of a bucket.
+        """
+        named = self._vocabulary.get(concept)
+        if named is None:
+            return True
+        labels = {label: dimensions[it] for label, it in named.labels.items() if it in dimensions}
+        bound = {"le": dimensions["le"]} if "le" in dimensions else {}
+        return self.metric(named.name + suffix, **labels, **bound) == value
 
     def requests_logged(self, request_id: str) -> list[dict[str, Any]]:
         """Wait for the lines of one request, and return them."""

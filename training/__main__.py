@@ -12,12 +12,12 @@ from training.table import DataError
 
 def main() -> int:
     parser = argparse.ArgumentParser(
-        prog="python -m training", description="Train a model into a verified bundle."
+        prog="python -m training", description="Train a model into verified bundles."
     )
     parser.add_argument("--model", default="heart-disease", help="folder under --models-dir (heart-disease)")
     parser.add_argument("--models-dir", type=Path, default=Path("models"), help="where models live (models)")
     parser.add_argument("--data", type=Path, help="CSV file to train on (the model's own data)")
-    parser.add_argument("--version", help="version to write (the model's default version)")
+    parser.add_argument("--version", help="version to write (all that the model declares)")
     arguments = parser.parse_args()
     try:
         build(arguments.models_dir / arguments.model, arguments.version, arguments.data, say=print)

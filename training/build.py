@@ -1,9 +1,11 @@
-"""Builds a version of a model: evaluates, fits, exports, checks, and writes the bundle and the card."""
+"""Builds versions of a model: evaluates, fits, exports, checks, and writes bundles and the card."""
 
 import importlib.metadata
 import importlib.util
 import io
+import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -14,7 +16,16 @@ from sklearn.pipeline import Pipeline
 
 from bundle.declaration import CategoryFeature, Declaration, load_declaration
 from bundle.encoding import Encoder, Matrix
-from bundle.manifest import MANIFEST_FILE, MODEL_FILE, Data, Estimator, Manifest, Probe, sha256
+from bundle.manifest import (
+    MANIFEST_FILE,
+    MODEL_FILE,
+    Data,
+    Estimator,
+    Manifest,
+    Probe,
+    load_manifest,
+    sha256,
+)
 from training.card import render_card
 from training.distribution import describe
 from training.evaluation import evaluate
@@ -25,26 +36,58 @@ LIBRARIES = ["numpy", "scikit-learn", "skl2onnx", "onnx", "onnxruntime", "joblib
 
 
 class Recipe(Protocol):
-    """What a model's recipe.py offers."""
+    """What a model's recipe.py offers: `generate_data` where the model declares no data."""
 
     load_data: Callable[[Path, Declaration], tuple[Rows, NDArray[np.int64]]]
+    generate_data: Callable[[Declaration], tuple[Rows, NDArray[np.int64]]]
     build_pipeline: Callable[[str, Declaration], Pipeline]
 
 
-def build(folder: Path, version: str | None, data: Path | None, say: Callable[[str], None]) -> Manifest:
-    """Write `folder/<version>/` and `folder/CARD.md`; the same input gives the same bytes again."""
+def build(folder: Path, version: str | None, data: Path | None, say: Callable[[str], None]) -> list[Manifest]:
+    """Write `folder/<version>/` for one version or for all, and `folder/CARD.md` of every version there is.
+
+    The same input gives the same bytes again.
+    """
     declaration = load_declaration(folder)
-    version = version or declaration.default_version
-    if version not in declaration.versions:
+    if version is not None and version not in declaration.versions:
         raise DataError(
             f"model.toml declares no version '{version}'; it has {', '.join(declaration.versions)}"
         )
-    data = data or folder / declaration.data_file
     recipe = load_recipe(folder)
-    rows, labels = recipe.load_data(data, declaration)
-    matrix = Encoder(declaration).encode(rows)
-    estimator = declaration.versions[version].estimator
-    say(f"{len(rows)} rows of {data.name}, {len(declaration.features)} features; {estimator} as {version}")
+    rows, labels, digest = load_rows(folder, declaration, recipe, data)
+    training = TrainingData(rows, Encoder(declaration).encode(rows), labels, digest)
+    built = [
+        build_version(folder / name, declaration, recipe, training, say)
+        for name in ([version] if version else declaration.versions)
+    ]
+    there = [name for name in declaration.versions if (folder / name).is_dir()]
+    card = render_card(declaration, [load_manifest(folder / name, declaration) for name in there])
+    (folder / "CARD.md").write_text(card, encoding="utf-8")
+    say(f"wrote {folder / 'CARD.md'}")
+    return built
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Rows as clients send them, their matrix [rows, features], the class of each, and their origin."""
+
+    rows: Rows
+    matrix: Matrix
+    labels: NDArray[np.int64]
+    sha256: str
+
+
+def build_version(
+    folder: Path,
+    declaration: Declaration,
+    recipe: Recipe,
+    data: TrainingData,
+    say: Callable[[str], None],
+) -> Manifest:
+    """Evaluate, fit, export and check one version, and write its bundle."""
+    estimator = declaration.versions[folder.name].estimator
+    rows, matrix, labels = data.rows, data.matrix, data.labels
+    say(f"{len(rows)} rows, {len(declaration.features)} features; {estimator} as {folder.name}")
 
     evaluation = evaluate(declaration, lambda: recipe.build_pipeline(estimator, declaration), matrix, labels)
     for name, figure in evaluation.figures.items():
@@ -62,22 +105,38 @@ def build(folder: Path, version: str | None, data: Path | None, say: Callable[[s
     manifest = Manifest(
         schema_version=1,
         model=declaration.name,
-        version=version,
+        version=folder.name,
         estimator=Estimator(name=estimator, type=type(pipeline[-1]).__name__),
         classes=declaration.labels,
         features=declaration.feature_names,
         threshold=declaration.threshold,
         files={name: sha256(content) for name, content in files.items()},
-        data=Data(sha256=sha256(data.read_bytes()), rows=len(rows)),
+        data=Data(sha256=data.sha256, rows=len(rows)),
         libraries={name: importlib.metadata.version(name) for name in LIBRARIES},
         evaluation=evaluation,
         distribution=describe(declaration, matrix),
         probes=_probes(declaration, rows, matrix, pipeline),
     )
-    _write(folder / version, files, manifest)
-    (folder / "CARD.md").write_text(render_card(declaration, manifest), encoding="utf-8")
-    say(f"wrote {folder / version} and {folder / 'CARD.md'}")
+    _write(folder, files, manifest)
+    say(f"wrote {folder}")
     return manifest
+
+
+def load_rows(
+    folder: Path, declaration: Declaration, recipe: Recipe, data: Path | None
+) -> tuple[Rows, NDArray[np.int64], str]:
+    """Return rows, the class of each, and the sha256 of their file, or of the generated rows as JSON."""
+    if data is None and declaration.data_file is not None:
+        data = folder / declaration.data_file
+    if data is not None:
+        rows, labels = recipe.load_data(data, declaration)
+        return rows, labels, sha256(data.read_bytes())
+    if not hasattr(recipe, "generate_data"):
+        raise DataError(
+            f"'{declaration.name}' comes without its data: give it with DATA=FILE. {declaration.data_source}"
+        )
+    rows, labels = recipe.generate_data(declaration)
+    return rows, labels, sha256(json.dumps([rows, labels.tolist()]).encode())
 
 
 def load_recipe(folder: Path) -> Recipe:

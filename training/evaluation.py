@@ -6,6 +6,7 @@ the Bootstrap", 1993): resampling is done by weights, so that a figure is one fu
 probabilities and weights [resamples, rows].
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
@@ -24,13 +25,12 @@ Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
 
 FOLDS = 10
-REPEATS = 10
+FORECASTS = 3000
+"""The cross-validation is repeated until there are so many forecasts, at most ten times."""
+
+MOST_REPEATS = 10
 RESAMPLES = 2000
 NEWTON_STEPS = 25
-METHOD = (
-    f"{REPEATS} x {FOLDS}-fold stratified cross-validation with preprocessing inside the folds; "
-    f"95 % intervals from {RESAMPLES} bootstrap resamples of the rows"
-)
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,8 @@ def evaluate(
     declaration: Declaration, build: Callable[[], Pipeline], matrix: Matrix, labels: Labels
 ) -> Evaluation:
     """Evaluate the pipelines that `build` returns; two classes get the figures of a probability forecast."""
-    probabilities = _out_of_fold(build, matrix, labels, len(declaration.classes))
+    repeats = min(math.ceil(FORECASTS / len(labels)), MOST_REPEATS)
+    probabilities = _out_of_fold(build, matrix, labels, len(declaration.classes), repeats)
     weights = resampling_weights(len(labels))
     figures = {"accuracy": accuracy, "brier": brier}
     result = {
@@ -59,7 +60,11 @@ def evaluate(
         for name, binary in BINARY_FIGURES.items():
             result[name] = _binary_figure(binary, declaration, labels, probabilities, weights)
         groups = _group_figures(declaration, matrix, labels, probabilities, weights)
-    return Evaluation(method=METHOD, expectation=expectation, figures=result, groups=groups)
+    method = (
+        f"{repeats} x {FOLDS}-fold stratified cross-validation with preprocessing inside the folds; "
+        f"95 % intervals from {RESAMPLES} bootstrap resamples of the rows"
+    )
+    return Evaluation(method=method, expectation=expectation, figures=result, groups=groups)
 
 
 def expect(declaration: Declaration, probabilities: Floats) -> Expectation:
@@ -84,10 +89,12 @@ def predict(probabilities: Floats, threshold: float | None) -> Labels:
     return np.asarray(probabilities[:, 1] >= threshold, dtype=np.int64)
 
 
-def _out_of_fold(build: Callable[[], Pipeline], matrix: Matrix, labels: Labels, classes: int) -> Floats:
-    probabilities = np.empty((REPEATS, len(labels), classes))
-    with tqdm(total=REPEATS * FOLDS, desc="cross-validation", unit="fold", disable=None) as progress:
-        for repeat in range(REPEATS):
+def _out_of_fold(
+    build: Callable[[], Pipeline], matrix: Matrix, labels: Labels, classes: int, repeats: int
+) -> Floats:
+    probabilities = np.empty((repeats, len(labels), classes))
+    with tqdm(total=repeats * FOLDS, desc="cross-validation", unit="fold", disable=None) as progress:
+        for repeat in range(repeats):
             for train, test in StratifiedKFold(FOLDS, shuffle=True, random_state=repeat).split(
                 matrix, labels
             ):
@@ -152,6 +159,17 @@ def auc(scores: Scores) -> Floats:
     return np.asarray((positive * below).sum(axis=1) / (positive.sum(axis=1) * negative.sum(axis=1)))
 
 
+def average_precision(scores: Scores) -> Floats:
+    """Area under the precision-recall curve [resamples], as a sum of precision over steps of recall."""
+    order = np.argsort(-scores.probability, kind="stable")
+    starts = np.flatnonzero(np.diff(scores.probability[order], prepend=2.0))
+    positive = np.add.reduceat(scores.weights[:, order] * scores.labels[order], starts, axis=1)
+    rows = np.add.reduceat(scores.weights[:, order], starts, axis=1)
+    with np.errstate(invalid="ignore"):
+        precision = np.cumsum(positive, axis=1) / np.cumsum(rows, axis=1)
+    return np.asarray(np.nansum(positive * precision, axis=1) / positive.sum(axis=1))
+
+
 def miss_rate(scores: Scores) -> Floats:
     """Return the share of positive rows that are called negative [resamples]; NaN without a positive row."""
     positive = scores.weights * scores.labels
@@ -183,6 +201,7 @@ def calibration(scores: Scores) -> Floats:
 
 BINARY_FIGURES: dict[str, Callable[[Scores], Floats]] = {
     "auc": auc,
+    "average_precision": average_precision,
     "miss_rate": miss_rate,
     "calibration_intercept": lambda scores: calibration(scores)[0],
     "calibration_slope": lambda scores: calibration(scores)[1],

@@ -24,7 +24,7 @@ def read_table(
 ) -> tuple[Rows, NDArray[np.int64]]:
     """Return the rows of a CSV file by feature name, and the class index [rows] of each.
 
-    An empty cell is a missing value. `classes` are the values of the column `target` in class order.
+    A blank cell is a missing value. `classes` are the values of the column `target` in class order.
     """
     with path.open(encoding="utf-8", newline="") as file:
         records = list(csv.DictReader(file))
@@ -45,7 +45,7 @@ def read_table(
 
 
 def _value(feature: NumberFeature | CategoryFeature, cell: str) -> Value:
-    if cell == "":
+    if not cell.strip():
         return None
     if isinstance(feature, CategoryFeature) and cell in feature.codes:
         return cell

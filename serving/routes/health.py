@@ -7,25 +7,27 @@ from starlette.responses import JSONResponse
 
 from serving.errors import NotReady
 from serving.middleware import Lifecycle
-from serving.schemas import Health, ProbeAnswer, problems
+from serving.schemas import ProbeAnswer, health_schema, problems
 from serving.watched import WatchedModel
 
 
 def health_router(models: Sequence[WatchedModel], lifecycle: Lifecycle) -> APIRouter:
     router = APIRouter(tags=["health"])
     main = models[0].model
+    schema = health_schema(main.health)
 
     @router.get(
         "/health",
         summary="Whether every model is usable",
-        response_model=Health,
-        responses={503: {"model": Health, "description": "A model is not usable"}},
+        response_model=schema,
+        responses={503: {"model": schema, "description": "A model is not usable"}},
     )
     async def health() -> JSONResponse:
         usable = all(model.usable for model in models)
         content = {
             "status": "healthy" if usable else "unhealthy",
             "model_loaded": usable,
+            **main.health,
             "model": {"name": main.name, "version": main.version},
         }
         return JSONResponse(content, 200 if usable else 503)

@@ -13,17 +13,18 @@ from serving.schemas import FeatureDescription, ModelDescription, Models, proble
 
 def models_router(models: Sequence[ServedModel]) -> APIRouter:
     router = APIRouter(tags=["models"])
-    descriptions = {model.name: describe(model) for model in models}
+    every = [describe(model) for model in models]
+    main = {description.name: description for description in reversed(every)}  # the first of each name stays
 
-    @router.get("/models", summary="Every model that is served")
+    @router.get("/models", summary="Every version of every model that is served")
     async def list_models() -> Models:
-        return Models(models=list(descriptions.values()))
+        return Models(models=every)
 
-    @router.get("/models/{name}", summary="One model", responses=problems(NotFound))
+    @router.get("/models/{name}", summary="One model, in its main version", responses=problems(NotFound))
     async def show_model(name: str) -> ModelDescription:
-        if name not in descriptions:
-            raise NotFound(f"No such model is served; there is {', '.join(descriptions)}.")
-        return descriptions[name]
+        if name not in main:
+            raise NotFound(f"No such model is served; there is {', '.join(reversed(main))}.")
+        return main[name]
 
     return router
 

@@ -23,6 +23,7 @@ from serving.schemas import (
     examples,
     json_body,
     problems,
+    row_or_list_schema,
     row_schema,
 )
 from serving.settings import Settings
@@ -55,40 +56,50 @@ def prediction_router(prefix: str, watched: WatchedModel, admission: Admission) 
     most = admission.settings.max_batch_rows
     one, two = examples(model.declaration)
     binary = model.declaration.binary
+    lists = model.declaration.routes.lists
+    answered: Any = TwoClassPrediction if binary else ManyClassPrediction
     router = APIRouter(prefix=prefix, tags=["predict"], responses=problems(*PREDICTION_ERRORS))
 
     @router.post(
         "/predict",
-        summary=f"Predict one row with {model.name}",
-        response_model=TwoClassPrediction if binary else ManyClassPrediction,
-        openapi_extra=json_body(row_schema(model.declaration), one),
+        summary=f"Predict one row with {model.name} {model.version}"
+        + (", or each of a list" if lists else ""),
+        response_model=answered | list[answered] if lists else answered,
+        openapi_extra=json_body(
+            row_or_list_schema(model.declaration, most) if lists else row_schema(model.declaration), one
+        ),
     )
     async def predict(request: Request) -> JSONResponse:
         record: RequestRecord = request.scope["record"]
-        matrix = encode(model, [await admission.body(request)], numbered=False)
-        answer = watched.predict(matrix)[0]
-        content = answer_content(model, answer)
-        record.fields |= origin(model) | {
-            "prediction": content["label"],
-            "probability": content.get("probability", answer.confidence),
-            "warnings": len(answer.warnings),
-        }
-        warnings = {"warnings": content.pop("warnings")}
-        return JSONResponse(content | context(model, record.request_id) | warnings)
+        with watched.request(record):
+            body = await admission.body(request)
+            if lists and isinstance(body, list):
+                answers = watched.predict(encode(model, limited(body, most), numbered=True))
+                record.fields |= summary(model, answers)
+                return JSONResponse([whole_answer(model, answer, record.request_id) for answer in answers])
+            answer = watched.predict(encode(model, [body], numbered=False))[0]
+            content = whole_answer(model, answer, record.request_id)
+            record.fields |= origin(model) | {
+                "prediction": content["label"],
+                "probability": content.get("probability", answer.confidence),
+                "warnings": len(answer.warnings),
+            }
+            return JSONResponse(content)
 
     @router.post(
         "/predict/batch",
-        summary=f"Predict up to {most} rows, all or none",
+        summary=f"Predict up to {most} rows with {model.name} {model.version}, all or none",
         response_model=TwoClassBatch if binary else ManyClassBatch,
         openapi_extra=json_body(batch_schema(model.declaration, most), two),
     )
     async def predict_batch(request: Request) -> JSONResponse:
         record: RequestRecord = request.scope["record"]
-        matrix = encode(model, instances(await admission.body(request), most), numbered=True)
-        predictions = [answer_content(model, answer) for answer in watched.predict(matrix)]
-        labels = Counter(prediction["label"] for prediction in predictions)
-        record.fields |= origin(model) | {"rows": len(predictions), "predictions": dict(labels)}
-        return JSONResponse({"predictions": predictions} | context(model, record.request_id))
+        with watched.request(record):
+            rows = instances(await admission.body(request), most)
+            answers = watched.predict(encode(model, rows, numbered=True))
+            record.fields |= summary(model, answers)
+            predictions = [answer_content(model, answer) for answer in answers]
+            return JSONResponse({"predictions": predictions} | context(model, record.request_id))
 
     return router
 
@@ -98,10 +109,14 @@ def instances(body: Any, most: int) -> list[object]:
     rows = body.get("instances") if isinstance(body, dict) else None
     if not isinstance(rows, list) or len(body) != 1:
         raise ValidationError("A batch is an object with one member, 'instances', that is a list of rows.")
+    return limited(rows, most)
+
+
+def limited(rows: list[object], most: int) -> list[object]:
     if not rows:
-        raise ValidationError("The batch is empty; 'instances' needs at least one row.")
+        raise ValidationError("There are no rows; send at least one.")
     if len(rows) > most:
-        raise ValidationError(f"The batch has {len(rows)} rows; send {most} at most.")
+        raise ValidationError(f"There are {len(rows)} rows; send {most} at most.")
     return rows
 
 
@@ -137,10 +152,23 @@ def answer_content(model: ServedModel, answer: Answer) -> dict[str, Any]:
     }
 
 
+def whole_answer(model: ServedModel, answer: Answer, request_id: str) -> dict[str, Any]:
+    """Return what is said about one row that has an answer to itself."""
+    content = answer_content(model, answer)
+    warnings = {"warnings": content.pop("warnings")}
+    return content | context(model, request_id) | warnings
+
+
 def context(model: ServedModel, request_id: str) -> dict[str, Any]:
     """Return what is said once in an answer: the threshold, and who spoke to whom."""
     threshold = {} if model.threshold is None else {"threshold": model.threshold}
     return threshold | {"model": {"name": model.name, "version": model.version}, "request_id": request_id}
+
+
+def summary(model: ServedModel, answers: list[Answer]) -> dict[str, Any]:
+    """Return what the log says about several rows."""
+    labels = Counter(model.declaration.labels[answer.index] for answer in answers)
+    return origin(model) | {"rows": len(answers), "predictions": dict(labels)}
 
 
 def origin(model: ServedModel) -> dict[str, Any]:

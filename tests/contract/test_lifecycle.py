@@ -18,6 +18,8 @@ import requests
 
 from tests.harness import HEART, PROJECT, SAMPLE, Load, Server, clean_environment, eventually, free_port
 
+pytestmark = pytest.mark.heart
+
 
 def test_sigterm_under_load_fails_no_request(start: Callable[..., Server]) -> None:
     server = start(DRAIN_SECONDS="4")

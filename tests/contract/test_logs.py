@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.harness import SAMPLE, Server, eventually
+from tests.harness import Server, eventually
+from tests.systems import System
 
 
 def last_line(server: Server, request_id: str) -> dict[str, Any]:
@@ -15,8 +16,8 @@ def last_line(server: Server, request_id: str) -> dict[str, Any]:
     return line
 
 
-def test_a_prediction_leaves_one_line(server: Server) -> None:
-    server.post("/predict", SAMPLE, headers={"X-Request-ID": "log-1"})
+def test_a_prediction_leaves_one_line(server: Server, system: System) -> None:
+    answer = server.post("/predict", system.sample, headers={"X-Request-ID": "log-1"}).json()
     line = last_line(server, "log-1")
     assert set(line) == {
         "time", "level", "message", "request_id", "method", "route", "status", "duration_ms",
@@ -24,21 +25,25 @@ def test_a_prediction_leaves_one_line(server: Server) -> None:
     }  # fmt: skip
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", line["time"])
     assert (line["level"], line["method"], line["route"], line["status"]) == ("info", "POST", "/predict", 200)
-    assert line["prediction"] == "no_disease"
-    assert 0 < line["probability"] < 0.5
+    assert (line["model"], line["version"]) == (system.name, system.version)
+    assert line["prediction"] == answer["label"]
+    assert line["probability"] == answer.get("probability", answer["confidence"])
     assert line["duration_ms"] > 0
 
 
-def test_a_batch_leaves_one_line_with_counts(server: Server) -> None:
-    server.post("/predict/batch", {"instances": [SAMPLE] * 3}, headers={"X-Request-ID": "log-2"})
+def test_a_batch_leaves_one_line_with_counts(server: Server, system: System) -> None:
+    batch = {"instances": [system.sample] * 3}
+    answer = server.post("/predict/batch", batch, headers={"X-Request-ID": "log-2"}).json()
     line = last_line(server, "log-2")
-    assert (line["rows"], line["predictions"]) == (3, {"no_disease": 3})
+    assert (line["rows"], line["predictions"]) == (3, {answer["predictions"][0]["label"]: 3})
 
 
-def test_an_error_leaves_its_cause(server: Server) -> None:
-    server.post("/predict", SAMPLE | {"age": 17, "chol": "high"}, headers={"X-Request-ID": "log-3"})
+def test_an_error_leaves_its_cause(server: Server, system: System) -> None:
+    first, second = sorted(system.declaration.feature_names)[:2]
+    server.post("/predict", system.sample | {first: -1e9, second: "x"}, headers={"X-Request-ID": "log-3"})
     line = last_line(server, "log-3")
-    assert (line["status"], line["error"], line["cause"]) == (422, "ValidationError", "invalid: age, chol")
+    assert (line["status"], line["error"]) == (422, "ValidationError")
+    assert line["cause"] == f"invalid: {first}, {second}"
     assert line["level"] == "info"
 
 
@@ -48,23 +53,27 @@ def test_probes_and_scrapes_are_debug(server: Server) -> None:
         assert last_line(server, f"log{path}")["level"] == "debug"
 
 
-def test_patient_values_and_clients_own_words_never_reach_the_log(start: Callable[..., Server]) -> None:
+def test_values_and_clients_own_words_never_reach_the_log(
+    start: Callable[..., Server], system: System
+) -> None:
     server = start(LOG_LEVEL="debug")
-    secret = 4711.125
+    sample, name = system.sample, system.number.name
+    low, high = system.number.range
+    fractional = next((f.name for f in system.declaration.features if f.type == "number"), name)
     json_type = {"Content-Type": "application/json"}
-    server.post("/predict", SAMPLE | {"oldpeak": 7.0625})
-    server.post("/predict", SAMPLE | {"age": secret})
-    server.post("/predict", SAMPLE | {"age": "patient-4711"})
-    server.post("/predict", SAMPLE | {"patient-4711": 1})
-    server.post("/predict/batch", {"instances": [SAMPLE | {"patient-4711": secret}]})
-    server.post("/predict", data=b'{"age": 4711.125', headers=json_type)
-    server.get("/patients/patient-4711?age=4711.125")
-    server.get("/models/patient-4711")
-    server.get("/health", headers={"X-Request-ID": "the end"[:3]})
-    server.requests_logged("the")
+    server.post("/predict", sample | {fractional: 0.7890625})
+    server.post("/predict", sample | {name: high + 4711.125})
+    server.post("/predict", sample | {name: "customer-4711"})
+    server.post("/predict", sample | {"customer-4711": 1})
+    server.post("/predict/batch", {"instances": [sample | {"customer-4711": low - 4711.125}]})
+    server.post("/predict", data=f'{{"{name}": 4711.125'.encode(), headers=json_type)
+    server.get("/customers/customer-4711?age=4711.125")
+    server.get("/models/customer-4711")
+    server.get("/health", headers={"X-Request-ID": "the-end"})
+    server.requests_logged("the-end")
     text = "\n".join(server.lines)
-    assert "4711" not in text
-    assert "7.0625" not in text
+    for sent in ("customer-4711", "4711.125", str(high + 4711.125), str(low - 4711.125), "7890625"):
+        assert sent not in text
     assert text.count('"error":"ValidationError"') == 4
 
 
@@ -87,16 +96,16 @@ def test_every_line_is_one_json_object(server: Server) -> None:
         assert {"time", "level", "message"} <= set(json.loads(line))
 
 
-def test_text_for_people(start: Callable[..., Server]) -> None:
+def test_text_for_people(start: Callable[..., Server], system: System) -> None:
     server = start(LOG_FORMAT="text")
-    server.post("/predict", SAMPLE)
-    pattern = r"\d\d:\d\d:\d\d\.\d{3} info +request .*route=/predict status=200 .*prediction=no_disease .*"
+    label = server.post("/predict", system.sample).json()["label"]
+    pattern = rf"\d\d:\d\d:\d\d\.\d{{3}} info +request .*route=/predict status=200 .*prediction={label} .*"
     eventually(lambda: [line for line in server.lines if re.fullmatch(pattern, line)], "a readable line")
 
 
-def test_errors_only(start: Callable[..., Server]) -> None:
+def test_errors_only(start: Callable[..., Server], system: System) -> None:
     server = start(LOG_LEVEL="error", FAULT_ERROR_RATE="1")
     server.get("/health")
-    server.post("/predict", SAMPLE)
+    server.post("/predict", system.sample)
     eventually(lambda: server.lines, "the error's line")
     assert [json.loads(line)["status"] for line in server.lines] == [500]

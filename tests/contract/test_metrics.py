@@ -1,4 +1,4 @@
-"""/metrics shows the names and labels of the heart system's page, exactly, and does not grow."""
+"""/metrics shows the names and labels of each system's page, exactly, and does not grow."""
 
 import json
 import random
@@ -11,24 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 
-from tests.harness import HEART, SAMPLE, Series, Server
+from tests.harness import HEART, Series, Server
+from tests.systems import Page, System
 
-# name -> labels that must be there, and labels that may be
-PAGE = {
-    "api_requests_total": ({"method", "endpoint", "status_code"}, set()),
-    "predictions_total": ({"prediction_result", "model_name"}, {"model_version"}),
-    "api_errors_total": ({"error_type", "endpoint"}, set()),
-    "api_request_duration_seconds": ({"method", "endpoint"}, set()),
-    "prediction_duration_seconds": (set(), {"model_version"}),
-    "prediction_confidence_score": ({"prediction_result"}, {"model_version"}),
-    "active_requests": (set(), set()),
-    "model_loaded": (set(), {"model_version"}),
-    "model_info": ({"model_name", "model_type", "path"}, {"model_version"}),
-}
-EXPECTATION: dict[str, tuple[set[str], set[str]]] = {
-    "prediction_expected_share": ({"prediction_result", "model_version"}, set()),
-    "prediction_expected_confidence": ({"model_version"}, set()),
-}
 ERROR_TYPES = {
     "ValidationError", "MalformedBody", "PayloadTooLarge", "UnsupportedMediaType", "NotFound",
     "MethodNotAllowed", "Timeout", "Overloaded", "ModelNotLoaded", "InternalError",
@@ -45,45 +30,50 @@ def fresh(start: Callable[..., Server]) -> Server:
     return start()
 
 
-def names_and_labels(series: Series) -> dict[str, set[str]]:
+def names_and_labels(series: Series, page: Page) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for name, labels in series:
         base = name
         for suffix in ("_bucket", "_sum", "_count"):
-            if name.removesuffix(suffix) in PAGE:
+            if name.removesuffix(suffix) in page:
                 base = name.removesuffix(suffix)
         found.setdefault(base, set()).update(label for label, _ in labels if label != "le")
     return found
 
 
-def test_names_and_labels_are_those_of_the_page_before_any_traffic(fresh: Server) -> None:
-    found = names_and_labels(fresh.metrics())
-    assert set(found) - STANDARD == set(PAGE | EXPECTATION)
-    for name, (required, allowed) in (PAGE | EXPECTATION).items():
+def test_names_and_labels_are_those_of_the_page_before_any_traffic(fresh: Server, system: System) -> None:
+    found = names_and_labels(fresh.metrics(), system.page)
+    assert set(found) - STANDARD == set(system.page)
+    for name, (required, allowed) in system.page.items():
         assert required <= found[name] <= required | allowed, name
 
 
-def test_everything_declared_is_there_at_zero(fresh: Server) -> None:
+COUNTING = {"requests", "errors", "predictions", "prediction_duration", "confidence", "request_duration"}
+
+
+def test_everything_declared_is_there_at_zero(fresh: Server, system: System) -> None:
     series = fresh.metrics()
     probes = {"/readyz", "/metrics"}  # the harness waits for readiness and reads the metrics
+    counting = tuple(named.name for it, named in system.declaration.metrics.items() if it in COUNTING)
     for (name, labels), value in series.items():
-        if (
-            name not in STANDARD | set(EXPECTATION) | {"model_loaded", "model_info"}
-            and dict(labels).get("endpoint") not in probes
-        ):
+        if name.startswith(counting) and dict(labels).get("endpoint") not in probes:
             assert value == 0, (name, labels)
     for status in ("200", "400", "408", "413", "415", "422", "429", "500", "503"):
-        assert fresh.metric("api_requests_total", endpoint="/predict", method="POST", status_code=status) == 0
+        assert fresh.shows(0, "requests", endpoint="/predict", method="POST", status=status)
     for error_type in ERROR_TYPES - {"NotFound", "MethodNotAllowed"}:
-        assert fresh.metric("api_errors_total", endpoint="/predict", error_type=error_type) == 0
-    for result in ("disease", "no_disease"):
-        assert (
-            fresh.metric("predictions_total", prediction_result=result, model_name="logistic_regression") == 0
-        )
-    assert fresh.metric("model_loaded") == 1
-    assert fresh.metric("model_info", model_name="logistic_regression", model_type="LogisticRegression") == 1
+        assert fresh.shows(0, "errors", endpoint="/predict", error_type=error_type)
+    for label in system.declaration.labels:
+        assert fresh.shows(0, "predictions", result=label, version=system.version)
+    assert fresh.shows(1, "model_loaded", version=system.version)
+    assert fresh.shows(1, "app_info", service=system.declaration.service)
+    manifest = system.manifest
+    assert fresh.shows(
+        1, "model_info", estimator=manifest.estimator.name, estimator_type=manifest.estimator.type
+    )
+    assert fresh.shows(manifest.evaluation.figures["accuracy"].value, "accuracy")
 
 
+@pytest.mark.heart
 def test_buckets_hold_the_objectives(fresh: Server) -> None:
     bounds = {
         dict(labels)["le"]
@@ -100,35 +90,41 @@ def test_buckets_hold_the_objectives(fresh: Server) -> None:
     assert confidence == expected
 
 
-def test_traffic_is_counted_exactly(fresh: Server) -> None:
-    sick = SAMPLE | {"cp": 0, "ca": 3, "thal": 3, "exang": 1, "oldpeak": 4.0}
+def test_traffic_is_counted_exactly(fresh: Server, system: System) -> None:
+    first, *_, last = system.declaration.labels
+    one, other = system.row_of(first), system.row_of(last)
     for _ in range(3):
-        assert fresh.post("/predict", SAMPLE).json()["label"] == "no_disease"
-    assert fresh.post("/predict", sick).json()["label"] == "disease"
-    fresh.post("/predict/batch", {"instances": [SAMPLE] * 4 + [sick] * 6})
+        assert fresh.post("/predict", one).json()["label"] == first
+    assert fresh.post("/predict", other).json()["label"] == last
+    fresh.post("/predict/batch", {"instances": [one] * 4 + [other] * 6})
     fresh.post("/predict", {})
     fresh.post("/predict", data=b"{", headers={"Content-Type": "application/json"})
     fresh.get("/health")
 
-    count = fresh.metric
-    assert count("predictions_total", prediction_result="no_disease") == 7
-    assert count("predictions_total", prediction_result="disease") == 7
-    assert count("prediction_duration_seconds_count") == 5
-    assert count("prediction_confidence_score_count", prediction_result="disease") == 7
-    assert count("api_requests_total", endpoint="/predict", status_code="200") == 4
-    assert count("api_requests_total", endpoint="/predict", status_code="422") == 1
-    assert count("api_requests_total", endpoint="/predict/batch", status_code="200") == 1
-    assert count("api_request_duration_seconds_count", endpoint="/predict", method="POST") == 6
-    assert count("api_errors_total", error_type="ValidationError", endpoint="/predict") == 1
-    assert count("api_errors_total", error_type="MalformedBody", endpoint="/predict") == 1
-    assert count("api_requests_total", endpoint="/health", status_code="200") == 1
-    assert count("active_requests") == 0
+    main = {"version": system.version}
+    assert fresh.shows(7, "predictions", result=first, outcome="success", **main)
+    assert fresh.shows(7, "predictions", result=last, outcome="success", **main)
+    if system.counts_failures:
+        assert fresh.shows(2, "predictions", result="error", outcome="error", **main)
+    assert fresh.shows(7, "model_requests", **main)
+    assert fresh.shows(2, "model_errors", **main)
+    assert fresh.shows(5, "prediction_duration", "_count", **main)
+    assert fresh.shows(7, "confidence", "_count", result=last)
+    assert fresh.shows(4, "requests", endpoint="/predict", status="200")
+    assert fresh.shows(1, "requests", endpoint="/predict", status="422")
+    assert fresh.shows(1, "requests", endpoint="/predict/batch", status="200")
+    assert fresh.shows(6, "request_duration", "_count", endpoint="/predict", method="POST")
+    assert fresh.shows(1, "errors", error_type="ValidationError", endpoint="/predict")
+    assert fresh.shows(1, "errors", error_type="MalformedBody", endpoint="/predict")
+    assert fresh.shows(1, "requests", endpoint="/health", status="200")
+    assert fresh.shows(0, "active_requests")
 
 
-def test_probes_and_scrapes_are_counted_and_not_timed(fresh: Server) -> None:
+def test_probes_and_scrapes_are_counted_and_not_timed(fresh: Server, system: System) -> None:
+    counted = "requests" in system.declaration.metrics
     for path in ("/livez", "/readyz", "/startupz", "/metrics"):
         fresh.get(path)
-        assert fresh.metric("api_requests_total", endpoint=path, method="GET", status_code="200") >= 1
+        assert not fresh.shows(0, "requests", endpoint=path, method="GET", status="200") or not counted
         assert not [
             labels for name, labels in fresh.metrics() if "duration" in name and ("endpoint", path) in labels
         ]
@@ -151,11 +147,11 @@ def test_random_paths_and_methods_add_no_series(fresh: Server) -> None:
     # a declared route may show a declared answer for the first time, and nothing else
     assert not new
     assert len(after) <= 400
-    assert fresh.metric("api_requests_total", endpoint="unmatched") > 500
     methods = {dict(labels).get("method", "GET") for _, labels in after}
     assert methods <= {"GET", "POST", "other"}
 
 
+@pytest.mark.heart
 def test_labels_come_from_closed_sets(server: Server) -> None:
     series = server.metrics()
     types = {dict(labels)["error_type"] for name, labels in series if name == "api_errors_total"}
@@ -166,14 +162,15 @@ def test_labels_come_from_closed_sets(server: Server) -> None:
     assert not [name for name, _ in series if name.endswith("_created")]
 
 
-def test_openmetrics_is_given_where_it_is_asked_for(server: Server) -> None:
+def test_openmetrics_is_given_where_it_is_asked_for(server: Server, system: System) -> None:
     response = server.get(
         "/metrics", headers={"Accept": "application/openmetrics-text;version=1.0.0;q=0.9,*/*;q=0.1"}
     )
     assert response.headers["content-type"].startswith("application/openmetrics-text; version=1.0.0")
     families = {family.name: family.type for family in parse_openmetrics(response.text)}
-    assert families["api_requests"] == "counter"
-    assert families["model_loaded"] == "gauge"
+    for concept, kind in (("requests", "counter"), ("model_requests", "counter"), ("model_loaded", "gauge")):
+        if named := system.declaration.metrics.get(concept):
+            assert families[named.name.removesuffix("_total")] == kind
     text = server.get("/metrics", headers={"Accept": "text/plain"})
     assert text.headers["content-type"].startswith("text/plain; version=")
 
@@ -185,6 +182,7 @@ def test_names_of_models_are_not_labels(server: Server, name: str) -> None:
     assert not [labels for _, labels in server.metrics() if ("endpoint", f"/models/{name}") in labels]
 
 
+@pytest.mark.heart
 def test_expected_shares_and_confidence_are_the_bundles(fresh: Server, start: Callable[..., Server]) -> None:
     bundle = json.loads((HEART / "v1" / "bundle.json").read_text(encoding="utf-8"))
     expectation = bundle["evaluation"]["expectation"]

@@ -10,9 +10,12 @@ import pytest
 from tests.harness import HEART, SAMPLE, Server, problem
 from training.build import build
 
+pytestmark = pytest.mark.heart
+
 DECLARATION = """
 name = "gems"
 title = "Gems"
+service = "gems-api"
 description = "Names a gem."
 limits = "Made up for a test."
 data_file = "data.csv"
@@ -84,7 +87,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
         lines.append(f"{weight},{['red', 'yellow', 'green'][kind]},{['ruby', 'topaz', 'jade'][kind]}")
     (gems / "data.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     said: list[str] = []
-    manifest = build(gems, None, None, say=said.append)
+    (manifest,) = build(gems, None, None, say=said.append)
     assert set(manifest.evaluation.figures) == {"accuracy", "brier"}
     assert manifest.evaluation.figures["accuracy"].value > 0.9
     return folder

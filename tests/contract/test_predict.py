@@ -1,60 +1,68 @@
 """Answers over HTTP are scikit-learn's answers, each to its own request."""
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import joblib
 import pytest
 import requests
 
-from bundle.declaration import Declaration
-from bundle.encoding import Encoder
-from tests.harness import HEART, SAMPLE, Server, csv_rows
-
-ROWS: list[dict[str, Any]] = [dict(row) for row in csv_rows()]
+from tests.harness import SAMPLE, Server
+from tests.systems import ANSWERS, System
 
 
-@pytest.fixture(scope="module")
-def expected(declaration: Declaration) -> list[float]:
-    """scikit-learn's probability of disease for each of the 303 rows."""
-    pipeline = joblib.load(HEART / "v1" / "model.joblib")
-    return [float(p) for p in pipeline.predict_proba(Encoder(declaration).encode(ROWS))[:, 1]]
+def test_the_samples_of_the_page_get_its_answers(server: Server, system: System) -> None:
+    assert system.sample == ANSWERS[system.name][0][0]
+    for row, label in ANSWERS[system.name]:
+        response = server.post("/predict", row)
+        assert response.status_code == 200
+        assert response.headers["content-type"] == "application/json"
+        answer = response.json()
+        binary = system.declaration.binary
+        assert list(answer) == [
+            "prediction", "label", "probability" if binary else "probabilities", "confidence",
+            *(["threshold"] if binary else []), "model", "request_id", "warnings",
+        ]  # fmt: skip
+        shown = {"no_disease": 0, "disease": 1}
+        assert (answer["label"], answer["prediction"]) == (label, shown.get(label, label))
+        if binary:
+            positive = label == system.declaration.labels[1]
+            assert (answer["probability"] >= answer["threshold"]) is positive
+            assert answer["confidence"] == pytest.approx(
+                max(answer["probability"], 1 - answer["probability"])
+            )
+        else:
+            assert list(answer["probabilities"]) == system.declaration.labels
+            assert answer["confidence"] == answer["probabilities"][label]
+        assert answer["model"] == {"name": system.name, "version": system.version}
+        assert answer["request_id"] == response.headers["x-request-id"]
 
 
-def test_the_sample_has_no_disease(server: Server) -> None:
-    response = server.post("/predict", SAMPLE)
-    assert response.status_code == 200
-    assert response.headers["content-type"] == "application/json"
-    answer = response.json()
-    assert list(answer) == [
-        "prediction", "label", "probability", "confidence", "threshold", "model", "request_id", "warnings",
-    ]  # fmt: skip
-    assert answer["prediction"] == 0
-    assert answer["label"] == "no_disease"
-    assert answer["probability"] < 0.5
-    assert answer["confidence"] == pytest.approx(1 - answer["probability"])
-    assert answer["threshold"] == 0.5
-    assert answer["model"] == {"name": "heart-disease", "version": "v1"}
-    assert answer["request_id"] == response.headers["x-request-id"]
-    assert answer["warnings"] == []
+def probabilities(answer: dict[str, Any]) -> list[float]:
+    """Return the probability of each class."""
+    if "probability" in answer:
+        return [1 - answer["probability"], answer["probability"]]
+    return list(answer["probabilities"].values())
 
 
-def test_all_rows_one_by_one_equal_scikit_learn(server: Server, expected: list[float]) -> None:
+def test_rows_one_by_one_equal_scikit_learn(server: Server, system: System) -> None:
     with requests.Session() as session:
-        answers = [session.post(f"{server.url}/predict", json=row, timeout=10).json() for row in ROWS]
-    assert len(answers) == 303
-    for answer, probability in zip(answers, expected, strict=True):
-        assert answer["probability"] == pytest.approx(probability, abs=1e-5)
-        assert answer["prediction"] == int(probability >= 0.5)
-        assert answer["label"] == ("disease" if probability >= 0.5 else "no_disease")
+        answers = [session.post(f"{server.url}/predict", json=row, timeout=10).json() for row in system.rows]
+    expected = system.expected(system.version)
+    assert len(answers) == len(expected) > 200
+    for answer, row in zip(answers, expected.tolist(), strict=True):
+        assert probabilities(answer) == pytest.approx(row, abs=1e-5)
+    assert [answer["label"] for answer in answers] == system.predicted(system.version)
 
 
-def test_all_rows_in_a_batch_equal_scikit_learn_in_order(server: Server, expected: list[float]) -> None:
-    answer = server.post("/predict/batch", {"instances": ROWS}).json()
-    assert set(answer) == {"predictions", "threshold", "model", "request_id"}
-    assert [p["probability"] for p in answer["predictions"]] == pytest.approx(expected, abs=1e-5)
+def test_rows_in_a_batch_equal_scikit_learn_in_order(server: Server, system: System) -> None:
+    answer = server.post("/predict/batch", {"instances": system.rows}).json()
+    assert set(answer) - {"threshold"} == {"predictions", "model", "request_id"}
+    found = [probabilities(prediction) for prediction in answer["predictions"]]
+    assert found == pytest.approx(system.expected(system.version), abs=1e-5)
 
 
+@pytest.mark.heart
 def test_codes_and_spelled_out_categories_give_the_same_answer(server: Server) -> None:
     spelled = SAMPLE | {
         "sex": "male", "cp": "typical angina", "fbs": "yes", "restecg": "left ventricular hypertrophy",
@@ -64,6 +72,7 @@ def test_codes_and_spelled_out_categories_give_the_same_answer(server: Server) -
     assert codes == names
 
 
+@pytest.mark.heart
 @pytest.mark.parametrize(("field", "code"), [("ca", 4), ("thal", 0)])
 def test_the_code_for_unknown_means_null(server: Server, field: str, code: int) -> None:
     code_answer, null_answer = (
@@ -72,6 +81,7 @@ def test_the_code_for_unknown_means_null(server: Server, field: str, code: int) 
     assert code_answer == null_answer
 
 
+@pytest.mark.heart
 def test_a_value_outside_of_training_is_answered_with_a_warning(server: Server) -> None:
     answer = server.post("/predict", SAMPLE | {"chol": 600}).json()
     assert answer["warnings"] == [
@@ -87,43 +97,43 @@ def test_a_value_outside_of_training_is_answered_with_a_warning(server: Server) 
     assert [[w["field"] for w in p["warnings"]] for p in batch["predictions"]] == [[], ["age"]]
 
 
-def test_of_a_repeated_key_the_last_wins(server: Server) -> None:
-    body = '{"age": 99, ' + ", ".join(f'"{k}": {v}' for k, v in SAMPLE.items()) + "}"
+def test_of_a_repeated_key_the_last_wins(server: Server, system: System) -> None:
+    body = f'{{"{system.number.name}": -1, ' + json.dumps(system.sample)[1:]
     response = server.post("/predict", data=body, headers={"Content-Type": "application/json"})
-    assert response.json()["warnings"] == []
+    assert response.status_code == 200
 
 
 @pytest.mark.parametrize(
     "media_type", ["application/json; charset=utf-8", "APPLICATION/JSON", "application/vnd.x+json"]
 )
-def test_json_media_types_are_accepted(server: Server, media_type: str) -> None:
-    response = server.post("/predict", SAMPLE, headers={"Content-Type": media_type})
+def test_json_media_types_are_accepted(server: Server, system: System, media_type: str) -> None:
+    response = server.post("/predict", system.sample, headers={"Content-Type": media_type})
     assert response.status_code == 200
 
 
-def test_2000_requests_from_50_clients_each_get_their_own_answer(
-    server: Server, expected: list[float]
-) -> None:
+def test_2000_requests_from_50_clients_each_get_their_own_answer(server: Server, system: System) -> None:
+    rows, expected = system.rows, system.expected(system.version).tolist()
+
     def client(number: int) -> int:
         right = 0
         with requests.Session() as session:
             for turn in range(40):
-                index = (number * 40 + turn) % len(ROWS)
+                index = (number * 40 + turn) % len(rows)
                 request_id = f"client-{number}-{turn}"
                 headers = {"X-Request-ID": request_id}
                 answer = session.post(
-                    f"{server.url}/predict", json=ROWS[index], headers=headers, timeout=30
+                    f"{server.url}/predict", json=rows[index], headers=headers, timeout=30
                 ).json()
-                right += (
-                    answer["request_id"] == request_id and abs(answer["probability"] - expected[index]) < 1e-5
-                )
+                own = answer["request_id"] == request_id
+                right += own and probabilities(answer) == pytest.approx(expected[index], abs=1e-5)
         return right
 
     with ThreadPoolExecutor(50) as pool:
         assert sum(pool.map(client, range(50))) == 2000
-    assert server.metric("active_requests") == 0
+    assert server.shows(0, "active_requests")
 
 
+@pytest.mark.heart
 def test_a_threshold_by_setting_is_shown_and_used(start: Any) -> None:
     cautious = start(THRESHOLD="0.1666")
     answer = cautious.post("/predict", SAMPLE).json()
@@ -132,6 +142,7 @@ def test_a_threshold_by_setting_is_shown_and_used(start: Any) -> None:
     assert cautious.get("/models/heart-disease").json()["threshold"] == 0.1666
 
 
+@pytest.mark.heart
 def test_models_tell_their_declaration_and_figures(server: Server) -> None:
     model = server.get("/models/heart-disease").json()
     assert server.get("/models").json() == {"models": [model]}
@@ -139,6 +150,16 @@ def test_models_tell_their_declaration_and_figures(server: Server) -> None:
     assert (age["unit"], age["minimum"], age["maximum"], age["trained_maximum"]) == ("years", 18, 120, 77)
     assert (ca["nullable"], ca["missing_codes"]) == (True, [4])
     assert model["evaluation"]["figures"]["auc"]["value"] >= 0.90
+    assert len(model["bundle_sha256"]) == 64
+
+
+def test_models_are_described(server: Server, system: System) -> None:
+    model = server.get(f"/models/{system.name}").json()
+    assert model in server.get("/models").json()["models"]
+    assert (model["name"], model["version"]) == (system.name, system.version)
+    assert [feature["name"] for feature in model["features"]] == system.declaration.feature_names
+    assert model["classes"] == system.declaration.labels
+    assert model["evaluation"] == system.manifest.evaluation.model_dump()
     assert len(model["bundle_sha256"]) == 64
 
 

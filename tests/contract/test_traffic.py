@@ -7,6 +7,8 @@ import pytest
 
 from tests.harness import PROJECT, Server
 
+pytestmark = pytest.mark.heart
+
 
 def traffic(server: Server, *options: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(

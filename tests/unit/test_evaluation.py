@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import brier_score_loss, recall_score, roc_auc_score
+from sklearn.metrics import average_precision_score, brier_score_loss, recall_score, roc_auc_score
 
 from training.evaluation import (
     Scores,
     accuracy,
     auc,
+    average_precision,
     brier,
     calibration,
     miss_rate,
@@ -35,6 +36,8 @@ def resampled(scores: Scores, number: int) -> tuple[np.ndarray, np.ndarray]:
 def test_figures_equal_scikit_learn_on_the_same_resample(scores: Scores, number: int) -> None:
     labels, probability = resampled(scores, number)
     assert auc(scores)[number] == pytest.approx(roc_auc_score(labels, probability))
+    expected = average_precision_score(labels, probability)
+    assert average_precision(scores)[number] == pytest.approx(expected)
     assert miss_rate(scores)[number] == pytest.approx(1 - recall_score(labels, probability >= 0.5))
     logit = np.log(probability / (1 - probability))
     fitted = LogisticRegression(C=np.inf, tol=1e-10, max_iter=1000).fit(logit[:, None], labels)

@@ -1,0 +1,23 @@
+"""How the iris model is made from its data."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from bundle.declaration import Declaration
+from training.table import Rows, read_table
+
+
+def load_data(path: Path, declaration: Declaration) -> tuple[Rows, NDArray[np.int64]]:
+    """Return the rows as clients send them, and the species of each in the declared order."""
+    return read_table(path, declaration, target="species", classes=declaration.labels)
+
+
+def build_pipeline(estimator: str, declaration: Declaration) -> Pipeline:  # noqa: ARG001
+    """Return the unfitted pipeline, from the encoder's matrix to probabilities."""
+    estimators = {"logistic_regression": LogisticRegression(max_iter=1000)}
+    return make_pipeline(StandardScaler(), estimators[estimator])

@@ -1,0 +1,155 @@
+"""The four systems that the one server runs: what their pages promise, and rows to ask them about."""
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+from numpy.typing import NDArray
+
+from bundle.declaration import Declaration, NumberFeature, load_declaration
+from bundle.encoding import Encoder
+from bundle.manifest import Manifest, load_manifest
+from tests.harness import SAMPLE
+from training.export import generate_rows
+
+MODELS = Path(__file__).resolve().parent.parent / "models"
+GENERATED = 200
+
+Page = dict[str, tuple[set[str], set[str]]]
+"""Metric -> labels that must be there, and labels that may be."""
+
+HTTP: Page = {
+    "http_requests_total": ({"method", "endpoint", "status"}, set()),
+    "http_request_duration_seconds": ({"method", "endpoint"}, set()),
+}
+PAGES: dict[str, Page] = {
+    "heart-disease": {
+        "api_requests_total": ({"method", "endpoint", "status_code"}, set()),
+        "predictions_total": ({"prediction_result", "model_name"}, {"model_version"}),
+        "api_errors_total": ({"error_type", "endpoint"}, set()),
+        "api_request_duration_seconds": ({"method", "endpoint"}, set()),
+        "prediction_duration_seconds": (set(), {"model_version"}),
+        "prediction_confidence_score": ({"prediction_result"}, {"model_version"}),
+        "active_requests": (set(), set()),
+        "model_loaded": (set(), {"model_version"}),
+        "model_info": ({"model_name", "model_type", "path"}, {"model_version"}),
+        # beside the page: what alerts compare the answers with
+        "prediction_expected_share": ({"prediction_result", "model_version"}, set()),
+        "prediction_expected_confidence": ({"model_version"}, set()),
+    },
+    "iris": HTTP
+    | {
+        "ml_predictions_total": ({"model", "prediction"}, set()),
+        "ml_prediction_duration_seconds": ({"model"}, set()),
+        "ml_model_accuracy": ({"model"}, set()),
+    },
+    "churn": HTTP
+    | {
+        "ml_predictions_total": ({"model_version", "prediction_result", "status"}, set()),
+        "ml_prediction_duration_seconds": ({"model_version"}, set()),
+        "app_memory_usage_bytes": (set(), set()),
+        "app_cpu_usage_percent": (set(), set()),
+        "model_loaded": ({"model_version"}, set()),
+        "app_info": ({"version", "app_name"}, set()),
+    },
+    "fraud": {
+        "model_req_total": ({"model_name", "version"}, set()),
+        "model_latency_seconds": ({"model_name"}, set()),
+        "total_error_total": ({"model_name"}, set()),
+    },
+}
+
+ANSWERS: dict[str, list[tuple[dict[str, Any], str]]] = {
+    "heart-disease": [(SAMPLE, "no_disease")],
+    "iris": [
+        (dict(zip(("sepal_length", "sepal_width", "petal_length", "petal_width"), row, strict=True)), species)
+        for row, species in (
+            ((5.1, 3.5, 1.4, 0.2), "setosa"),
+            ((6.0, 2.7, 4.5, 1.5), "versicolor"),
+            ((6.7, 3.0, 5.5, 2.1), "virginica"),
+        )
+    ],
+    "churn": [
+        (
+            {
+                "tenure": 12, "MonthlyCharges": 59.95, "TotalCharges": 720.50, "Contract": "One year",
+                "PaymentMethod": "Electronic check", "OnlineSecurity": "No", "TechSupport": "No",
+                "InternetService": "DSL", "gender": "Female", "SeniorCitizen": "No", "Partner": "Yes",
+                "Dependents": "No", "PhoneService": "Yes", "MultipleLines": "No", "PaperlessBilling": "Yes",
+                "OnlineBackup": "Yes", "DeviceProtection": "No", "StreamingTV": "No", "StreamingMovies": "No",
+            },
+            "No",
+        ),
+    ],
+    "fraud": [
+        (
+            {
+                "amount": 129.9, "hour": 3, "distance_km": 412.0, "merchant_risk": 0.7, "previous_24h": 9,
+                "card_present": 0,
+            },
+            "fraud_detected",
+        ),
+        (
+            {
+                "amount": 20, "hour": 14, "distance_km": 3, "merchant_risk": 0.1, "previous_24h": 1,
+                "card_present": "yes",
+            },
+            "legitimate",
+        ),
+    ],
+}  # fmt: skip
+"""The rows of each system's page, and what they must be called."""
+
+
+class System:
+    """A model of this project, by its main version."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.folder = MODELS / name
+        self.page = PAGES[name]
+        self.declaration: Declaration = load_declaration(self.folder)
+        self.version = self.declaration.default_version
+        self.sample: dict[str, Any] = self.declaration.example
+        self.number = next(f for f in self.declaration.features if isinstance(f, NumberFeature))
+
+    @cached_property
+    def manifest(self) -> Manifest:
+        return load_manifest(self.folder / self.version, self.declaration)
+
+    @cached_property
+    def rows(self) -> list[dict[str, Any]]:
+        """Rows of the training data that show every category, and generated ones over all ranges."""
+        whole = [f.type != "number" for f in self.declaration.features]
+        generated = [
+            {
+                name: None if np.isnan(value) else int(value) if is_whole else float(value)
+                for name, value, is_whole in zip(self.declaration.feature_names, row, whole, strict=True)
+            }
+            for row in generate_rows(self.declaration)[:GENERATED]
+        ]
+        return [dict(probe.row) for probe in self.manifest.probes] + generated
+
+    @property
+    def counts_failures(self) -> bool:
+        """Tell whether failed requests stand among the predictions, with the result `error`."""
+        predictions = self.declaration.metrics.get("predictions")
+        return predictions is not None and "outcome" in predictions.labels.values()
+
+    def expected(self, version: str) -> NDArray[np.float64]:
+        """Return scikit-learn's probabilities [rows, classes] for the rows."""
+        pipeline = joblib.load(self.folder / version / "model.joblib")
+        return np.asarray(pipeline.predict_proba(Encoder(self.declaration).encode(self.rows)))
+
+    def predicted(self, version: str) -> list[str]:
+        """Return the label of each row by scikit-learn."""
+        probabilities = self.expected(version)
+        threshold = self.declaration.threshold
+        index = probabilities.argmax(axis=1) if threshold is None else probabilities[:, 1] >= threshold
+        return [self.declaration.labels[int(i)] for i in index]
+
+    def row_of(self, label: str) -> dict[str, Any]:
+        """Return a row that is predicted to be of a class."""
+        return self.rows[self.predicted(self.version).index(label)]
