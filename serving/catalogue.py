@@ -107,19 +107,15 @@ def load_models(
 
     BundleError is meant to stop the process.
     """
-    return [
-        load_versions(settings.models_dir / name, settings.model_version, settings.threshold, wrap)
-        for name in settings.model
-    ]
+    return [load_versions(settings.models_dir / name, settings, wrap) for name in settings.model]
 
 
-def load_versions(
-    folder: Path, version: str | None, threshold: float | None, wrap: Callable[[Engine], Engine]
-) -> list[ServedModel]:
+def load_versions(folder: Path, settings: Settings, wrap: Callable[[Engine], Engine]) -> list[ServedModel]:
     """Load one version (the declared default), and all others that are declared to be served beside it."""
-    main = load_model(folder, version, threshold, wrap)
-    others = main.declaration.versions if main.declaration.routes.versioned else {}
-    return [main, *(load_model(folder, name, threshold, wrap) for name in others if name != main.version)]
+    main = load_model(folder, settings.model_version, settings.threshold, wrap)
+    beside = main.declaration.routes.versioned and not settings.one_version_only
+    others = [name for name in main.declaration.versions if beside and name != main.version]
+    return [main, *(load_model(folder, name, settings.threshold, wrap) for name in others)]
 
 
 def load_model(

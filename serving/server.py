@@ -25,6 +25,7 @@ from fastapi import FastAPI
 
 from bundle.errors import BundleError
 from serving.logs import configure_logs
+from serving.registry import fetched
 from serving.settings import Settings, SettingsError, load_settings
 
 log = logging.getLogger("serving")
@@ -43,7 +44,8 @@ def bare_app() -> FastAPI:
     try:
         settings = load_settings()
         configure_logs(settings.log_level, settings.log_format)
-        return make_app(settings)
+        with fetched(settings) as settings:
+            return make_app(settings)
     except (SettingsError, BundleError) as error:
         raise SystemExit(f"error: {error}") from None
 
@@ -55,7 +57,7 @@ def run() -> int:
         configure_logs(settings.log_level, settings.log_format)
         logging.getLogger("uvicorn").setLevel(logging.WARNING)
         os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)  # the supervisor makes its own, empty
-        with listen(settings) as listener:
+        with listen(settings) as listener, fetched(settings) as settings:
             if settings.workers > 1:
                 return Supervisor(settings, listener).run()
             return serve(settings, listener)

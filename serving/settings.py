@@ -1,14 +1,17 @@
 """Settings, from environment variables of the same names in capitals; docs/settings.md is their reference."""
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, PrivateAttr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 PROJECT = Path(__file__).resolve().parent.parent
 
-ModelName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$")]
+REGISTERED = r"models:/(?P<name>[a-z][a-z0-9-]*)/(?P<number>[1-9][0-9]*)"
+ModelName = Annotated[str, Field(pattern=rf"^([a-z][a-z0-9-]*|{REGISTERED})$")]
 Rate = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -26,6 +29,7 @@ class Settings(BaseSettings):
     model: Annotated[tuple[ModelName, ...], NoDecode] = ("heart-disease",)
     model_version: Annotated[str, Field(pattern=r"^v[1-9][0-9]*$")] | None = None
     models_dir: Path = PROJECT / "models"
+    mlflow_tracking_uri: Annotated[str, Field(pattern=r"^https?://[^/]")] | None = None
     threshold: float | None = Field(default=None, gt=0, lt=1)
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "text"] = "json"
@@ -40,6 +44,19 @@ class Settings(BaseSettings):
     fault_latency_seconds: float = Field(default=0, ge=0, le=60)
     fault_engine_file: Path | None = None
     fault_seed: int = 0
+
+    _from_registry: bool = PrivateAttr(default=False)
+
+    @property
+    def one_version_only(self) -> bool:
+        """A registered version stands for itself: the others that the model declares are not with it."""
+        return self._from_registry
+
+    def for_registered(self, folder: Path, name: str, version: str) -> Self:
+        """Return these settings for a registered version that lies in `folder/name/version`."""
+        copy = self.model_copy(update={"models_dir": folder, "model": (name,), "model_version": version})
+        copy._from_registry = True  # noqa: SLF001
+        return copy
 
     @property
     def faults(self) -> dict[str, float]:
@@ -69,11 +86,23 @@ class Settings(BaseSettings):
     def _consistent(self) -> Self:
         if not self.model or len(set(self.model)) != len(self.model):
             raise ValueError("MODEL must name at least one model, and none twice")
+        if registered(self.model) and (len(self.model) > 1 or self.model_version):
+            raise ValueError(
+                "a registered model is served alone, without MODEL_VERSION: MODEL=models:/name/number"
+            )
+        if registered(self.model) and not self.mlflow_tracking_uri:
+            raise ValueError("MODEL=models:/... needs MLFLOW_TRACKING_URI, such as http://127.0.0.1:5001")
         if len(self.model) > 1 and (self.model_version or self.threshold is not None):
             raise ValueError("MODEL_VERSION and THRESHOLD only make sense with a single MODEL")
         if self.environment == "production" and any(self.faults.values()):
             raise ValueError("FAULT_ settings inject failures and are refused with ENVIRONMENT=production")
         return self
+
+
+def registered(models: Sequence[str]) -> tuple[str, str] | None:
+    """Return name and number of the registered version that is named; None where all are folders."""
+    found = [match for model in models if (match := re.fullmatch(REGISTERED, model))]
+    return (found[0]["name"], found[0]["number"]) if found else None
 
 
 def load_settings() -> Settings:
