@@ -1,7 +1,7 @@
 # `make` lists the verbs. Everything they need beyond Python 3.11 and make is installed into .venv from requirements/.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-cluster cluster cluster-down k8s dashboards lint format train bench lock clean
+.PHONY: help run test test-cluster test-compose cluster cluster-down up down register k8s dashboards lint format train bench lock clean
 
 MODEL ?= heart-disease
 DATA ?=
@@ -23,10 +23,23 @@ test-cluster: cluster ## run the tests on a real Kubernetes (Linux, root, Go)
 	@.venv/bin/python -m tools.cluster image heart-disease-api:latest
 	.venv/bin/python -m pytest tests/cluster --durations=20 $(ARGS)
 
+test-compose: .venv/dev.done ## run the tests on a real Docker engine (Linux, root, Go)
+	@.venv/bin/python -m tools.cluster docker
+	.venv/bin/python -m pytest tests/compose --durations=20 $(ARGS)
+
+up: ## start STACK (iris, churn, fraud or heart) on Docker Compose
+	@compose/up.sh $(STACK)
+
+down: ## stop STACK; its volumes stay
+	@cd compose/$(STACK) && docker compose down
+
+register: ## log runs of MODEL's versions and register them with the MLflow server of the churn stack
+	@cd compose/churn && docker compose run --rm register python register.py /model/$(MODEL)
+
 cluster: .venv/dev.done ## start a Kubernetes of two nodes on this machine (Linux, root, Go)
 	@.venv/bin/python -m tools.cluster up
 
-cluster-down: .venv/dev.done ## stop it and leave nothing behind
+cluster-down: .venv/dev.done ## stop it, and the Docker engine of test-compose, and leave nothing behind
 	@.venv/bin/python -m tools.cluster down
 
 k8s: .venv/dev.done ## render k8s/ from the chart (needs helm)
@@ -52,7 +65,7 @@ bench: .venv/dev.done ## measure a request's cost against a bare uvicorn echo
 	.venv/bin/python -m bench
 
 lock: .venv/dev.done ## resolve requirements/*.in into the hashed lock files anew
-	@for name in serve train dev; do echo "requirements/$$name.txt"; \
+	@for name in serve train dev mlflow; do echo "requirements/$$name.txt"; \
 		(cd requirements && ../.venv/bin/uv pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-emit-find-links --no-header $(UPGRADE) \
 		$$name.in --output-file $$name.txt) || exit 1; done

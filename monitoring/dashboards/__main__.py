@@ -1,26 +1,36 @@
-"""Command line: `python -m monitoring.dashboards` writes dashboards and the summary into monitoring/."""
+"""Command line: `python -m monitoring.dashboards` writes dashboards and the summary where they are read."""
 
 from pathlib import Path
 
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
-from monitoring.dashboards import api, objectives
+from monitoring.dashboards import api, churn, fraud, iris, objectives
 from monitoring.dashboards.summary import summary
 
-FOLDER = Path(__file__).resolve().parent.parent
-DASHBOARDS = {"grafana-dashboard.json": api.dashboard, "grafana-objectives.json": objectives.dashboard}
+PROJECT = Path(__file__).resolve().parent.parent.parent
+HEART = {
+    "monitoring/grafana-dashboard.json": api.dashboard,
+    "monitoring/grafana-objectives.json": objectives.dashboard,
+}
+DASHBOARDS = HEART | {
+    "compose/iris/dashboards/iris.json": iris.dashboard,
+    "compose/churn/dashboards/churn.json": churn.dashboard,
+    "compose/fraud/dashboards/fraud.json": fraud.dashboard,
+}
 
 
 def render() -> dict[str, str]:
-    """Return the content of each file by name."""
+    """Return the content of each file by its path in the project."""
     boards = {
         name: JSONEncoder(sort_keys=True, indent=1).encode(make().build()) + "\n"
         for name, make in DASHBOARDS.items()
     }
-    return boards | {"IMPLEMENTATION_SUMMARY.md": summary(boards)}
+    page = summary({name: boards[name] for name in HEART})
+    return boards | {"monitoring/IMPLEMENTATION_SUMMARY.md": page}
 
 
 if __name__ == "__main__":
     for name, content in render().items():
-        (FOLDER / name).write_text(content, encoding="utf-8")
-        print(f"wrote monitoring/{name}")
+        (PROJECT / name).parent.mkdir(parents=True, exist_ok=True)
+        (PROJECT / name).write_text(content, encoding="utf-8")
+        print(f"wrote {name}")

@@ -1,6 +1,6 @@
 """What the panels and dashboards have in common: data source, variables, widths, units and colours."""
 
-from grafana_foundation_sdk.builders import common, gauge, heatmap, prometheus, stat, timeseries
+from grafana_foundation_sdk.builders import common, gauge, heatmap, piechart, prometheus, stat, timeseries
 from grafana_foundation_sdk.builders import dashboard as dashboards
 from grafana_foundation_sdk.models.common import BigValueColorMode, LegendDisplayMode, LegendPlacement
 from grafana_foundation_sdk.models.dashboard import (
@@ -13,6 +13,7 @@ from grafana_foundation_sdk.models.dashboard import (
     VariableRefresh,
 )
 from grafana_foundation_sdk.models.heatmap import HeatmapColorMode
+from grafana_foundation_sdk.models.piechart import PieChartLegendValues
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 PROMETHEUS = DataSourceRef(type_val="prometheus", uid="prometheus")
@@ -21,13 +22,22 @@ PREDICTIONS = f'endpoint=~".*/predict(/batch)?", {SELECTOR}'
 
 WIDTH = 24
 GREEN, YELLOW, RED = "green", "yellow", "red"
+VERSION = ("model_version", "Version")
 
 Query = tuple[str, str]
 """An expression, and its legend."""
 
 
-def new_dashboard(title: str, uid: str, description: str) -> dashboards.Dashboard:
-    """Return a dashboard with variables, and with alerts as annotations."""
+def new_dashboard(
+    title: str,
+    uid: str,
+    description: str,
+    *,
+    system: str = "heart-disease-api",
+    variables: tuple[tuple[str, str], ...] = (("namespace", "Namespace"), ("pod", "Pod"), VERSION),
+    refresh: str = "10s",
+) -> dashboards.Dashboard:
+    """Return a dashboard with variables (label and title), and with alerts as annotations."""
     alerts = (
         dashboards.AnnotationQuery()
         .name("Alerts")
@@ -36,27 +46,27 @@ def new_dashboard(title: str, uid: str, description: str) -> dashboards.Dashboar
         .icon_color("red")
         .expr('ALERTS{alertstate="firing", severity!="none"}')
     )
-    return (
+    board = (
         dashboards.Dashboard(title)
         .uid(uid)
         .description(description)
-        .tags(["heart-disease-api"])
-        .refresh("10s")
+        .tags([system])
+        .refresh(refresh)
         .time("now-1h", "now")
         .timezone("browser")
         .tooltip(DashboardCursorSync.CROSSHAIR)
         .annotation(alerts)
         .link(
             dashboards.DashboardLink("Dashboards")
-            .tags(["heart-disease-api"])
+            .tags([system])
             .as_dropdown(True)
             .include_vars(True)
             .keep_time(True)
         )
-        .with_variable(_variable("namespace", "Namespace"))
-        .with_variable(_variable("pod", "Pod"))
-        .with_variable(_variable("model_version", "Version"))
     )
+    for name, label in variables:
+        board = board.with_variable(_variable(name, label))
+    return board
 
 
 def _variable(name: str, label: str) -> dashboards.QueryVariable:
@@ -159,6 +169,56 @@ def share(title: str, description: str, expression: str, *steps: tuple[float | N
         .targets([_instant(expression)])
         .span(6)
         .height(5)
+    )
+
+
+def parts(title: str, description: str, unit: str, *queries: Query) -> piechart.Panel:
+    """Return shares of a whole."""
+    return (
+        piechart.Panel()
+        .title(title)
+        .description(description)
+        .datasource(PROMETHEUS)
+        .unit(unit)
+        .legend(
+            piechart.PieChartLegendOptions()
+            .display_mode(LegendDisplayMode.TABLE)
+            .placement(LegendPlacement.RIGHT)
+            .show_legend(True)
+            .values([PieChartLegendValues.VALUE, PieChartLegendValues.PERCENT])
+        )
+        .targets([_instant(expression).legend_format(legend) for expression, legend in queries])
+        .span(8)
+        .height(8)
+    )
+
+
+def alert_list(title: str, description: str) -> dashboards.Panel:
+    """Return what is firing or pending, from Prometheus' own rules."""
+    return (
+        dashboards.Panel()
+        .type("alertlist")
+        .title(title)
+        .description(description)
+        .datasource(PROMETHEUS)
+        .options(
+            {
+                "datasource": "Prometheus",
+                "viewMode": "list",
+                "groupMode": "default",
+                "sortOrder": 3,
+                "maxItems": 20,
+                "stateFilter": {
+                    "firing": True,
+                    "pending": True,
+                    "error": True,
+                    "noData": False,
+                    "normal": False,
+                },
+            }
+        )
+        .span(8)
+        .height(8)
     )
 
 

@@ -17,7 +17,7 @@ import requests
 import yaml
 from kubernetes import client
 
-from monitoring.dashboards.__main__ import DASHBOARDS
+from monitoring.dashboards.__main__ import HEART
 from tests.cluster.conftest import (
     NAMESPACE,
     NODES,
@@ -276,7 +276,7 @@ def test_history_and_silences_outlive_a_kill(core: client.CoreV1Api) -> None:
     }
     requests.post(f"{ALERTMANAGER}/api/v2/silences", json=silence, timeout=5).raise_for_status()
     before = query("min_over_time(timestamp(up{job='prometheus'})[1h:10s])")[0]["value"][1]
-    began = time.monotonic()
+    began = time.time()
     with Load(URL, clients=2) as load:
         for name, code in (("prometheus", signal.SIGKILL), ("alertmanager", signal.SIGTERM)):
             (pod,) = core.list_namespaced_pod(NAMESPACE, label_selector=f"app={name}").items
@@ -300,12 +300,11 @@ def test_history_and_silences_outlive_a_kill(core: client.CoreV1Api) -> None:
         assert load.failures == []
     eventually(both_answer, "Prometheus and Alertmanager answer", 30)
     assert query("min_over_time(timestamp(up{job='prometheus'})[1h:10s])")[0]["value"][1] == before
+    eventually(lambda: query("up{job='prometheus'} == 1"), "Prometheus scrapes again", 30)
     (scrapes,) = query("up{job='prometheus'}[5m]")
-    times = [float(at) for at, _ in scrapes["values"]]
-    assert (
-        max(after - before for before, after in pairwise(times))
-        < time.monotonic() - began + 2 * SCRAPE_SECONDS
-    )
+    took = time.time() - began
+    times = [float(at) for at, _ in scrapes["values"] if float(at) > began - 2 * SCRAPE_SECONDS]
+    assert max(after - before for before, after in pairwise(times)) < took + 2 * SCRAPE_SECONDS
     kept = requests.get(f"{ALERTMANAGER}/api/v2/silences", timeout=5).json()
     assert [one["comment"] for one in kept] == ["kept"]
 
@@ -313,8 +312,8 @@ def test_history_and_silences_outlive_a_kill(core: client.CoreV1Api) -> None:
 def panels() -> list[tuple[str, str]]:
     """Return title and expression of each query, with Grafana's variables filled in."""
     found = []
-    for name in DASHBOARDS:
-        for panel in json.loads((MONITORING / name).read_text(encoding="utf-8"))["panels"]:
+    for name in HEART:
+        for panel in json.loads((PROJECT / name).read_text(encoding="utf-8"))["panels"]:
             for target in panel["targets"]:
                 expression = re.sub(r"\$(namespace|pod|model_version)", ".*", target["expr"])
                 expression = expression.replace("$__rate_interval", "1m").replace("$__range", "1h")

@@ -117,7 +117,7 @@ def test_every_documented_query_reads_metrics_that_exist(server: Server) -> None
 
 
 def test_locks_name_no_address_and_every_package_has_hashes() -> None:
-    for lock in ("serve", "train", "dev"):
+    for lock in ("serve", "train", "dev", "mlflow"):
         content = text(f"requirements/{lock}.txt")
         assert "://" not in content
         packages = re.findall(r"^[a-z0-9].*?(?=^[a-z0-9]|\Z)", content, flags=re.MULTILINE | re.DOTALL)

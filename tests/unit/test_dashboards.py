@@ -8,19 +8,30 @@ from typing import Any
 import pytest
 import yaml
 
-from monitoring.dashboards.__main__ import DASHBOARDS, FOLDER, render
+from monitoring.dashboards.__main__ import DASHBOARDS, HEART, render
 from tests.harness import PROJECT
 
-CURRENT_TYPES = {"timeseries", "stat", "gauge", "heatmap"}
-PAGE = {
-    "Total API Requests", "Request Duration p95", "Predictions by Result",
-    "Prediction Confidence Distribution", "Active Requests", "Error Rate", "Model Status",
-    "Prediction Latency", "Total Predictions", "Total Errors", "Success Rate",
+CURRENT_TYPES = {"timeseries", "stat", "gauge", "heatmap", "piechart", "alertlist"}
+PAGES = {
+    "monitoring/grafana-dashboard.json": {
+        "Total API Requests", "Request Duration p95", "Predictions by Result",
+        "Prediction Confidence Distribution", "Active Requests", "Error Rate", "Model Status",
+        "Prediction Latency", "Total Predictions", "Total Errors", "Success Rate",
+    },
+    "compose/iris/dashboards/iris.json": {
+        "Total Predictions", "Predictions per Minute", "Model Accuracy", "Latency", "Error Rate",
+        "Requests by Endpoint", "Prediction Rate by Class",
+    },
+    "compose/churn/dashboards/churn.json": {
+        "API Status", "Total Predictions", "Error Rate (2m)", "P95 Latency", "Memory Usage", "CPU Usage",
+        "Request Rate by Model Version", "Prediction Latency Percentiles", "Predictions by Result",
+        "Predictions by Status", "Active Alerts",
+    },
 }  # fmt: skip
 
 
 def load(name: str) -> Any:
-    return json.loads((FOLDER / name).read_text(encoding="utf-8"))
+    return json.loads((PROJECT / name).read_text(encoding="utf-8"))
 
 
 EACH = pytest.mark.parametrize("name", DASHBOARDS)
@@ -28,11 +39,19 @@ EACH = pytest.mark.parametrize("name", DASHBOARDS)
 
 def test_the_committed_files_are_what_the_code_writes() -> None:
     written = render()
-    assert {name: (FOLDER / name).read_text(encoding="utf-8") for name in written} == written
+    assert {name: (PROJECT / name).read_text(encoding="utf-8") for name in written} == written
 
 
-def test_the_page_has_its_panels() -> None:
-    assert {panel["title"] for panel in load("grafana-dashboard.json")["panels"]} >= PAGE
+@pytest.mark.parametrize("name", PAGES)
+def test_the_page_has_its_panels(name: str) -> None:
+    assert {panel["title"] for panel in load(name)["panels"]} >= PAGES[name]
+
+
+def test_dashboards_are_called_as_their_pages_call_them() -> None:
+    iris, churn = (load(f"compose/{name}/dashboards/{name}.json") for name in ("iris", "churn"))
+    assert iris["title"] == "ML API Dashboard"
+    assert (churn["title"], churn["uid"]) == ("ML API Monitoring Dashboard", "ml-api-monitoring")
+    assert churn["refresh"] == "5s"
 
 
 @EACH
@@ -52,7 +71,7 @@ def test_panels_say_what_they_show(name: str) -> None:
     for panel in load(name)["panels"]:
         assert panel["type"] in CURRENT_TYPES
         assert len(panel["description"]) > 20, panel["title"]
-        assert panel["type"] == "heatmap" or panel["fieldConfig"]["defaults"]["unit"]
+        assert panel["type"] in {"heatmap", "alertlist"} or panel["fieldConfig"]["defaults"]["unit"]
         assert panel["datasource"] == {"type": "prometheus", "uid": "prometheus"}
         for runbook in re.findall(r"monitoring/runbooks/\w+\.md", panel["description"]):
             assert (PROJECT / runbook).is_file()
@@ -60,7 +79,7 @@ def test_panels_say_what_they_show(name: str) -> None:
 
 @EACH
 def test_rates_follow_the_scrape_interval(name: str) -> None:
-    for panel in load(name)["panels"]:
+    for panel in (one for one in load(name)["panels"] if one["type"] in {"timeseries", "heatmap"}):
         for target in panel["targets"]:
             assert not re.search(r"rate\([^)]*\[\d", target["expr"].replace("ratio_rate", "")), target["expr"]
 
@@ -71,11 +90,13 @@ def test_dashboards_have_ids_of_their_own_and_alerts_on_them() -> None:
     assert len({board["title"] for board in boards}) == len(boards)
     for board in boards:
         assert "ALERTS" in board["annotations"]["list"][0]["expr"]
-        assert [one["name"] for one in board["templating"]["list"]] == ["namespace", "pod", "model_version"]
+    for name in HEART:
+        variables = [one["name"] for one in load(name)["templating"]["list"]]
+        assert variables == ["namespace", "pod", "model_version"]
 
 
 def test_the_data_source_is_the_one_that_panels_name() -> None:
-    file = FOLDER / "grafana-provisioning" / "datasources.yaml"
+    file = PROJECT / "monitoring" / "grafana-provisioning" / "datasources.yaml"
     sources = yaml.safe_load(file.read_text(encoding="utf-8"))["datasources"]
     (prometheus,) = [source for source in sources if source["type"] == "prometheus"]
     assert prometheus["uid"] == "prometheus"

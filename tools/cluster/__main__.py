@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from tools.cluster import certificates, control_plane, images, network, node, processes
+from tools.cluster import certificates, control_plane, docker, images, network, node, processes
 from tools.cluster.build import build_tools, custom_resources
 from tools.cluster.places import ENVIRONMENT, KUBECONFIG, NODES, PROJECT, STATE, ClusterError, Node
 
@@ -29,6 +29,7 @@ PACKAGES = {  # what must be here, and the Debian package that brings it
     "buildah": "buildah",
     "debootstrap": "debootstrap",
     "shellcheck": "shellcheck",
+    "docker": "docker.io",
 }
 
 
@@ -39,6 +40,9 @@ def main() -> int:
     verbs.add_parser("down", help="stop everything and remove all state")
     verbs.add_parser("build", help="build the programs that the cache lacks")
     verbs.add_parser("packages", help="print the Debian packages that are missing")
+    verbs.add_parser(
+        "docker", help="start a Docker engine unless one answers, and give it the stacks' images"
+    )
     image = verbs.add_parser("image", help="build an image and give it to every node")
     image.add_argument("name")
     image.add_argument("--project", type=Path, default=PROJECT, help="folder with the Dockerfile")
@@ -48,7 +52,9 @@ def main() -> int:
             step(f"building {arguments.name}", lambda: images.build_image(arguments.name, arguments.project))
             step("giving it to the nodes", lambda: images.load_image(arguments.name))
         else:
-            {"up": up, "down": down, "build": build_tools, "packages": packages}[arguments.verb]()
+            {"up": up, "down": down, "build": build_tools, "packages": packages, "docker": docker_up}[
+                arguments.verb
+            ]()
     except ClusterError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -58,7 +64,7 @@ def main() -> int:
 def up() -> None:
     """Start what is not running; safe to repeat, also after a crash."""
     check_machine()
-    if not processes.running():
+    if not processes.running("etcd"):
         down()  # a killed cluster left routes to its pods, and their addresses
     binaries = step("programs", build_tools)
     step("network", network.up)
@@ -75,6 +81,15 @@ def up() -> None:
     step("base image", images.build_base_image)
     write_environment(binaries)
     print(f". {ENVIRONMENT}  # gives this shell the cluster; scripts/deploy.sh finds it by itself")
+
+
+def docker_up() -> None:
+    if docker.answers():
+        step("images", docker.use_own)
+        return
+    check_machine()
+    binaries = step("programs", build_tools)
+    step("docker", lambda: docker.start(binaries))
 
 
 def write_environment(binaries: Path) -> None:

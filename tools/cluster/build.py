@@ -23,8 +23,13 @@ MODULES = (
     "kubeconform",
     "kube-score",
     "actionlint",
+    "docker-compose",
 )
-RENAMED = {"etcd": ("server", "etcd"), "helm4": ("helm", "helm4")}  # by module: the package's name, ours
+RENAMED = {
+    "etcd": ("server", "etcd"),
+    "helm4": ("helm", "helm4"),
+    "docker-compose": ("cmd", "docker-compose"),
+}  # by module: the package's name, ours
 TAGS = {"prometheus": "remove_all_sd,enable_kubernetes_sd"}  # 20 clouds' libraries take minutes to compile
 CUSTOM_RESOURCES = (
     ("sigs.k8s.io/gateway-api", "config/crd/standard/gateway.networking.k8s.io_httproutes.yaml"),

@@ -33,10 +33,7 @@ BUSYBOX = "docker.io/library/busybox:stable"  # of Debian's static busybox, call
 
 def load_binary_images(binaries: Path) -> None:
     """Give every node the images that are static programs, under their official names, once."""
-    archives = [
-        _binary_archive(name, {one: binaries / one for one in programs})
-        for name, programs in BINARY_IMAGES.items()
-    ]
+    archives = [binary_archive(name, binaries) for name in BINARY_IMAGES]
     for archive in [*archives, _binary_archive(BUSYBOX, {"sh": Path("/bin/busybox")})]:
         loaded = STATE / "images" / archive.name
         if not loaded.exists():
@@ -48,9 +45,19 @@ def load_binary_images(binaries: Path) -> None:
 def load_image(name: str) -> None:
     """Give every node an image that buildah has built, under the name that Docker would give it."""
     with tempfile.TemporaryDirectory() as folder:
-        archive = Path(folder) / "image.tar"
-        _buildah("push", "--quiet", name, f"docker-archive:{archive}:docker.io/library/{name}")
-        load_archive(archive, build_tools())
+        load_archive(save_image(name, Path(folder)), build_tools())
+
+
+def save_image(name: str, folder: Path) -> Path:
+    """Return a docker archive of an image that buildah has built."""
+    archive = folder / "image.tar"
+    _buildah("push", "--quiet", name, f"docker-archive:{archive}:docker.io/library/{name}")
+    return archive
+
+
+def binary_archive(name: str, binaries: Path) -> Path:
+    """Return a docker archive of one of the images that are static programs."""
+    return _binary_archive(name, {one: binaries / one for one in BINARY_IMAGES[name]})
 
 
 def load_archive(archive: Path, binaries: Path) -> None:
@@ -83,17 +90,18 @@ def build_base_image() -> None:
     shutil.rmtree(root)
 
 
-def build_image(name: str, project: Path) -> None:
-    """Build a project's Dockerfile with buildah."""
+def build_image(name: str, project: Path, dockerfile: str = "Dockerfile") -> None:
+    """Build one of a project's Dockerfiles with buildah."""
     build_base_image()
-    _buildah("build", "--pull-never", "--layers", "--tag", name, str(project))
+    file = f"--file={project / dockerfile}"
+    _buildah("build", "--pull-never", "--layers", file, "--tag", name, str(project))
 
 
 def _binary_archive(name: str, programs: dict[str, Path]) -> Path:
     """Return a docker archive of an image that is static programs on nothing, in /bin."""
     program = next(iter(programs))
     content = {f"bin/{one}": path.read_bytes() for one, path in programs.items()}
-    layer = _tar(content | {"tmp/": b"", "etc/": b""})
+    layer = _tar(content | {"tmp/": b"", "etc/": b"", f"{program}/": b""})  # the last: where volumes go
     digest = hashlib.sha256(layer).hexdigest()
     archive = CACHE / "images" / f"{program}-{digest[:16]}.tar"
     if archive.exists():

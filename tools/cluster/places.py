@@ -9,6 +9,7 @@ STATE = PROJECT / ".cluster"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "heart-disease-api"
 KUBECONFIG = STATE / "kubeconfig"
 ENVIRONMENT = STATE / "environment"
+DOCKER_ENVIRONMENT = STATE / "docker-environment"
 
 KUBERNETES_VERSION = "v1.36.3"
 BRIDGE = "heart0"

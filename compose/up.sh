@@ -1,0 +1,71 @@
+#!/usr/bin/env bash
+# Starts a stack and waits until it is healthy: checks first what would fail later, and says where everything is.
+set -euo pipefail
+
+HERE=$(cd "$(dirname "$0")" && pwd)
+
+usage() {
+    cat <<EOF
+usage: compose/up.sh STACK [SERVICE ...]
+
+Starts a stack ($(stacks)), or some of its services, waits until they are healthy, and prints their addresses.
+Settings are environment variables: README.md in compose/.
+EOF
+}
+
+fail() {
+    echo "error: $*" >&2
+    exit 1
+}
+
+stacks() {
+    local file names=''
+    for file in "$HERE"/*/docker-compose.yml; do names="$names $(basename "$(dirname "$file")")"; done
+    echo "${names# }"
+}
+
+# Prints "SERVICE ADDRESS PORT" for each port that the stack will publish.
+published() {
+    docker compose config "$@" | awk '
+        /^services:/ { inside = 1; next }
+        /^[a-z]/ { inside = 0 }
+        inside && /^  [a-z]/ { service = $1; sub(/:$/, "", service) }
+        inside && $1 == "host_ip:" { address = $2 }
+        inside && $1 == "published:" { gsub(/"/, "", $2); print service, address, $2 }'
+}
+
+variable_of() {
+    case $1 in
+    prometheus | grafana | alertmanager | mlflow) echo "$(echo "$1" | tr '[:lower:]' '[:upper:]')_PORT" ;;
+    *) echo API_PORT ;;
+    esac
+}
+
+check_ports() {
+    local service address port running
+    running=$(docker compose ps --services --status running)
+    while read -r service address port; do
+        case " $(echo "$running" | tr '\n' ' ') " in *" $service "*) continue ;; esac
+        if (exec 3<>"/dev/tcp/$address/$port") 2>/dev/null; then
+            fail "port $port for $service is in use: stop what listens there, or choose another with $(variable_of "$service")=..."
+        fi
+    done < <(published "$@")
+}
+
+main() {
+    local stack=${1:-} service address port
+    case $stack in
+    '' | --help | -h) usage && exit ;;
+    esac
+    shift
+    [ -f "$HERE/$stack/docker-compose.yml" ] || fail "there is no stack '$stack'; there is $(stacks)"
+    command -v docker >/dev/null || fail "docker is needed and not installed"
+    docker compose version >/dev/null 2>&1 || fail "docker has no compose plugin; install docker-compose-plugin"
+    docker version >/dev/null 2>&1 || fail "the Docker engine does not answer; is it running?"
+    cd "$HERE/$stack"
+    check_ports "$@"
+    docker compose up --detach --wait "$@"
+    published "$@" | while read -r service address port; do echo "$service: http://$address:$port"; done
+}
+
+main "$@"

@@ -1,0 +1,128 @@
+"""The dashboard of the churn system, whose two versions stand side by side."""
+
+from grafana_foundation_sdk.builders import dashboard as dashboards
+
+from monitoring.dashboards.panels import (
+    GREEN,
+    RED,
+    VERSION,
+    YELLOW,
+    alert_list,
+    new_dashboard,
+    number,
+    parts,
+    series,
+    share,
+    status,
+)
+
+RATE = "[$__rate_interval]"
+OF_VERSION = 'model_version=~"$model_version"'
+
+
+def dashboard() -> dashboards.Dashboard:
+    predictions = f"ml_predictions_total{{{OF_VERSION}}}"
+    failed = f'ml_predictions_total{{{OF_VERSION}, status="error"}}'
+    return (
+        new_dashboard(
+            "ML API Monitoring Dashboard",
+            "ml-api-monitoring",
+            "The churn API and its two model versions.",
+            system="churn",
+            variables=(VERSION,),
+            refresh="5s",
+        )
+        .with_panel(
+            status(
+                "API Status",
+                "Whether the API answers Prometheus' scrapes.",
+                'min(up{job="ml-api"}) or vector(0)',
+                {"0": "down", "1": "up"},
+            )
+        )
+        .with_panel(
+            number(
+                "Total Predictions",
+                "Rows answered, and requests that failed, since the start.",
+                "short",
+                f"sum({predictions})",
+            )
+        )
+        .with_panel(
+            share(
+                "Error Rate (2m)",
+                "Share of predictions that failed in the last two minutes. HighErrorRate fires over 10 %.",
+                f"sum(rate({failed}[2m])) / (sum(rate({predictions}[2m])) > 0) or vector(0)",
+                (None, GREEN),
+                (0.05, YELLOW),
+                (0.1, RED),
+            )
+        )
+        .with_panel(
+            number(
+                "P95 Latency",
+                "19 of 20 prediction requests are faster. HighLatency fires over 0.5 s.",
+                "s",
+                "histogram_quantile(0.95, sum by (le) "
+                '(rate(http_request_duration_seconds_bucket{endpoint=~".*/predict(/batch)?"}[5m]))) >= 0',
+            )
+        )
+        .with_panel(
+            series(
+                "Request Rate by Model Version",
+                "Predictions a second, failed ones included.",
+                "cps",
+                (f"sum by (model_version) (rate({predictions}{RATE}))", "{{model_version}}"),
+            )
+        )
+        .with_panel(
+            series(
+                "Prediction Latency Percentiles",
+                "Time that the model itself takes, by version.",
+                "s",
+                *(
+                    (
+                        (
+                            f"histogram_quantile({quantile}, sum by (le, model_version) "
+                            f"(rate(ml_prediction_duration_seconds_bucket{{{OF_VERSION}}}{RATE}))) >= 0"
+                        ),
+                        f"{{{{model_version}}}} {name}",
+                    )
+                    for quantile, name in ((0.5, "p50"), (0.95, "p95"), (0.99, "p99"))
+                ),
+            )
+        )
+        .with_panel(
+            series(
+                "Memory Usage",
+                "Resident memory of the API.",
+                "bytes",
+                ("sum(app_memory_usage_bytes)", "memory"),
+            )
+        )
+        .with_panel(
+            series(
+                "CPU Usage",
+                "Percent of one core, over 15 s.",
+                "percent",
+                ("sum(app_cpu_usage_percent)", "CPU"),
+            )
+        )
+        .with_panel(
+            parts(
+                "Predictions by Result",
+                "Rows by predicted class, and failed requests, since the start.",
+                "short",
+                (f"sum by (prediction_result) ({predictions})", "{{prediction_result}}"),
+            )
+        )
+        .with_panel(
+            parts(
+                "Predictions by Status",
+                "Answered and failed, since the start.",
+                "short",
+                (f"sum by (status) ({predictions})", "{{status}}"),
+            )
+        )
+        .with_panel(alert_list("Active Alerts", "Alerts of Prometheus that are pending or firing."))
+    )

@@ -1,0 +1,82 @@
+"""The dashboard of the fraud system."""
+
+from grafana_foundation_sdk.builders import dashboard as dashboards
+
+from monitoring.dashboards.panels import GREEN, RED, YELLOW, new_dashboard, number, series, share
+
+RATE = "[$__rate_interval]"
+
+
+def dashboard() -> dashboards.Dashboard:
+    return (
+        new_dashboard(
+            "Fraud Model",
+            "fraud-model",
+            "Requests to the fraud model, simulated errors among them, and how long it takes.",
+            system="fraud",
+            variables=(),
+        )
+        .with_panel(
+            number("Total Requests", "Prediction requests since the start.", "short", "sum(model_req_total)")
+        )
+        .with_panel(
+            number(
+                "Total Errors",
+                "Requests since the start that failed, or that count as failed by simulation.",
+                "short",
+                "sum(total_error_total)",
+            )
+        )
+        .with_panel(
+            share(
+                "Error Share",
+                "Share of requests in the chosen time that count as failed. The stack simulates one in ten.",
+                "sum(increase(total_error_total[$__range])) / (sum(increase(model_req_total[$__range])) > 0)",
+                (None, GREEN),
+                (0.15, YELLOW),
+                (0.25, RED),
+            )
+        )
+        .with_panel(
+            number(
+                "P95 Latency",
+                "19 of 20 predictions take the model less.",
+                "s",
+                "histogram_quantile(0.95, sum by (le) (rate(model_latency_seconds_bucket[5m]))) >= 0",
+            )
+        )
+        .with_panel(
+            series(
+                "Request Rate",
+                "Requests a second, by version.",
+                "reqps",
+                (f"sum by (version) (rate(model_req_total{RATE}))", "{{version}}"),
+            )
+        )
+        .with_panel(
+            series(
+                "Error Rate",
+                "Requests a second that count as failed.",
+                "reqps",
+                (f"sum(rate(total_error_total{RATE}))", "errors"),
+            )
+        )
+        .with_panel(
+            series(
+                "Latency",
+                "Time that the model takes for a row or a batch.",
+                "s",
+                *(
+                    (
+                        (
+                            f"histogram_quantile({quantile}, sum by (le) "
+                            f"(rate(model_latency_seconds_bucket{RATE}))) >= 0"
+                        ),
+                        name,
+                    )
+                    for quantile, name in ((0.5, "p50"), (0.95, "p95"), (0.99, "p99"))
+                ),
+                width=24,
+            )
+        )
+    )

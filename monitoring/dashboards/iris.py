@@ -1,0 +1,96 @@
+"""The dashboard of the iris system."""
+
+from grafana_foundation_sdk.builders import dashboard as dashboards
+
+from monitoring.dashboards.panels import GREEN, RED, YELLOW, new_dashboard, number, series, share
+
+RATE = "[$__rate_interval]"
+NO_PROBES = 'endpoint!~"/(livez|readyz|startupz|metrics)"'
+PREDICT = 'endpoint=~"/predict(/batch)?"'
+
+
+def dashboard() -> dashboards.Dashboard:
+    requests = f"sum(increase(http_requests_total{{{PREDICT}}}[$__range]))"
+    failed = f'sum(increase(http_requests_total{{{PREDICT}, status=~"5.."}}[$__range]))'
+    return (
+        new_dashboard(
+            "ML API Dashboard",
+            "ml-api",
+            "Requests to the iris API, and what the model answers.",
+            system="iris",
+            variables=(),
+        )
+        .with_panel(
+            number(
+                "Total Predictions",
+                "Rows answered since the API started.",
+                "short",
+                "sum(ml_predictions_total)",
+            )
+        )
+        .with_panel(
+            number(
+                "Predictions per Minute",
+                "Rows a minute, over the last five.",
+                "short",
+                "sum(rate(ml_predictions_total[5m])) * 60",
+            )
+        )
+        .with_panel(
+            share(
+                "Model Accuracy",
+                "Share of held-out rows that the evaluation saw named right.",
+                "max(ml_model_accuracy)",
+                (None, RED),
+                (0.8, YELLOW),
+                (0.9, GREEN),
+            )
+        )
+        .with_panel(
+            share(
+                "Error Rate",
+                "Share of prediction requests in the chosen time that the server failed to answer (5xx).",
+                f"{failed} / ({requests} > 0) or vector(0)",
+                (None, GREEN),
+                (0.01, YELLOW),
+                (0.05, RED),
+            )
+        )
+        .with_panel(
+            series(
+                "Latency",
+                "Half, 19 of 20, and 99 of 100 prediction requests are answered within this time.",
+                "s",
+                *(
+                    (
+                        (
+                            f"histogram_quantile({quantile}, sum by (le) "
+                            f"(rate(http_request_duration_seconds_bucket{{{PREDICT}}}{RATE}))) >= 0"
+                        ),
+                        name,
+                    )
+                    for quantile, name in ((0.5, "p50"), (0.95, "p95"), (0.99, "p99"))
+                ),
+            )
+        )
+        .with_panel(
+            series(
+                "Requests by Endpoint",
+                "Requests a second by route, probes left out.",
+                "reqps",
+                (
+                    (f"sum by (endpoint) (rate(http_requests_total{{{NO_PROBES}}}{RATE})) > 0"),
+                    "{{endpoint}}",
+                ),
+            )
+        )
+        .with_panel(
+            series(
+                "Prediction Rate by Class",
+                "Rows a second by predicted species.",
+                "cps",
+                (f"sum by (prediction) (rate(ml_predictions_total{RATE}))", "{{prediction}}"),
+                width=24,
+            )
+        )
+    )

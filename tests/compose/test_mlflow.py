@@ -1,0 +1,145 @@
+"""The churn stack with a real MLflow server: bundles are registered, served from there, and verified."""
+
+import os
+import signal
+from collections.abc import Iterator
+
+import pytest
+import requests
+
+from tests.compose.conftest import Stack, run
+from tests.harness import Server, eventually, problem
+from tests.systems import System
+
+
+@pytest.fixture(scope="module")
+def mlflow() -> Iterator[Stack]:
+    stack = Stack("churn")
+    stack.services = ["app", "mlflow"]
+    stack.up()
+    yield stack
+    stack.compose("down", "--volumes", "--timeout", "5")
+
+
+@pytest.fixture(scope="module")
+def uri(mlflow: Stack) -> str:
+    return f"http://127.0.0.1:{mlflow.environment['MLFLOW_PORT']}"
+
+
+def register(stack: Stack) -> list[str]:
+    said = run("make", "register", "MODEL=churn", settings=stack.environment).stdout
+    return [line for line in said.splitlines() if line.startswith("churn v")]
+
+
+def registered(uri: str) -> dict[str, dict[str, str]]:
+    found = requests.get(
+        f"{uri}/api/2.0/mlflow/model-versions/search", params={"filter": "name = 'churn'"}, timeout=10
+    ).json()
+    return {version["version"]: version for version in found.get("model_versions", [])}
+
+
+def test_versions_are_registered_once_with_their_figures(mlflow: Stack, uri: str) -> None:
+    assert register(mlflow) == [
+        "churn v1 is registered as models:/churn/1",
+        "churn v2 is registered as models:/churn/2",
+    ]
+    assert register(mlflow) == [
+        "churn v1 is already registered as models:/churn/1",
+        "churn v2 is already registered as models:/churn/2",
+    ]
+    versions = registered(uri)
+    assert set(versions) == {"1", "2"}
+    answer = requests.get(
+        f"{uri}/api/2.0/mlflow/runs/get", params={"run_id": versions["2"]["run_id"]}, timeout=10
+    )
+    data = answer.json()["run"]["data"]
+    metrics = {metric["key"]: metric["value"] for metric in data["metrics"]}
+    figures = System("churn").manifest.evaluation.figures
+    assert {name: metrics[name] for name in figures} == {name: it.value for name, it in figures.items()}
+    assert {"key": "estimator", "value": "GradientBoostingClassifier"} in data["params"]
+
+
+def test_the_api_serves_a_registered_version_and_no_other(mlflow: Stack) -> None:
+    settings = {"MODEL": "models:/churn/2"}
+    mlflow.compose("up", "--detach", "--wait", "app", settings=settings)
+    churn = System("churn")
+    answers = requests.post(f"{mlflow.url}/v2/predict", json=churn.rows[:50], timeout=10).json()
+    expected = churn.expected("v2")[:50, 1]
+    assert [answer["probability"] for answer in answers] == pytest.approx(expected, abs=1e-5)
+    assert (
+        requests.post(f"{mlflow.url}/predict", json=churn.sample, timeout=5).json()["model"]["version"]
+        == "v2"
+    )
+    problem(requests.post(f"{mlflow.url}/v1/predict", json=churn.sample, timeout=5), 404, "NotFound")
+
+
+def test_mlflow_may_die_and_comes_back_with_what_it_had(mlflow: Stack, uri: str) -> None:
+    churn = System("churn")
+    before = mlflow.container("mlflow")["State"]
+    os.kill(before["Pid"], signal.SIGKILL)
+    assert requests.post(f"{mlflow.url}/predict", json=churn.sample, timeout=5).json()["label"] == "No"
+
+    def back() -> bool:
+        state = mlflow.container("mlflow")["State"]
+        return bool(state["StartedAt"] != before["StartedAt"] and state["Health"]["Status"] == "healthy")
+
+    eventually(back, "MLflow is back", 120)
+    assert set(registered(uri)) == {"1", "2"}
+    mlflow.compose("stop", "mlflow")
+    assert requests.post(f"{mlflow.url}/predict", json=churn.sample, timeout=5).status_code == 200
+    assert requests.get(f"{mlflow.url}/readyz", timeout=5).ok
+    mlflow.compose("up", "--detach", "--wait", "mlflow")
+
+
+def refusal(uri: str, reference: str) -> str:
+    """Start the server from a registered version, and return the sentence with which it stops."""
+    server = Server({"MODEL": reference, "MLFLOW_TRACKING_URI": uri})
+    assert server.wait() == 1
+    assert "Traceback" not in "\n".join(server.lines)
+    return server.lines[-1]
+
+
+def test_what_is_not_registered_is_refused(uri: str) -> None:
+    assert refusal(uri, "models:/churn/99") == f"error: models:/churn/99 is not registered at {uri}"
+    assert refusal(uri, "models:/nobody/1") == f"error: models:/nobody/1 is not registered at {uri}"
+
+
+NO_BUNDLE = """
+import mlflow
+client = mlflow.MlflowClient()
+mlflow.set_experiment('other')
+with mlflow.start_run() as run:
+    mlflow.log_text('hello', 'model/readme.txt')
+    client.create_registered_model('other')
+    client.create_model_version('other', source=mlflow.get_artifact_uri('model'), run_id=run.info.run_id)
+"""
+
+
+def test_a_registered_version_that_is_no_bundle_is_refused(mlflow: Stack, uri: str) -> None:
+    mlflow.compose("run", "--rm", "register", "python", "-c", NO_BUNDLE)
+    assert refusal(uri, "models:/other/1").startswith("error: models:/other/1 is not a bundle")
+
+
+ALTER = """
+import pathlib
+(model,) = [file for file in pathlib.Path('/mlflow/artifacts').rglob('v1/model.onnx')]
+model.write_bytes(model.read_bytes()[:-1] + b'x')
+"""
+
+
+def test_a_bundle_that_was_altered_in_the_registry_is_refused(mlflow: Stack, uri: str) -> None:
+    good = Server({"MODEL": "models:/churn/1", "MLFLOW_TRACKING_URI": uri}).wait_until_ready()
+    assert good.get("/models/churn").json()["version"] == "v1"
+    assert good.stop() == 0
+    mlflow.compose("exec", "mlflow", "python", "-c", ALTER)
+    said = refusal(uri, "models:/churn/1")
+    assert "v1/model.onnx is not the file that bundle.json describes" in said
+
+
+def test_workers_share_one_download(uri: str) -> None:
+    server = Server(
+        {"MODEL": "models:/churn/2", "MLFLOW_TRACKING_URI": uri, "WORKERS": "2"}
+    ).wait_until_ready()
+    eventually(lambda: sum("listening" in line for line in server.lines) == 2, "both workers listen")
+    assert sum('"message":"fetched"' in line for line in server.lines) == 1
+    assert server.stop() == 0
