@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -39,6 +40,30 @@ def eventually(condition: Callable[[], Result], what: str, seconds: float = DEAD
             raise AssertionError(f"not within {seconds} s: {what}")
         time.sleep(0.02)
     return result
+
+
+def run(
+    *command: str | Path, check: bool = True, settings: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a command in the project's folder, with these variables besides this process' own."""
+    result = subprocess.run(
+        [str(part) for part in command],
+        cwd=PROJECT,
+        env=os.environ | dict(settings or {}),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+    )
+    assert not check or result.returncode == 0, f"{command}: {result.stdout}{result.stderr}"
+    return result
+
+
+def export(environment: Path) -> None:
+    """Take over the variables that a file for shells exports."""
+    exported = environment.read_text(encoding="utf-8")
+    for name, value in re.findall(r'^export (\w+)="(.*)"$', exported, flags=re.MULTILINE):
+        os.environ[name] = value.replace("$PATH", os.environ["PATH"])
 
 
 def free_port() -> int:

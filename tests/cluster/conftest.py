@@ -1,37 +1,20 @@
 """A real cluster of two nodes, the real image, and the chart installed in it."""
 
 import os
-import re
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import requests
 from kubernetes import client, config
 
-from tests.harness import PROJECT, eventually
+from tests.harness import PROJECT, eventually, export, run
 
 CHART = PROJECT / "helm-charts" / "heart-disease-api"
 RELEASE = "heart-disease-api"
 NAMESPACE = "mlops"
 NODES = {"heart-node1": "10.89.0.11", "heart-node2": "10.89.0.12"}
 URL = f"http://{NODES['heart-node1']}:30080"
-
-
-def run(*command: str | Path, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run a command in the project's folder, with these variables besides this process' own."""
-    result = subprocess.run(
-        [str(part) for part in command],
-        cwd=PROJECT,
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=600,
-    )
-    assert not check or result.returncode == 0, f"{command}: {result.stdout}{result.stderr}"
-    return result
 
 
 def helm_install(*options: str, check: bool = True) -> subprocess.CompletedProcess[str]:
@@ -77,9 +60,7 @@ def cluster() -> None:
     """Use the cluster that `make cluster` has started, with the image that `make test-cluster` has built."""
     environment = PROJECT / ".cluster" / "environment"
     assert environment.exists(), "the cluster does not run: use `make test-cluster`"
-    exported = environment.read_text(encoding="utf-8")
-    for name, value in re.findall(r'^export (\w+)="(.*)"$', exported, flags=re.MULTILINE):
-        os.environ[name] = value.replace("$PATH", os.environ["PATH"])
+    export(environment)
 
 
 @pytest.fixture(scope="session")

@@ -9,9 +9,9 @@ import pytest
 import yaml
 
 from serving.app import project_version
-from tests.cluster.conftest import CHART, kubectl, run
+from tests.cluster.conftest import CHART, kubectl
 from tests.cluster.schemas import write_schemas
-from tests.harness import PROJECT
+from tests.harness import PROJECT, run
 from tools.render_k8s import CHARTS_RULES, RULES, render
 
 

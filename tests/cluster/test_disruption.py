@@ -8,17 +8,8 @@ from contextlib import contextmanager
 import pytest
 from kubernetes import client
 
-from tests.cluster.conftest import (
-    NAMESPACE,
-    RELEASE,
-    URL,
-    helm_install,
-    kubectl,
-    pods,
-    ready_pods,
-    run,
-)
-from tests.harness import PROJECT, Load, eventually
+from tests.cluster.conftest import NAMESPACE, RELEASE, URL, helm_install, kubectl, pods, ready_pods
+from tests.harness import PROJECT, Load, eventually, run
 
 pytestmark = pytest.mark.usefixtures("release")
 

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.conftest import run
-from tests.harness import PROJECT
+from tests.harness import PROJECT, run
 
 
 @pytest.fixture

@@ -18,19 +18,9 @@ import yaml
 from kubernetes import client
 
 from monitoring.dashboards.__main__ import HEART
-from tests.cluster.conftest import (
-    NAMESPACE,
-    NODES,
-    RELEASE,
-    URL,
-    answers,
-    helm_install,
-    kubectl,
-    ready_pods,
-    run,
-)
+from tests.cluster.conftest import NAMESPACE, NODES, RELEASE, URL, answers, helm_install, kubectl, ready_pods
 from tests.cluster.receivers import HTTP_PORT, SMTP_PORT
-from tests.harness import PROJECT, SAMPLE, Load, copy_project, eventually
+from tests.harness import PROJECT, SAMPLE, Load, copy_project, eventually, run
 
 MONITORING = PROJECT / "monitoring"
 NODE = NODES["heart-node1"]

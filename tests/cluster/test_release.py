@@ -8,18 +8,8 @@ import pytest
 import requests
 from kubernetes import client
 
-from tests.cluster.conftest import (
-    NAMESPACE,
-    NODES,
-    RELEASE,
-    URL,
-    answers,
-    helm_install,
-    kubectl,
-    pods,
-    run,
-)
-from tests.harness import PROJECT, SAMPLE, copy_project, eventually
+from tests.cluster.conftest import NAMESPACE, NODES, RELEASE, URL, answers, helm_install, kubectl, pods
+from tests.harness import PROJECT, SAMPLE, copy_project, eventually, run
 
 
 def threshold() -> float:

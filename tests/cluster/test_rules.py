@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.cluster.conftest import run
-from tests.harness import PROJECT
+from tests.harness import PROJECT, run
 
 RULES = PROJECT / "monitoring" / "rules"
 RUNBOOK_PARTS = ["## Meaning", "## Impact", "## Diagnosis", "## Mitigation"]

@@ -10,8 +10,8 @@ import pytest
 from kubernetes import client
 
 from serving.app import project_version
-from tests.cluster.conftest import NAMESPACE, RELEASE, URL, kubectl, pods, run
-from tests.harness import PROJECT
+from tests.cluster.conftest import NAMESPACE, RELEASE, URL, kubectl, pods
+from tests.harness import PROJECT, run
 
 DEPLOY = PROJECT / "scripts" / "deploy.sh"
 CLEANUP = PROJECT / "scripts" / "cleanup.sh"
@@ -77,7 +77,7 @@ def test_deploying_on_minikube_with_helm_4(core: client.CoreV1Api, commands: Pat
     (commands / "minikube").symlink_to(STAND_IN)
     (commands / "helm").symlink_to(shutil.which("helm4") or "")
     path = f"{commands}:{os.environ['PATH']}"
-    said = run(DEPLOY, PATH=path, KUBECONFIG=context("minikube", commands)).stdout
+    said = run(DEPLOY, settings={"PATH": path, "KUBECONFIG": context("minikube", commands)}).stdout
     assert '"label":"no_disease"' in said
     labels = image_labels()
     assert labels["org.opencontainers.image.version"] == project_version()
@@ -97,7 +97,10 @@ def test_the_image_goes_to_whatever_the_context_is(name: str, line: str, command
     for command in ("kind", "k3d"):
         (commands / command).symlink_to(STAND_IN)
     path = f"{commands}:{os.environ['PATH']}"
-    assert line in run(DEPLOY, "--dry-run", PATH=path, KUBECONFIG=context(name, commands)).stdout
+    assert (
+        line
+        in run(DEPLOY, "--dry-run", settings={"PATH": path, "KUBECONFIG": context(name, commands)}).stdout
+    )
 
 
 @pytest.mark.parametrize(
@@ -118,19 +121,18 @@ def test_what_is_missing_is_said(absent: set[str], name: str, sentence: str, com
         DEPLOY,
         "--dry-run",
         check=False,
-        PATH=str(commands),
-        KUBECONFIG=context(name, commands),
+        settings={"PATH": str(commands), "KUBECONFIG": context(name, commands)},
     )
     assert result.returncode == 1
     assert sentence in result.stderr
 
 
 def test_a_missing_context_and_a_silent_cluster_are_said(tmp_path: Path) -> None:
-    empty = run(DEPLOY, check=False, KUBECONFIG=str(tmp_path / "none"))
+    empty = run(DEPLOY, check=False, settings={"KUBECONFIG": str(tmp_path / "none")})
     assert "kubectl has no current context; start a cluster" in empty.stderr
     config = Path(context("heart", tmp_path))
     config.write_text(config.read_text(encoding="utf-8").replace(":6443", ":6444"), encoding="utf-8")
-    silent = run(DEPLOY, check=False, KUBECONFIG=str(config))
+    silent = run(DEPLOY, check=False, settings={"KUBECONFIG": str(config)})
     assert "the cluster of context 'heart' does not answer" in silent.stderr
 
 

@@ -1,17 +1,13 @@
 """The stacks of compose/ on a real Docker engine, each as a project of its own on free ports."""
 
 import json
-import os
-import re
-import subprocess
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 
-from tests.harness import PROJECT, free_port
+from tests.harness import PROJECT, export, free_port, run
 from tests.systems import System
 
 COMPOSE = PROJECT / "compose"
@@ -19,23 +15,6 @@ STACKS = {"iris": "ml-api", "churn": "app", "fraud": "model-api", "heart": "api"
 """Each stack, and the name of its API's service."""
 
 PORTS = ("API_PORT", "PROMETHEUS_PORT", "ALERTMANAGER_PORT", "GRAFANA_PORT", "MLFLOW_PORT")
-
-
-def run(
-    *command: str | Path, check: bool = True, settings: Mapping[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
-    """Run a command in the project's folder, with these variables besides this process' own."""
-    result = subprocess.run(
-        [str(part) for part in command],
-        cwd=PROJECT,
-        env=os.environ | dict(settings or {}),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=600,
-    )
-    assert not check or result.returncode == 0, f"{command}: {result.stdout}{result.stderr}"
-    return result
 
 
 class Stack:
@@ -96,9 +75,7 @@ def docker() -> None:
     """Use the engine that `make test-compose` has started."""
     environment = PROJECT / ".cluster" / "docker-environment"
     assert environment.exists(), "no Docker engine: use `make test-compose`"
-    exported = environment.read_text(encoding="utf-8")
-    for name, value in re.findall(r'^export (\w+)="(.*)"$', exported, flags=re.MULTILINE):
-        os.environ[name] = value
+    export(environment)
 
 
 @pytest.fixture(scope="module", params=STACKS)

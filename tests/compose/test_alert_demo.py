@@ -2,8 +2,8 @@
 
 import re
 
-from tests.compose.conftest import Stack, run
-from tests.harness import PROJECT
+from tests.compose.conftest import Stack
+from tests.harness import PROJECT, run
 
 
 def test_the_alert_lab_goes_through_its_steps() -> None:

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pytest
 import requests
 
-from tests.compose.conftest import Stack, run
-from tests.harness import Server, eventually, problem
+from tests.compose.conftest import Stack
+from tests.harness import Server, eventually, problem, run
 from tests.systems import System
 
 

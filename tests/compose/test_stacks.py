@@ -12,8 +12,8 @@ import requests
 from prometheus_client.parser import text_string_to_metric_families
 
 from monitoring.dashboards.__main__ import DASHBOARDS, HEART
-from tests.compose.conftest import COMPOSE, STACKS, Stack, run
-from tests.harness import PROJECT, eventually
+from tests.compose.conftest import COMPOSE, STACKS, Stack
+from tests.harness import PROJECT, eventually, run
 from tests.systems import ANSWERS, System
 
 JOBS = {"iris": "ml-api", "churn": "ml-api", "fraud": "ml-model-service", "heart": "heart-disease-api"}
