@@ -1,11 +1,12 @@
 """From rows as clients send them to the matrix a model reads: the one encoder of training and serving."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bundle.declaration import Declaration
+from bundle.declaration import CategoryFeature, Declaration, NumberFeature
 from bundle.errors import FieldError, InvalidRowsError
 
 Matrix = NDArray[np.float32]
@@ -24,9 +25,47 @@ class Encoder:
     def __init__(self, declaration: Declaration) -> None:
         self._fields = [(feature.name, feature.encode) for feature in declaration.features]
         self._names = frozenset(declaration.feature_names)
+        self._gaps = [math.nan] * len(self._fields)
+        self._categories = [
+            (index, feature.name, feature.values)
+            for index, feature in enumerate(declaration.features)
+            if isinstance(feature, CategoryFeature)
+        ]
+        self._numbers = [
+            (index, feature.name, *feature.range, feature.type == "integer", feature.nullable)
+            for index, feature in enumerate(declaration.features)
+            if isinstance(feature, NumberFeature)
+        ]
 
     def encode_row(self, row: object) -> list[float]:
         """Return the values of one row in declared order; InvalidRowsError lists every fault of it."""
+        values = self._quick(row)
+        return self._careful(row) if values is None else values
+
+    def _quick(self, row: object) -> list[float] | None:
+        """Return the values of a usual row without a fault, fast; None where a closer look is needed.
+
+        A boolean equals 0 or 1, so rows with any are looked at closely; what cannot be compared or looked
+        up raises.
+        """
+        if type(row) is not dict or len(row) != len(self._gaps) or bool in map(type, row.values()):
+            return None
+        values = self._gaps.copy()
+        try:
+            for index, name, codes in self._categories:
+                values[index] = codes[row[name]]
+            for index, name, low, high, whole, nullable in self._numbers:
+                value = row[name]
+                if value is None and nullable:
+                    continue
+                if not low <= value <= high or (whole and value != int(value)):
+                    return None
+                values[index] = value
+        except (KeyError, TypeError):
+            return None
+        return values
+
+    def _careful(self, row: object) -> list[float]:
         if not isinstance(row, Mapping):
             raise InvalidRowsError([FieldError("", "must be an object with one member for each feature")])
         try:

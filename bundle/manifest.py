@@ -1,7 +1,8 @@
 """`bundle.json`: what a version of a model is made of, and how to tell that it is whole.
 
-A bundle is a folder `models/<name>/<version>/` with `model.onnx` (served), `model.joblib` (the fitted
-scikit-learn pipeline, kept for inspection and never loaded by the server) and `bundle.json`.
+A bundle is a folder `models/<name>/<version>/` with `model.onnx`, `model.joblib` (the fitted scikit-learn
+pipeline, kept for inspection and never loaded by the server) and `bundle.json`. A model that adds up has
+`additive.json`, too, and is served from it.
 """
 
 import hashlib
@@ -12,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from bundle.additive import ADDITIVE_FILE
 from bundle.declaration import Declaration
 from bundle.errors import BundleError
 
@@ -112,6 +114,11 @@ class Manifest(Record):
     evaluation: Evaluation
     distribution: dict[str, NumberDistribution | CategoryDistribution]
     probes: list[Probe] = Field(min_length=1)
+
+    @property
+    def served_file(self) -> str:
+        """The file that answers."""
+        return ADDITIVE_FILE if ADDITIVE_FILE in self.files else MODEL_FILE
 
 
 def sha256(content: bytes) -> str:

@@ -8,9 +8,10 @@ from contextlib import asynccontextmanager
 from itertools import chain
 from typing import Any
 
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 from prometheus_client import CollectorRegistry, ProcessCollector
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp
 
 from serving.catalogue import load_models
 from serving.engine import Engine
@@ -24,7 +25,7 @@ from serving.routes.health import health_router
 from serving.routes.metrics import metrics_router
 from serving.routes.models import models_router
 from serving.routes.pages import pages_router
-from serving.routes.predict import Admission, prediction_router
+from serving.routes.predict import Admission, Prediction, prediction_router, predictions
 from serving.settings import PROJECT, Settings
 from serving.watched import WatchedModel
 
@@ -59,8 +60,9 @@ def create_app(settings: Settings, registry: CollectorRegistry) -> FastAPI:
         exception_handlers={HTTPException: raise_api_error},
         lifespan=lifespan(watched, Resources(vocabulary, declaration, project_version()), settings),
     )
+    answering = all_predictions(models, Admission(settings, lifecycle, faults))
     routers = [
-        *prediction_routers(models, Admission(settings, lifecycle, faults)),
+        prediction_router(answering),
         models_router([version.model for version in watched]),
         health_router(watched, lifecycle),
         metrics_router(registry),
@@ -69,23 +71,25 @@ def create_app(settings: Settings, registry: CollectorRegistry) -> FastAPI:
     ]
     for router in routers:
         app.include_router(router)
-    metrics = HttpMetrics(vocabulary, declaration, declared_routes(routers))
-    app.add_middleware(Watch, metrics=metrics, lifecycle=lifecycle)
+    metrics = HttpMetrics(vocabulary, declaration, declared_routes(routers), lambda: lifecycle.active)
+    direct: dict[str, ASGIApp] = {prediction.path: prediction for prediction in answering}
+    app.add_middleware(Watch, metrics=metrics, lifecycle=lifecycle, direct=direct)
     app.state.lifecycle = lifecycle
     if not multiprocess():
         ProcessCollector(registry=registry)
     return app
 
 
-def prediction_routers(models: Sequence[Sequence[WatchedModel]], admission: Admission) -> list[APIRouter]:
-    """Return the main model's routes, and with several models those of each under its name."""
+def all_predictions(models: Sequence[Sequence[WatchedModel]], admission: Admission) -> list[Prediction]:
+    """Return what answers with the main model, and with several models with each under its name."""
     prefixes = [("", models[0])]
     if len(models) > 1:
         prefixes += [(f"/models/{versions[0].model.name}", versions) for versions in models]
     return [
-        prediction_router(prefix + path, version, admission)
+        prediction
         for prefix, versions in prefixes
         for path, version in paths(versions)
+        for prediction in predictions(prefix + path, version, admission)
     ]
 
 

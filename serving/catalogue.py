@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
+from bundle.additive import ADDITIVE_FILE, parse_additive
 from bundle.declaration import Declaration, Feature, NumberFeature, load_declaration
 from bundle.encoding import Encoder, Matrix
 from bundle.errors import BundleError
 from bundle.manifest import (
     MANIFEST_FILE,
-    MODEL_FILE,
     PARITY_TOLERANCE,
     Manifest,
     NumberDistribution,
@@ -19,7 +19,7 @@ from bundle.manifest import (
     probe_error,
     read_files,
 )
-from serving.engine import Engine, EngineError, OnnxEngine
+from serving.engine import AdditiveEngine, Engine, EngineError, OnnxEngine
 from serving.settings import Settings
 
 DECIMALS = 6
@@ -65,12 +65,30 @@ class ServedModel:
         self._engine = engine
         self._encoder = Encoder(declaration)
         self._ranges = [_trained_range(feature, manifest) for feature in declaration.features]
+        self._bounds = [
+            (index, trained)
+            for index, (feature, trained) in enumerate(zip(declaration.features, self._ranges, strict=True))
+            if isinstance(feature, NumberFeature)
+        ]
         self._lows = np.array([trained.minimum for trained in self._ranges], dtype=np.float32)
         self._highs = np.array([trained.maximum for trained in self._ranges], dtype=np.float32)
 
     def encode(self, rows: Sequence[object]) -> Matrix:
         """Return float32 [rows, features]; InvalidRowsError says what is wrong."""
         return self._encoder.encode(rows)
+
+    def encode_row(self, row: object) -> list[float]:
+        """Return the values of one row; InvalidRowsError says what is wrong."""
+        return self._encoder.encode_row(row)
+
+    def predict_row(self, values: list[float]) -> Answer:
+        """Return the answer for one encoded row; EngineError where the engine fails."""
+        answer = self._answer(self._engine.row(values))
+        for index, trained in self._bounds:
+            # a missing value is NaN, for which both comparisons are false
+            if values[index] < trained.minimum or values[index] > trained.maximum:
+                answer.warnings.append(trained)
+        return answer
 
     def predict(self, matrix: Matrix) -> list[Answer]:
         """Return an answer for each row of an encoded matrix; EngineError where the engine fails."""
@@ -88,7 +106,8 @@ class ServedModel:
         for number, (probe, answer) in enumerate(
             zip(self.manifest.probes, self._engine.probabilities(matrix), strict=True)
         ):
-            difference = probe_error(probe, answer)
+            alone = np.array(self._engine.row(self.encode_row(probe.row)))
+            difference = max(probe_error(probe, answer), probe_error(probe, alone))
             if not difference < PARITY_TOLERANCE:
                 raise EngineError(f"probe row {number} is off by {difference:.2g}")
 
@@ -144,14 +163,18 @@ def load_model(
             f"model.toml of '{declaration.name}': health names the figure '{min(unknown)}', "
             f"which {path / MANIFEST_FILE} lacks"
         )
-    content = read_files(path, manifest)[MODEL_FILE]
+    content = read_files(path, manifest)[manifest.served_file]
+    file = path / manifest.served_file
     try:
-        model = ServedModel(declaration, manifest, wrap(OnnxEngine(content)), threshold)
+        engine: Engine = (
+            AdditiveEngine(parse_additive(content, declaration.features, str(file)))
+            if manifest.served_file == ADDITIVE_FILE
+            else OnnxEngine(content)
+        )
+        model = ServedModel(declaration, manifest, wrap(engine), threshold)
         model.check_probes()
     except EngineError as error:
-        raise BundleError(
-            f"{path / MODEL_FILE} does not give the answers that training recorded: {error}"
-        ) from error
+        raise BundleError(f"{file} does not give the answers that training recorded: {error}") from error
     except ValueError:
         raise BundleError(
             f"{path}: model.toml does not accept a probe row of bundle.json: train the model again"

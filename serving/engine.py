@@ -1,11 +1,13 @@
-"""From a matrix to probabilities with ONNX Runtime. Knows no HTTP and no Prometheus."""
+"""From rows or a matrix to probabilities. Knows no HTTP and no Prometheus."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
+from bundle.additive import AdditiveEvaluator, AdditiveModel
 from bundle.encoding import Matrix
-from bundle.runtime import Session
 
 
 class EngineError(Exception):
@@ -13,15 +15,30 @@ class EngineError(Exception):
 
 
 class Engine(Protocol):
-    def probabilities(self, matrix: Matrix) -> Matrix:
+    def probabilities(self, matrix: Matrix) -> NDArray[np.floating]:
         """Return [rows, classes] for float32 [rows, features]; EngineError where that fails."""
         ...
 
+    def row(self, values: Sequence[float]) -> list[float]:
+        """Return the probability of each class for one encoded row; EngineError where that fails."""
+        ...
+
+
+class AdditiveEngine:
+    """A model that adds up, without a runtime."""
+
+    def __init__(self, model: AdditiveModel) -> None:
+        evaluator = AdditiveEvaluator(model)
+        self.probabilities = evaluator.probabilities
+        self.row = evaluator.row
+
 
 class OnnxEngine:
-    """A model held by ONNX Runtime."""
+    """A model held by ONNX Runtime, which is imported where a model needs it."""
 
     def __init__(self, model: bytes) -> None:
+        from bundle.runtime import Session  # noqa: PLC0415
+
         try:
             self._session = Session(model)
         except Exception as error:  # ONNX Runtime's exceptions share no base class
@@ -35,3 +52,7 @@ class OnnxEngine:
         if not np.isfinite(result).all():
             raise EngineError("the model gave a probability that is not a number")
         return result
+
+    def row(self, values: Sequence[float]) -> list[float]:
+        answered: list[float] = self.probabilities(np.array([values], dtype=np.float32))[0].tolist()
+        return answered

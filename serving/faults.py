@@ -2,8 +2,11 @@
 
 import asyncio
 import random
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry, Gauge
 
 from bundle.encoding import Matrix
@@ -48,7 +51,14 @@ class BreakableEngine:
         self._engine = engine
         self._file = file
 
-    def probabilities(self, matrix: Matrix) -> Matrix:
+    def probabilities(self, matrix: Matrix) -> NDArray[np.floating]:
+        self._fail_on_purpose()
+        return self._engine.probabilities(matrix)
+
+    def row(self, values: Sequence[float]) -> list[float]:
+        self._fail_on_purpose()
+        return self._engine.row(values)
+
+    def _fail_on_purpose(self) -> None:
         if self._file.exists():
             raise EngineError("injected fault: the file of FAULT_ENGINE_FILE exists")
-        return self._engine.probabilities(matrix)

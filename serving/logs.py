@@ -7,9 +7,15 @@ its message, which could hold a value.
 import json
 import logging
 import sys
+import time
 import traceback
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Literal
+
+from pydantic_core import to_json
+
+_as_json = False
 
 
 class JsonFormatter(logging.Formatter):
@@ -25,9 +31,9 @@ class TextFormatter(logging.Formatter):
 
 
 def line_fields(record: logging.LogRecord) -> dict[str, Any]:
-    time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+    stamp = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
     fields = {
-        "time": time.replace("+00:00", "Z"),
+        "time": stamp.replace("+00:00", "Z"),
         "level": record.levelname.lower(),
         "message": record.getMessage(),
         **getattr(record, "fields", {}),
@@ -44,8 +50,30 @@ def describe(error: BaseException) -> str:
     return f"{type(error).__name__} at {' < '.join(places)}"
 
 
+def write_line(logger: logging.Logger, level: int, message: str, fields: dict[str, Any]) -> None:
+    """Log a line with fields; as JSON without logging's machinery, which costs ten times the line."""
+    if not _as_json:
+        logger.log(level, message, extra={"fields": fields})
+        return
+    seconds, fraction = divmod(time.time(), 1)
+    head = {
+        "time": f"{_second(int(seconds))}.{int(fraction * 1000):03d}Z",
+        "level": logging.getLevelName(level).lower(),
+        "message": message,
+    }
+    sys.stdout.write(to_json(head | fields).decode() + "\n")
+    sys.stdout.flush()
+
+
+@lru_cache(maxsize=2)
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
 def configure_logs(level: str, log_format: Literal["json", "text"]) -> None:
     """Send every logger of the process through one handler; uvicorn's access lines give way to ours."""
+    global _as_json  # noqa: PLW0603  # where lines go is one setting of the process, as logging's own is
+    _as_json = log_format == "json"
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)

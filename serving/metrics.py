@@ -126,10 +126,19 @@ class Vocabulary:
         child = self._child(Gauge, declaration, concept, dimensions, multiprocess_mode=across_workers)
         return child.set if child else unmeasured
 
-    def up_and_down(self, declaration: Declaration, concept: str) -> Record:
-        """Return what adds to the gauge, or takes away; live workers add up."""
+    def up_and_down(self, declaration: Declaration, concept: str, current: Callable[[], float]) -> Record:
+        """Return what adds to the gauge, or takes away: live workers add up.
+
+        One process asks for the current value when it is scraped, and nothing needs to be told before.
+        """
         child = self._child(Gauge, declaration, concept, {}, multiprocess_mode="livesum")
-        return child.inc if child else unmeasured
+        if child is None:
+            return unmeasured
+        if multiprocess():
+            record: Record = child.inc
+            return record
+        child.set_function(current)
+        return unmeasured
 
     def _child(
         self,
@@ -195,14 +204,18 @@ class HttpMetrics:
     """Requests, their durations and errors, in the vocabulary of the main model."""
 
     def __init__(
-        self, vocabulary: Vocabulary, declaration: Declaration, routes: Iterable[DeclaredRoute]
+        self,
+        vocabulary: Vocabulary,
+        declaration: Declaration,
+        routes: Iterable[DeclaredRoute],
+        active_requests: Callable[[], float],
     ) -> None:
         self._vocabulary = vocabulary
         self._declaration = declaration
         self._requests: dict[tuple[str, str, int], Record] = {}
         self._durations: dict[tuple[str, str], Record] = {}
         self._errors: dict[tuple[str, str], Record] = {}
-        self.active = vocabulary.up_and_down(declaration, "active_requests")
+        self.active = vocabulary.up_and_down(declaration, "active_requests", active_requests)
         self.active(0)
         for route in routes:
             for status in route.statuses:

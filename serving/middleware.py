@@ -3,6 +3,7 @@
 import logging
 import os
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.errors import ApiError, InternalError, problem_response
-from serving.logs import describe
+from serving.logs import describe, write_line
 from serving.metrics import UNMATCHED, HttpMetrics
 
 log = logging.getLogger("serving")
@@ -47,10 +48,16 @@ class RequestRecord:
 
 
 class Watch:
-    """Gives each request an id, counts and times it, logs one line, and answers every exception."""
+    """Gives each request an id, counts and times it, logs one line, and answers every exception.
 
-    def __init__(self, app: ASGIApp, metrics: HttpMetrics, lifecycle: Lifecycle) -> None:
+    POST requests to the paths of `direct` go straight to what answers there, past routers and layers.
+    """
+
+    def __init__(
+        self, app: ASGIApp, metrics: HttpMetrics, lifecycle: Lifecycle, direct: Mapping[str, ASGIApp]
+    ) -> None:
         self._app = app
+        self._direct = direct
         self._metrics = metrics
         self._lifecycle = lifecycle
 
@@ -82,8 +89,9 @@ class Watch:
                 message = {**message, "headers": [*message["headers"], identity, *added]}
             await send(message)
 
+        app = self._direct.get(scope["path"], self._app) if scope["method"] == "POST" else self._app
         try:
-            await self._app(scope, receive, watched_send)
+            await app(scope, receive, watched_send)
         except ClientGone:
             record.fields["cause"] = "the client hung up before its request was complete"
         except Exception as error:
@@ -112,7 +120,7 @@ class Watch:
                 "duration_ms": round(seconds * 1000, 3),
                 **record.fields,
             }
-            log.log(level, "request", extra={"fields": fields})
+            write_line(log, level, "request", fields)
 
 
 def matched(scope: Scope) -> tuple[str, str]:

@@ -1,9 +1,10 @@
 """A served model as the metrics see it: timed, counted, probed, and set aside while it does not work."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import perf_counter
+from typing import TypeVar
 
 from bundle.encoding import Matrix
 from serving.catalogue import Answer, ServedModel
@@ -11,6 +12,9 @@ from serving.engine import EngineError
 from serving.errors import ModelNotLoaded
 from serving.metrics import LATENCY_BUCKETS, Record, Vocabulary, check_concepts, unmeasured
 from serving.middleware import ClientGone, RequestRecord
+
+Given = TypeVar("Given")
+Answered = TypeVar("Answered")
 
 log = logging.getLogger("serving")
 
@@ -81,11 +85,25 @@ class WatchedModel:
 
     def predict(self, matrix: Matrix) -> list[Answer]:
         """Return an answer for each row; ModelNotLoaded while the model is set aside."""
+        answers = self._timed(self.model.predict, matrix)
+        for answer in answers:
+            self._count[answer.index](1)
+            self._observe_confidence[answer.index](answer.confidence)
+        return answers
+
+    def predict_row(self, values: list[float]) -> Answer:
+        """Return the answer for one encoded row; ModelNotLoaded while the model is set aside."""
+        answer = self._timed(self.model.predict_row, values)
+        self._count[answer.index](1)
+        self._observe_confidence[answer.index](answer.confidence)
+        return answer
+
+    def _timed(self, predict: Callable[[Given], Answered], given: Given) -> Answered:
         if not self.usable:
             raise ModelNotLoaded(f"The model {self.model.name} is not usable; it is tried again by itself.")
         start = perf_counter()
         try:
-            answers = self.model.predict(matrix)
+            return predict(given)
         except EngineError as error:
             self._set_aside(error)
             raise ModelNotLoaded(
@@ -94,10 +112,6 @@ class WatchedModel:
             ) from error
         finally:
             self._observe_duration(perf_counter() - start)
-        for answer in answers:
-            self._count[answer.index](1)
-            self._observe_confidence[answer.index](answer.confidence)
-        return answers
 
     def probe(self) -> None:
         """Ask the model what training asked it; set it aside, or take it back, by its answers."""

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
+from bundle.additive import ADDITIVE_FILE
 from bundle.declaration import CategoryFeature, Declaration, load_declaration
 from bundle.encoding import Encoder, Matrix
 from bundle.manifest import (
@@ -26,6 +27,7 @@ from bundle.manifest import (
     load_manifest,
     sha256,
 )
+from training.additive import derive
 from training.card import render_card
 from training.distribution import describe
 from training.evaluation import evaluate
@@ -102,6 +104,10 @@ def build_version(
     )
 
     files = {MODEL_FILE: model, "model.joblib": _joblib(pipeline)}
+    additive = derive(pipeline, declaration, [matrix, generated])
+    if additive is not None:
+        files[ADDITIVE_FILE] = additive.model_dump_json(indent=1).encode() + b"\n"
+        say(f"the model adds up: it is served from {ADDITIVE_FILE}")
     manifest = Manifest(
         schema_version=1,
         model=declaration.name,

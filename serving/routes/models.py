@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from fastapi import APIRouter
 
 from bundle.declaration import CategoryFeature, NumberFeature
-from bundle.manifest import MODEL_FILE, NumberDistribution
+from bundle.manifest import NumberDistribution
 from serving.catalogue import ServedModel
 from serving.errors import NotFound
 from serving.schemas import FeatureDescription, ModelDescription, Models, problems
@@ -45,7 +45,7 @@ def describe(model: ServedModel) -> ModelDescription:
         evaluation=manifest.evaluation,
         data_source=declaration.data_source,
         data_sha256=manifest.data.sha256,
-        bundle_sha256=manifest.files[MODEL_FILE],
+        bundle_sha256=manifest.files[manifest.served_file],
     )
 
 

@@ -17,6 +17,7 @@ import pytest
 import requests
 
 from tests.harness import HEART, PROJECT, SAMPLE, Load, Server, clean_environment, eventually, free_port
+from tests.systems import System
 
 pytestmark = pytest.mark.heart
 
@@ -215,8 +216,8 @@ def test_workers_leave_no_folder_behind(start: Callable[..., Server], tmp_path: 
 
 def test_onnx_runtime_does_not_report_to_its_maker(start: Callable[..., Server], tmp_path: Path) -> None:
     """Its telemetry would leave a session file in the temporary folder."""
-    server = start(TMPDIR=str(tmp_path))
-    assert server.post("/predict", SAMPLE).status_code == 200
+    server = start(MODEL="fraud", TMPDIR=str(tmp_path))
+    assert server.post("/predict", System("fraud").sample).status_code == 200
     assert not list(tmp_path.iterdir())
 
 

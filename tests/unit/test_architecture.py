@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import PROJECT
+from tests.harness import PROJECT, clean_environment
 
 # package -> what of the project it may import
 ALLOWED = {
@@ -75,13 +75,19 @@ def test_only_measuring_modules_touch_prometheus() -> None:
     assert touching <= MEASURING
 
 
-def test_the_server_process_imports_nothing_of_training() -> None:
+@pytest.mark.parametrize(("model", "needs_runtime"), [("heart-disease", False), ("fraud", True)])
+def test_the_server_process_imports_nothing_of_training(model: str, needs_runtime: bool) -> None:
     program = "import sys, api_server; api_server.app; print(*sys.modules)"
     result = subprocess.run(
-        [sys.executable, "-c", program], cwd=PROJECT, capture_output=True, text=True, check=True
+        [sys.executable, "-c", program],
+        cwd=PROJECT,
+        env=clean_environment(MODEL=model),
+        capture_output=True,
+        text=True,
+        check=True,
     )
     loaded = {name.partition(".")[0] for name in result.stdout.splitlines()[-1].split()}
-    assert "onnxruntime" in loaded
+    assert ("onnxruntime" in loaded) is needs_runtime
     assert not loaded & {"sklearn", "scipy", "pandas", "joblib", "skl2onnx", "onnx", "training"}
 
 

@@ -1,8 +1,9 @@
 """A bundle that is not whole stops startup with one sentence that names the file."""
 
 import json
+import math
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ FAULTS: list[tuple[Callable[[Path], object], str, str]] = [
     (lambda f: edit_manifest(f, lambda m: m["files"].pop("model.onnx")), "v1/bundle.json", "is incomplete"),
     (
         lambda f: edit_manifest(f, lambda m: m["probes"][0].update(probabilities=[0.5, 0.5])),
-        "v1/model.onnx",
+        "v1/additive.json",
         "probe row 0 is off by",
     ),
     (
@@ -64,7 +65,12 @@ FAULTS: list[tuple[Callable[[Path], object], str, str]] = [
     ),
     (
         lambda f: replace(f / "model.toml", "asymptomatic = 0", "asymptomatic = 9"),
-        "v1/model.onnx",
+        "v1/additive.json",
+        "other features or codes than model.toml",
+    ),
+    (
+        lambda f: replace(f / "model.toml", "female = 0, male = 1", "female = 1, male = 0"),
+        "v1/additive.json",
         "probe row",
     ),
     (lambda f: shutil.rmtree(f / "v1"), "v1", "has these versions: none"),
@@ -119,6 +125,9 @@ class Nowhere:
 
     def probabilities(self, matrix: Matrix) -> Matrix:
         return np.full((len(matrix), 2), np.nan, dtype=np.float32)
+
+    def row(self, values: Sequence[float]) -> list[float]:
+        return [math.nan for _ in values[:2]]
 
 
 def test_a_probe_answered_with_nan_is_a_failure() -> None:

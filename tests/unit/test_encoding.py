@@ -129,3 +129,25 @@ def test_any_json_is_encoded_or_refused(declaration: Declaration, row: object) -
         return
     assert matrix.shape == (1, 13)
     assert not np.isinf(matrix).any()
+
+
+NEAR_VALUES = st.sampled_from(
+    [0, 1, 2, 3, 4, 0.5, 1.0, 63, 63.0, 150, "male", "normal", True, False, None, "1"]
+)
+
+
+@given(changes=st.dictionaries(st.sampled_from([*SAMPLE, "other"]), NEAR_VALUES | JSON_VALUES))
+def test_the_quick_way_accepts_nothing_that_the_careful_one_does_not(
+    declaration: Declaration, changes: dict[str, object]
+) -> None:
+    encoder = Encoder(declaration)
+    row = SAMPLE | changes
+    quick = encoder._quick(row)  # noqa: SLF001
+    if quick is not None:
+        np.testing.assert_array_equal(quick, encoder._careful(row))  # noqa: SLF001
+
+
+def test_the_quick_way_takes_usual_rows(declaration: Declaration) -> None:
+    encoder = Encoder(declaration)
+    for row in (SAMPLE, SAMPLE | {"sex": "male", "ca": None, "thal": 0, "age": 63.0}):
+        assert encoder._quick(row) is not None  # noqa: SLF001

@@ -10,9 +10,12 @@ from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bundle.declaration import Declaration
+from serving.app import create_app
 from serving.logs import JsonFormatter
 from serving.metrics import HttpMetrics, Vocabulary
 from serving.middleware import Lifecycle, Watch
+from serving.settings import Settings
+from tests.harness import SAMPLE
 
 PATIENT = "patient-4711"
 
@@ -23,7 +26,9 @@ def registry() -> CollectorRegistry:
 
 
 def ask(app: ASGIApp, registry: CollectorRegistry, declaration: Declaration) -> list[Message]:
-    watch = Watch(app, HttpMetrics(Vocabulary(registry), declaration, []), Lifecycle())
+    lifecycle = Lifecycle()
+    metrics = HttpMetrics(Vocabulary(registry), declaration, [], lambda: lifecycle.active)
+    watch = Watch(app, metrics, lifecycle, {})
     sent: list[Message] = []
 
     async def receive() -> Message:
@@ -79,3 +84,45 @@ def test_a_break_after_the_answer_began_is_left_to_the_server(
     with pytest.raises(ValueError, match=PATIENT):
         ask(late, registry, declaration)
     assert registry.get_sample_value("active_requests") == 0
+
+
+async def answer_of(app: ASGIApp, path: str, body: bytes) -> tuple[int, dict[str, Any]]:
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    headers = [(b"content-type", b"application/json"), (b"x-request-id", b"same")]
+    scope = {
+        "type": "http", "method": "POST", "path": path, "raw_path": path.encode(), "query_string": b"",
+        "root_path": "", "headers": headers, "http_version": "1.1", "scheme": "http",
+    }  # fmt: skip
+    await app(scope, receive, send)
+    return sent[0]["status"], json.loads(b"".join(message.get("body", b"") for message in sent))
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status"),
+    [
+        ("/predict", SAMPLE, 200),
+        ("/predict/batch", {"instances": [SAMPLE, SAMPLE]}, 200),
+        ("/predict", SAMPLE | {"age": "old"}, 422),
+    ],
+)
+def test_the_direct_way_and_fastapis_routes_lead_to_the_same_answer(
+    path: str, body: dict[str, Any], status: int
+) -> None:
+    answers = []
+    for direct in (True, False):
+        app = create_app(Settings(), CollectorRegistry())
+        (watch,) = app.user_middleware
+        known: Any = watch.kwargs["direct"]
+        assert path in known
+        if not direct:
+            watch.kwargs["direct"] = {}
+        answers.append(asyncio.run(answer_of(app, path, json.dumps(body).encode())))
+    assert answers[0] == answers[1]
+    assert answers[0][0] == status
