@@ -113,6 +113,7 @@ def test_what_is_killed_comes_back_and_the_rest_goes_on(stack: Stack, served: Sy
     service = stack.api_service if killed == "api" else killed
     started = {name: stack.container(name)["State"]["StartedAt"] for name in stack.services}
     oldest = "min_over_time(timestamp(up{job='prometheus'})[1h:5s])"
+    eventually(lambda: stack.query(oldest), "there is some history", 30)
     before = stack.value(oldest)
     os.kill(stack.container(service)["State"]["Pid"], signal.SIGKILL)
     eventually(
