@@ -1,5 +1,6 @@
 """POST /predict and POST /predict/batch."""
 
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
@@ -54,7 +55,7 @@ class Admission:
         return body
 
 
-class Prediction:
+class Prediction(ABC):
     """Answers POST requests on one path: an ASGI application, and a route by its `path` and `methods`."""
 
     methods = frozenset({"POST"})
@@ -75,9 +76,9 @@ class Prediction:
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": content})
 
+    @abstractmethod
     def answer(self, body: Any, record: RequestRecord) -> Any:
         """Return what is answered to a body, and note in the record what its log line says."""
-        raise NotImplementedError
 
 
 class RowPrediction(Prediction):

@@ -96,6 +96,12 @@ def test_every_rule_is_evaluated_without_error(stack: Stack) -> None:
     assert not [rule["name"] for rule in rules if rule["name"].startswith("Demo")]
 
 
+def test_up_may_be_repeated_and_says_where_everything_is(stack: Stack) -> None:
+    said = run(COMPOSE / "up.sh", stack.name, *stack.services, settings=stack.environment).stdout
+    assert f"{stack.api_service}: {stack.url}\n" in said
+    assert f"prometheus: {stack.prometheus}\n" in said
+
+
 def test_it_is_hardened_and_bound_to_loopback(stack: Stack) -> None:
     for service in stack.services:
         container = stack.container(service)

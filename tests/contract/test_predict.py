@@ -93,6 +93,8 @@ def test_a_value_outside_of_training_is_answered_with_a_warning(server: Server) 
             "detail": "the model was trained on 126 to 564 mg/dl",
         }
     ]
+    below = server.post("/predict", SAMPLE | {"chol": 100}).json()
+    assert [warning["field"] for warning in below["warnings"]] == ["chol"]
     batch = server.post("/predict/batch", {"instances": [SAMPLE, SAMPLE | {"age": 80}]}).json()
     assert [[w["field"] for w in p["warnings"]] for p in batch["predictions"]] == [[], ["age"]]
 

@@ -105,8 +105,9 @@ def write_environment(binaries: Path) -> None:
 
 def down() -> None:
     """Stop everything and remove all state; the cache of programs and images stays."""
-    refuse_another_cluster()
     processes.stop_all()  # the kubelets first of all, which would start again what is killed
+    docker.remove_bridge()
+    refuse_another_cluster()
     for one in NODES:
         remove_pods(one)
         processes.kill(network.programs(one))  # containerd's shims outlive it

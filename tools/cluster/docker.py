@@ -47,6 +47,12 @@ def start(binaries: Path) -> None:
     _write_environment(settings)
 
 
+def remove_bridge() -> None:
+    """Remove what an engine of ours leaves in the machine's network when it stops."""
+    if FOLDER.exists():
+        subprocess.run(["ip", "link", "delete", "docker0"], check=False, capture_output=True)
+
+
 def _write_environment(settings: dict[str, str]) -> None:
     DOCKER_ENVIRONMENT.parent.mkdir(parents=True, exist_ok=True)
     lines = [f'export {name}="{value}"\n' for name, value in settings.items()]
