@@ -190,9 +190,10 @@ counters_of() {
         sed -n "s/.*status_code=\"\\([0-9]*\\)\".* \\([0-9.e+]*\\)\$/$1 \\1 \\2/p"
 }
 
+# Pods that are being deleted still count as running, and may be gone before they are read.
 list_pods() {
-    kubectl get pods --namespace "$NAMESPACE" --selector app=heart-disease-api \
-        --field-selector status.phase=Running --output 'jsonpath={.items[*].metadata.name}'
+    kubectl get pods --namespace "$NAMESPACE" --selector app=heart-disease-api --field-selector status.phase=Running \
+        --output 'go-template={{range .items}}{{if not .metadata.deletionTimestamp}}{{.metadata.name}} {{end}}{{end}}'
 }
 
 # Compares how the counters rose with the answers; more is other clients' traffic, less is a failure.
