@@ -181,8 +181,9 @@ def copy_project(folder: Path) -> Path:
 class Load:
     """Clients that predict without pause until they are stopped; counts what happened."""
 
-    def __init__(self, url: str, clients: int) -> None:
+    def __init__(self, url: str, clients: int, row: Mapping[str, Any] = SAMPLE) -> None:
         self._url = url
+        self._row = row
         self._stop = threading.Event()
         self.answered = 0
         self.failures: list[str] = []
@@ -214,7 +215,7 @@ class Load:
     def _attempt(self, session: requests.Session) -> str | None:
         """Return the status, or None for an idle keep-alive connection that had closed: worth one retry."""
         try:
-            return str(session.post(f"{self._url}/predict", json=SAMPLE, timeout=10).status_code)
+            return str(session.post(f"{self._url}/predict", json=self._row, timeout=10).status_code)
         except requests.ConnectionError:
             return None
 

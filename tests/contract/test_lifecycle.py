@@ -17,14 +17,12 @@ import pytest
 import requests
 
 from tests.harness import HEART, PROJECT, SAMPLE, Load, Server, clean_environment, eventually, free_port
-from tests.systems import System
-
-pytestmark = pytest.mark.heart
+from tests.systems import ANSWERS, System
 
 
-def test_sigterm_under_load_fails_no_request(start: Callable[..., Server]) -> None:
+def test_sigterm_under_load_fails_no_request(start: Callable[..., Server], system: System) -> None:
     server = start(DRAIN_SECONDS="4")
-    with Load(server.url, clients=8) as load:
+    with Load(server.url, clients=8, row=system.sample) as load:
         eventually(lambda: load.answered > 200, "the load runs")
         begin = time.monotonic()
         server.process.send_signal(signal.SIGTERM)
@@ -39,6 +37,7 @@ def test_sigterm_under_load_fails_no_request(start: Callable[..., Server]) -> No
     assert load.failures == []
 
 
+@pytest.mark.heart
 def test_sigterm_waits_for_a_request_that_has_begun(start: Callable[..., Server]) -> None:
     server = start(DRAIN_SECONDS="4", FAULT_LATENCY_SECONDS="3")
     answers: list[int] = []
@@ -63,9 +62,10 @@ def test_ctrl_c_and_a_second_sigterm_do_not_wait(
     assert server.process.wait(10) == 0
 
 
-def test_uvicorn_serves_the_same_application(start: Callable[..., Server]) -> None:
+def test_uvicorn_serves_the_same_application(start: Callable[..., Server], system: System) -> None:
     server = start(command=[sys.executable, "-m", "uvicorn", "api_server:app", "--port", "{port}"])
-    assert server.post("/predict", SAMPLE).json()["label"] == "no_disease"
+    row, label = ANSWERS[system.name][0]
+    assert server.post("/predict", row).json()["label"] == label
     assert [line for line in server.lines if "Uvicorn running on" in line]
     server.stop()
     for line in server.lines:
@@ -91,36 +91,43 @@ def pair(start: Callable[..., Server]) -> Server:
     return server
 
 
-def predict(server: Server, times: int) -> None:
+def predict(server: Server, system: System, times: int) -> None:
     """Predict over as many connections, so that both workers take part."""
     for _ in range(times):
-        assert server.post("/predict", SAMPLE).status_code == 200
+        assert server.post("/predict", system.sample).status_code == 200
 
 
-def test_any_worker_gives_the_one_correct_answer(pair: Server) -> None:
-    predict(pair, 60)
+def shows_what_both_did(server: Server, system: System, predictions: int) -> bool:
+    return all(
+        (
+            server.shows(predictions, "predictions", outcome="success"),
+            server.shows(predictions, "model_requests"),
+            server.shows(1, "model_info"),
+            server.shows(1, "app_info"),
+            server.shows(1, "model_loaded", version=system.version),
+            server.shows(0, "active_requests"),
+        )
+    )
+
+
+def test_any_worker_gives_the_one_correct_answer(pair: Server, system: System) -> None:
+    predict(pair, system, 60)
     for _ in range(10):
-        assert pair.metric("predictions_total") == 60
-        assert pair.metric("api_requests_total", endpoint="/predict", status_code="200") == 60
-        assert pair.metric("model_info") == 1
-        assert pair.metric("model_loaded") == 1
-        assert pair.metric("active_requests") == 0
+        assert shows_what_both_did(pair, system, 60)
+        assert pair.shows(60, "requests", endpoint="/predict", status="200")
     assert not [labels for _, labels in pair.metrics() if "pid" in dict(labels)]
 
 
-def test_a_killed_worker_is_replaced_and_its_counts_stay(pair: Server) -> None:
-    predict(pair, 40)
+def test_a_killed_worker_is_replaced_and_its_counts_stay(pair: Server, system: System) -> None:
+    predict(pair, system, 40)
     victim, survivor = workers(pair)
     os.kill(victim.pid, signal.SIGKILL)
     eventually(lambda: len(workers(pair)) == 2 and victim not in workers(pair), "another takes its place")
     assert survivor in workers(pair)
     eventually(lambda: sum("listening" in line for line in pair.lines) == 3, "it listens")
-    predict(pair, 20)
+    predict(pair, system, 20)
     for _ in range(10):
-        assert pair.metric("predictions_total") == 60
-        assert pair.metric("model_info") == 1
-        assert pair.metric("model_loaded") == 1
-        assert pair.metric("active_requests") == 0
+        assert shows_what_both_did(pair, system, 60)
 
 
 def test_a_replacement_that_cannot_start_does_not_take_the_others_along(
@@ -148,6 +155,7 @@ def test_a_file_that_a_starting_worker_has_not_filled_breaks_no_scrape(
     assert server.get("/metrics").status_code == 200
 
 
+@pytest.mark.heart
 def test_a_worker_that_dies_in_a_request_leaves_no_active_request(start: Callable[..., Server]) -> None:
     server = start(WORKERS="2", FAULT_LATENCY_SECONDS="30")
     clients = [threading.Thread(target=post_and_forget, args=(server,)) for _ in range(8)]
@@ -170,20 +178,20 @@ def post_and_forget(server: Server) -> None:
 
 
 def test_one_worker_without_its_model_makes_the_whole_not_loaded(
-    start: Callable[..., Server], tmp_path: Path
+    start: Callable[..., Server], system: System, tmp_path: Path
 ) -> None:
     broken = tmp_path / "broken"
     server = start(WORKERS="2", PROBE_SECONDS="3600", FAULT_ENGINE_FILE=str(broken))
     eventually(lambda: sum("listening" in line for line in server.lines) == 2, "both workers listen")
-    assert server.metric("model_loaded") == 1
+    assert server.shows(1, "model_loaded", version=system.version)
     broken.touch()
-    assert server.post("/predict", SAMPLE).status_code == 503
+    assert server.post("/predict", system.sample).status_code == 503
     for _ in range(10):
-        assert server.metric("model_loaded") == 0
+        assert server.shows(0, "model_loaded", version=system.version)
 
 
-def test_workers_drain_on_sigterm(pair: Server) -> None:
-    with Load(pair.url, clients=4) as load:
+def test_workers_drain_on_sigterm(pair: Server, system: System) -> None:
+    with Load(pair.url, clients=4, row=system.sample) as load:
         eventually(lambda: load.answered > 100, "the load runs")
         pair.process.send_signal(signal.SIGTERM)
         eventually(lambda: pair.get("/readyz").status_code == 503, "readiness turns")
@@ -214,6 +222,7 @@ def test_workers_leave_no_folder_behind(start: Callable[..., Server], tmp_path: 
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.heart
 def test_onnx_runtime_does_not_report_to_its_maker(start: Callable[..., Server], tmp_path: Path) -> None:
     """Its telemetry would leave a session file in the temporary folder."""
     server = start(MODEL="fraud", TMPDIR=str(tmp_path))
@@ -272,6 +281,7 @@ def test_wrong_settings_stop_the_start_with_a_sentence(settings: dict[str, str],
     assert "Traceback" not in said
 
 
+@pytest.mark.heart
 def test_a_port_in_use_is_said(server: Server) -> None:
     code, said = refused_start(PORT=str(server.port))
     assert (code, "Address already in use" in said, "set HOST and PORT" in said) == (1, True, True)
