@@ -1,4 +1,4 @@
-"""Command line: `python -m tools.cluster up | down | build | packages | image NAME`."""
+"""Command line: `python -m tools.cluster up | down | build | packages | docker | image NAME`."""
 
 import argparse
 import os
@@ -29,7 +29,7 @@ PACKAGES = {  # what must be here, and the Debian package that brings it
     "buildah": "buildah",
     "debootstrap": "debootstrap",
     "shellcheck": "shellcheck",
-    "docker": "docker.io",
+    "dockerd": "docker.io",
 }
 
 
