@@ -46,11 +46,12 @@ def create_app(settings: Settings, registry: CollectorRegistry) -> FastAPI:
     ]
     watched = list(chain.from_iterable(models))
     declaration = watched[0].model.declaration
+    version = project_version()
     lifecycle = Lifecycle()
     faults = Faults(settings, registry) if any(settings.faults.values()) else None
     app = FastAPI(
         title=f"{declaration.title} API",
-        version=project_version(),
+        version=version,
         description=f"{declaration.description}\n\n{declaration.limits}",
         docs_url=None,
         redoc_url=None,
@@ -58,7 +59,7 @@ def create_app(settings: Settings, registry: CollectorRegistry) -> FastAPI:
         redirect_slashes=False,
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
         exception_handlers={HTTPException: raise_api_error},
-        lifespan=lifespan(watched, Resources(vocabulary, declaration, project_version()), settings),
+        lifespan=lifespan(watched, Resources(vocabulary, declaration, version), settings),
     )
     answering = all_predictions(models, Admission(settings, lifecycle, faults))
     routers = [

@@ -57,8 +57,9 @@ class Registry:
         reference = f"models:/{name}/{number}"
         answer = self._json("mlflow/model-versions/get-download-uri", reference, name=name, version=number)
         root = artifact_path(str(answer.get("artifact_uri", "")), reference)
-        versions = [it for it in self._list(root, reference) if VERSION_FOLDER.fullmatch(it)]
-        if "model.toml" not in self._list(root, reference) or len(versions) != 1:
+        names = self._list(root, reference)
+        versions = [it for it in names if VERSION_FOLDER.fullmatch(it)]
+        if "model.toml" not in names or len(versions) != 1:
             raise BundleError(
                 f"{reference} is not a bundle: it needs model.toml and the folder of one version; "
                 "make register logs it so"

@@ -59,6 +59,17 @@ def run(
     return result
 
 
+def panel_queries(dashboard: str) -> list[tuple[str, str]]:
+    """Return title and expression of each query of a dashboard, with Grafana's variables filled in."""
+    found = []
+    for panel in json.loads((PROJECT / dashboard).read_text(encoding="utf-8"))["panels"]:
+        for target in panel.get("targets", []):
+            expression = re.sub(r"\$(namespace|pod|model_version)", ".*", target["expr"])
+            expression = expression.replace("$__rate_interval", "1m").replace("$__range", "1h")
+            found.append((f"{dashboard}: {panel['title']}", expression))
+    return found
+
+
 def export(environment: Path) -> None:
     """Take over the variables that a file for shells exports."""
     exported = environment.read_text(encoding="utf-8")

@@ -11,6 +11,7 @@ from monitoring.dashboards.panels import (
     distribution,
     new_dashboard,
     number,
+    percentiles,
     series,
     share,
     status,
@@ -113,16 +114,7 @@ def dashboard() -> dashboards.Dashboard:
                 "Prediction Latency",
                 "Time that the model itself takes for a row or a batch.",
                 "s",
-                *(
-                    (
-                        (
-                            f"histogram_quantile({quantile}, sum by (le) "
-                            f"(rate(prediction_duration_seconds_bucket{{{VERSION}}}{RATE}))) >= 0"
-                        ),
-                        name,
-                    )
-                    for quantile, name in ((0.5, "p50"), (0.95, "p95"), (0.99, "p99"))
-                ),
+                *percentiles(f"prediction_duration_seconds_bucket{{{VERSION}}}"),
             )
         )
         .with_panel(

@@ -11,6 +11,7 @@ from monitoring.dashboards.panels import (
     new_dashboard,
     number,
     parts,
+    percentiles,
     series,
     share,
     status,
@@ -80,16 +81,7 @@ def dashboard() -> dashboards.Dashboard:
                 "Prediction Latency Percentiles",
                 "Time that the model itself takes, by version.",
                 "s",
-                *(
-                    (
-                        (
-                            f"histogram_quantile({quantile}, sum by (le, model_version) "
-                            f"(rate(ml_prediction_duration_seconds_bucket{{{OF_VERSION}}}{RATE}))) >= 0"
-                        ),
-                        f"{{{{model_version}}}} {name}",
-                    )
-                    for quantile, name in ((0.5, "p50"), (0.95, "p95"), (0.99, "p99"))
-                ),
+                *percentiles(f"ml_prediction_duration_seconds_bucket{{{OF_VERSION}}}", by="model_version"),
             )
         )
         .with_panel(

@@ -2,7 +2,7 @@
 
 from grafana_foundation_sdk.builders import dashboard as dashboards
 
-from monitoring.dashboards.panels import GREEN, RED, YELLOW, new_dashboard, number, series, share
+from monitoring.dashboards.panels import GREEN, RED, YELLOW, new_dashboard, number, percentiles, series, share
 
 RATE = "[$__rate_interval]"
 
@@ -66,16 +66,7 @@ def dashboard() -> dashboards.Dashboard:
                 "Latency",
                 "Time that the model takes for a row or a batch.",
                 "s",
-                *(
-                    (
-                        (
-                            f"histogram_quantile({quantile}, sum by (le) "
-                            f"(rate(model_latency_seconds_bucket{RATE}))) >= 0"
-                        ),
-                        name,
-                    )
-                    for quantile, name in ((0.5, "p50"), (0.95, "p95"), (0.99, "p99"))
-                ),
+                *percentiles("model_latency_seconds_bucket"),
                 width=24,
             )
         )

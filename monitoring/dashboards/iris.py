@@ -2,7 +2,7 @@
 
 from grafana_foundation_sdk.builders import dashboard as dashboards
 
-from monitoring.dashboards.panels import GREEN, RED, YELLOW, new_dashboard, number, series, share
+from monitoring.dashboards.panels import GREEN, RED, YELLOW, new_dashboard, number, percentiles, series, share
 
 RATE = "[$__rate_interval]"
 NO_PROBES = 'endpoint!~"/(livez|readyz|startupz|metrics)"'
@@ -61,16 +61,7 @@ def dashboard() -> dashboards.Dashboard:
                 "Latency",
                 "Half, 19 of 20, and 99 of 100 prediction requests are answered within this time.",
                 "s",
-                *(
-                    (
-                        (
-                            f"histogram_quantile({quantile}, sum by (le) "
-                            f"(rate(http_request_duration_seconds_bucket{{{PREDICT}}}{RATE}))) >= 0"
-                        ),
-                        name,
-                    )
-                    for quantile, name in ((0.5, "p50"), (0.95, "p95"), (0.99, "p99"))
-                ),
+                *percentiles(f"http_request_duration_seconds_bucket{{{PREDICT}}}"),
             )
         )
         .with_panel(

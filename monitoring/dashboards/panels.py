@@ -127,6 +127,18 @@ def series(title: str, description: str, unit: str, *queries: Query, width: int 
     )
 
 
+def percentiles(buckets: str, by: str = "") -> list[Query]:
+    """Return p50, p95 and p99 of a histogram's buckets, such as `name_bucket{label="value"}`, by a label."""
+    labels, legend = (f"le, {by}", f"{{{{{by}}}}} ") if by else ("le", "")
+    return [
+        (
+            f"histogram_quantile({quantile}, sum by ({labels}) (rate({buckets}[$__rate_interval]))) >= 0",
+            f"{legend}{name}",
+        )
+        for quantile, name in ((0.5, "p50"), (0.95, "p95"), (0.99, "p99"))
+    ]
+
+
 def number(title: str, description: str, unit: str, expression: str, width: int = 6) -> stat.Panel:
     """Return one figure."""
     return (

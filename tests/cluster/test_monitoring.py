@@ -20,7 +20,7 @@ from kubernetes import client
 from monitoring.dashboards.__main__ import HEART
 from tests.cluster.conftest import NAMESPACE, NODES, RELEASE, URL, answers, helm_install, kubectl, ready_pods
 from tests.cluster.receivers import HTTP_PORT, SMTP_PORT
-from tests.harness import PROJECT, SAMPLE, Load, copy_project, eventually, run
+from tests.harness import PROJECT, SAMPLE, Load, copy_project, eventually, panel_queries, run
 
 MONITORING = PROJECT / "monitoring"
 NODE = NODES["heart-node1"]
@@ -301,21 +301,9 @@ def test_history_and_silences_outlive_a_kill(core: client.CoreV1Api) -> None:
     assert [one["comment"] for one in kept] == ["kept"]
 
 
-def panels() -> list[tuple[str, str]]:
-    """Return title and expression of each query, with Grafana's variables filled in."""
-    found = []
-    for name in HEART:
-        for panel in json.loads((PROJECT / name).read_text(encoding="utf-8"))["panels"]:
-            for target in panel["targets"]:
-                expression = re.sub(r"\$(namespace|pod|model_version)", ".*", target["expr"])
-                expression = expression.replace("$__rate_interval", "1m").replace("$__range", "1h")
-                found.append((f"{name}: {panel['title']}", expression))
-    return found
-
-
 def test_every_query_of_every_panel_returns_data() -> None:
     run(MONITORING / "test-metrics.sh", "--requests", "200", "--errors", "10")
-    for title, expression in panels():
+    for title, expression in (it for name in HEART for it in panel_queries(name)):
         eventually(lambda expression=expression: query(expression), title, 60)  # type: ignore[misc]
 
 

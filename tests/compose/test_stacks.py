@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from monitoring.dashboards.__main__ import DASHBOARDS, HEART
 from tests.compose.conftest import COMPOSE, STACKS, Stack
-from tests.harness import PROJECT, eventually, run
+from tests.harness import PROJECT, eventually, panel_queries, run
 from tests.systems import ANSWERS, System
 
 JOBS = {"iris": "ml-api", "churn": "ml-api", "fraud": "ml-model-service", "heart": "heart-disease-api"}
@@ -73,12 +73,9 @@ def test_prometheus_counts_what_was_sent(stack: Stack, served: System) -> None:
 def test_every_panels_queries_return_data(stack: Stack, served: System) -> None:
     requests.post(f"{stack.url}/predict", json={}, timeout=5)
     for name in boards(stack.name):
-        for panel in json.loads((PROJECT / name).read_text(encoding="utf-8"))["panels"]:
-            for target in panel.get("targets", []):
-                expression = re.sub(r"\$(namespace|pod|model_version)", ".*", target["expr"])
-                expression = expression.replace("$__rate_interval", "1m").replace("$__range", "1h")
-                send_samples(stack, served)
-                eventually(lambda it=expression: stack.query(it), f"{panel['title']}: {expression}", 90)  # type: ignore[misc]
+        for title, expression in panel_queries(name):
+            send_samples(stack, served)
+            eventually(lambda it=expression: stack.query(it), f"{title}: {expression}", 90)  # type: ignore[misc]
 
 
 def test_every_rule_is_evaluated_without_error(stack: Stack) -> None:
