@@ -7,7 +7,6 @@ training derives it and proves it equal to the pipeline (training/additive.py).
 
 import math
 from collections.abc import Sequence
-from math import isnan
 from typing import Annotated, Literal, Self
 
 import numpy as np
@@ -80,7 +79,10 @@ class AdditiveEvaluator:
             list(zip(self._numbers, self._slopes[:, it].tolist(), self._instead[:, it].tolist(), strict=True))
             for it in outputs
         ]
-        self._row_tables = [[(i, table[:, it].tolist()) for i, table in self._tables] for it in outputs]
+        self._row_tables = [
+            [(i, _by_code(table[:-1, it]), float(table[-1, it])) for i, table in self._tables]
+            for it in outputs
+        ]
 
     def row(self, values: Sequence[float]) -> list[float]:
         """Return the probability of each class for one encoded row: numpy would take ten times as long."""
@@ -95,14 +97,13 @@ class AdditiveEvaluator:
         return [power / total for power in powers]
 
     def _output(self, number: int, values: Sequence[float]) -> float:
-        output = self._start[number]
+        output: float = self._start[number]
         for column, slope, instead in self._row_numbers[number]:
             value = values[column]
-            output += instead if isnan(value) else slope * value
-        for column, table in self._row_tables[number]:
-            value = values[column]
-            output += table[-1] if isnan(value) else table[int(value)]
-        return float(output)
+            output += slope * value if value == value else instead  # noqa: PLR0124  # NaN equals nothing
+        for column, contributions, gap in self._row_tables[number]:
+            output += contributions.get(values[column], gap)
+        return output
 
     def probabilities(self, matrix: NDArray[np.floating]) -> NDArray[np.float64]:
         """Return [rows, classes] for an encoded matrix [rows, features]."""
@@ -120,6 +121,10 @@ class AdditiveEvaluator:
             return np.hstack([1 - positive, positive])
         powers = np.exp(outputs - outputs.max(axis=1, keepdims=True))
         return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+
+
+def _by_code(contributions: NDArray[np.float64]) -> dict[float, float]:
+    return dict(enumerate(contributions.tolist()))
 
 
 def _table(term: CategoryTerm, nothing: Outputs) -> NDArray[np.float64]:

@@ -2,6 +2,8 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,14 +27,16 @@ class Encoder:
     def __init__(self, declaration: Declaration) -> None:
         self._fields = [(feature.name, feature.encode) for feature in declaration.features]
         self._names = frozenset(declaration.feature_names)
-        self._gaps = [math.nan] * len(self._fields)
+        first, *others = declaration.feature_names
+        # with a single name, itemgetter gives the value itself
+        self._pick = itemgetter(first, *others) if others else lambda row: [row[first]]
         self._categories = [
-            (index, feature.name, feature.values)
+            (index, feature.values)
             for index, feature in enumerate(declaration.features)
             if isinstance(feature, CategoryFeature)
         ]
         self._numbers = [
-            (index, feature.name, *feature.range, feature.type == "integer", feature.nullable)
+            (index, *feature.range, feature.type == "integer", feature.nullable)
             for index, feature in enumerate(declaration.features)
             if isinstance(feature, NumberFeature)
         ]
@@ -48,20 +52,25 @@ class Encoder:
         A boolean equals 0 or 1, so rows with any are looked at closely; what cannot be compared or looked
         up raises.
         """
-        if type(row) is not dict or len(row) != len(self._gaps) or bool in map(type, row.values()):
+        if type(row) is not dict or len(row) != len(self._fields):
             return None
-        values = self._gaps.copy()
         try:
-            for index, name, codes in self._categories:
-                values[index] = codes[row[name]]
-            for index, name, low, high, whole, nullable in self._numbers:
-                value = row[name]
-                if value is None and nullable:
-                    continue
-                if not low <= value <= high or (whole and value != int(value)):
+            values: list[Any] = list(self._pick(row))
+            if bool in map(type, values):
+                return None
+            for index, codes in self._categories:
+                values[index] = codes[values[index]]
+            for index, low, high, whole, nullable in self._numbers:
+                value = values[index]
+                if type(value) is not int:
+                    if value is None and nullable:
+                        values[index] = math.nan
+                        continue
+                    if whole and value != int(value):
+                        return None
+                if not low <= value <= high:
                     return None
-                values[index] = value
-        except (KeyError, TypeError):
+        except (KeyError, TypeError, ValueError, OverflowError):
             return None
         return values
 

@@ -11,7 +11,7 @@ from typing import Any
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry, ProcessCollector
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp
+from starlette.types import Receive, Scope, Send
 
 from serving.catalogue import load_models
 from serving.engine import Engine
@@ -37,7 +37,16 @@ def project_version() -> str:
     return str(project["project"]["version"])
 
 
-def create_app(settings: Settings, registry: CollectorRegistry) -> FastAPI:
+class Application(FastAPI):
+    """A FastAPI application that `watch` surrounds whole, Starlette's outermost layer included."""
+
+    watch: Watch
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.watch(scope, receive, send)
+
+
+def create_app(settings: Settings, registry: CollectorRegistry) -> Application:
     """Return the application; BundleError where a model is not whole. A drain sets `state.lifecycle`."""
     vocabulary = Vocabulary(registry)
     models = [
@@ -49,7 +58,7 @@ def create_app(settings: Settings, registry: CollectorRegistry) -> FastAPI:
     version = project_version()
     lifecycle = Lifecycle()
     faults = Faults(settings, registry) if any(settings.faults.values()) else None
-    app = FastAPI(
+    app = Application(
         title=f"{declaration.title} API",
         version=version,
         description=f"{declaration.description}\n\n{declaration.limits}",
@@ -58,7 +67,7 @@ def create_app(settings: Settings, registry: CollectorRegistry) -> FastAPI:
         openapi_url=None,
         redirect_slashes=False,
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
-        exception_handlers={HTTPException: raise_api_error},
+        exception_handlers={HTTPException: raise_api_error, Exception: raise_api_error},
         lifespan=lifespan(watched, Resources(vocabulary, declaration, version), settings),
     )
     answering = all_predictions(models, Admission(settings, lifecycle, faults))
@@ -73,8 +82,8 @@ def create_app(settings: Settings, registry: CollectorRegistry) -> FastAPI:
     for router in routers:
         app.include_router(router)
     metrics = HttpMetrics(vocabulary, declaration, declared_routes(routers), lambda: lifecycle.active)
-    direct: dict[str, ASGIApp] = {prediction.path: prediction for prediction in answering}
-    app.add_middleware(Watch, metrics=metrics, lifecycle=lifecycle, direct=direct)
+    direct = {prediction.path: prediction for prediction in answering}
+    app.watch = Watch(super(Application, app).__call__, metrics, lifecycle, direct)
     app.state.lifecycle = lifecycle
     if not multiprocess():
         ProcessCollector(registry=registry)

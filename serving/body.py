@@ -2,23 +2,24 @@
 
 import asyncio
 import types
-from collections.abc import Coroutine, Generator
+from collections.abc import Coroutine, Generator, Mapping
 from functools import partial
 from typing import Any
 
 from pydantic_core import from_json
-from starlette.types import Receive, Scope
+from starlette.types import Receive
 
 from serving.errors import MalformedBody, PayloadTooLarge, Timeout, UnsupportedMediaType
 from serving.middleware import ClientGone
 
 
-async def read_json(scope: Scope, receive: Receive, max_bytes: int, timeout_seconds: float) -> Any:
+async def read_json(
+    headers: Mapping[bytes, bytes], receive: Receive, max_bytes: int, timeout_seconds: float
+) -> Any:
     """Return the body's JSON value; of a repeated key the last one wins.
 
     Raises UnsupportedMediaType, PayloadTooLarge, Timeout, MalformedBody, or ClientGone.
     """
-    headers = dict(scope["headers"])
     content_type = headers.get(b"content-type", b"")
     if content_type != b"application/json":
         media_type = content_type.partition(b";")[0].strip().lower()

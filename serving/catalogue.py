@@ -36,7 +36,7 @@ class TrainedRange:
     unit: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Answer:
     """What a model says about one row: the index of the class, and the probability of each class."""
 
@@ -66,7 +66,7 @@ class ServedModel:
         self._encoder = Encoder(declaration)
         self._ranges = [_trained_range(feature, manifest) for feature in declaration.features]
         self._bounds = [
-            (index, trained)
+            (index, trained.minimum, trained.maximum, trained)
             for index, (feature, trained) in enumerate(zip(declaration.features, self._ranges, strict=True))
             if isinstance(feature, NumberFeature)
         ]
@@ -84,9 +84,9 @@ class ServedModel:
     def predict_row(self, values: list[float]) -> Answer:
         """Return the answer for one encoded row; EngineError where the engine fails."""
         answer = self._answer(self._engine.row(values))
-        for index, trained in self._bounds:
+        for index, low, high, trained in self._bounds:
             # a missing value is NaN, for which both comparisons are false
-            if values[index] < trained.minimum or values[index] > trained.maximum:
+            if values[index] < low or values[index] > high:
                 answer.warnings.append(trained)
         return answer
 

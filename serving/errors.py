@@ -144,7 +144,7 @@ def _field_error(fault: FieldError) -> dict[str, Any]:
 
 
 async def raise_api_error(_request: Request, error: Exception) -> Response:
-    """Turn what the router raises for an unknown path or method into ours."""
+    """Turn what the router raises for an unknown path or method into ours; all else passes as it is."""
     if isinstance(error, HTTPException):
         if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
             allowed = (error.headers or {}).get("Allow", "")

@@ -41,7 +41,7 @@ class Faults:
             raise InternalError("A fault was injected (FAULT_ERROR_RATE).", cause="injected fault")
         if self._random.random() < self._settings.fault_simulated_error_rate:
             record.error_type = InternalError.__name__
-            record.fields["simulated_error"] = True
+            record.tell(simulated_error=True)
 
 
 class BreakableEngine:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Literal
 
-from pydantic_core import to_json
+LEVELS = {getattr(logging, name): name.lower() for name in ("DEBUG", "INFO", "WARNING", "ERROR")}
 
 _as_json = False
 
@@ -50,19 +50,20 @@ def describe(error: BaseException) -> str:
     return f"{type(error).__name__} at {' < '.join(places)}"
 
 
-def write_line(logger: logging.Logger, level: int, message: str, fields: dict[str, Any]) -> None:
-    """Log a line with fields; as JSON without logging's machinery, which costs ten times the line."""
+def write_line(logger: logging.Logger, level: int, message: str, fields: str) -> None:
+    """Log a line with fields, given as the members of a JSON object.
+
+    As JSON it is written without logging's machinery, which costs ten times the line. The message is one of
+    ours, a few words that need no escaping.
+    """
     if not _as_json:
-        logger.log(level, message, extra={"fields": fields})
+        logger.log(level, message, extra={"fields": json.loads(f"{{{fields}}}")})
         return
-    seconds, fraction = divmod(time.time(), 1)
-    head = {
-        "time": f"{_second(int(seconds))}.{int(fraction * 1000):03d}Z",
-        "level": logging.getLevelName(level).lower(),
-        "message": message,
-    }
-    sys.stdout.write(to_json(head | fields).decode() + "\n")
-    sys.stdout.flush()
+    now = time.time()
+    second = int(now)
+    head = f'"time":"{_second(second)}.{int((now - second) * 1000):03d}Z","level":"{LEVELS[level]}"'
+    sys.stdout.buffer.write(f'{{{head},"message":"{message}",{fields}}}\n'.encode())
+    sys.stdout.buffer.flush()
 
 
 @lru_cache(maxsize=2)

@@ -19,6 +19,7 @@ from prometheus_client.openmetrics import exposition as openmetrics
 
 from bundle.declaration import Declaration
 from bundle.errors import BundleError
+from serving.counts import CountFamily, DistributionFamily, Family
 
 prometheus_client.disable_created_metrics()
 
@@ -108,17 +109,19 @@ class Vocabulary:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
-        self._made: dict[str, Counter | Gauge | Histogram] = {}
+        self._made: dict[str, Any] = {}
+        self._counter: Any = Counter if multiprocess() else CountFamily
+        self._histogram: Any = Histogram if multiprocess() else DistributionFamily
         self._owners: dict[tuple[str, ...], str] = {}
 
     def counter(self, declaration: Declaration, concept: str, **dimensions: str) -> Record:
-        child = self._child(Counter, declaration, concept, dimensions)
+        child = self._child(self._counter, declaration, concept, dimensions)
         return child.inc if child else unmeasured
 
     def histogram(
         self, declaration: Declaration, concept: str, buckets: Iterable[float], **dimensions: str
     ) -> Record:
-        child = self._child(Histogram, declaration, concept, dimensions, buckets=tuple(buckets))
+        child = self._child(self._histogram, declaration, concept, dimensions, buckets=tuple(buckets))
         return child.observe if child else unmeasured
 
     def gauge(self, declaration: Declaration, concept: str, across_workers: str, **dimensions: str) -> Record:
@@ -142,7 +145,7 @@ class Vocabulary:
 
     def _child(
         self,
-        kind: type[Counter | Gauge | Histogram],
+        kind: Any,
         declaration: Declaration,
         concept: str,
         dimensions: dict[str, str],
@@ -169,7 +172,7 @@ class Vocabulary:
                 f"'{self._owners[series]}', which is served beside it: serve them in separate processes"
             )
         try:
-            return metric.labels(**labels) if labels else metric
+            return metric.labels(**labels) if labels or isinstance(metric, Family) else metric
         except ValueError:
             raise BundleError(
                 f"the metric '{named.name}' has other labels in '{declaration.name}' than in the model "
@@ -212,51 +215,58 @@ class HttpMetrics:
     ) -> None:
         self._vocabulary = vocabulary
         self._declaration = declaration
-        self._requests: dict[tuple[str, str, int], Record] = {}
+        self._requests: dict[tuple[str, str], dict[int, Record]] = {}
         self._durations: dict[tuple[str, str], Record] = {}
         self._errors: dict[tuple[str, str], Record] = {}
         self.active = vocabulary.up_and_down(declaration, "active_requests", active_requests)
         self.active(0)
         for route in routes:
+            place = (route.method, route.endpoint)
             for status in route.statuses:
-                self._request(route.method, route.endpoint, status)(0)
+                self._request(place, status)(0)
             for error_type in route.error_types:
                 self._error(error_type, route.endpoint)(0)
             if not route.quiet:
-                self._duration(route.method, route.endpoint)
+                self._duration(place)
 
-    def answered(self, method: str, endpoint: str, status: int, seconds: float | None) -> None:
-        """Count an answer, and time it unless it was a probe or a scrape."""
-        self._request(method, endpoint, status)(1)
-        if seconds is not None:
-            self._duration(method, endpoint)(seconds)
+    def answered(self, place: tuple[str, str], status: int, seconds: float | None) -> None:
+        """Count an answer of a method and endpoint, and time it unless it was a probe or a scrape."""
+        try:
+            self._requests[place][status](1)
+        except KeyError:
+            self._request(place, status)(1)
+        if seconds is None:
+            return
+        try:
+            self._durations[place](seconds)
+        except KeyError:
+            self._duration(place)(seconds)
 
     def failed(self, error_type: str, endpoint: str) -> None:
         self._error(error_type, endpoint)(1)
 
-    def _request(self, method: str, endpoint: str, status: int) -> Record:
-        key = (method, endpoint, status)
-        record = self._requests.get(key)
-        if record is None:
-            record = self._requests[key] = self._vocabulary.counter(
+    def _request(self, place: tuple[str, str], status: int) -> Record:
+        """Return the counter of a method, endpoint and status, made where there is none yet."""
+        method, endpoint = place
+        by_status = self._requests.setdefault(place, {})
+        if status not in by_status:
+            by_status[status] = self._vocabulary.counter(
                 self._declaration, "requests", method=method, endpoint=endpoint, status=str(status)
             )
-        return record
+        return by_status[status]
 
-    def _duration(self, method: str, endpoint: str) -> Record:
-        key = (method, endpoint)
-        record = self._durations.get(key)
-        if record is None:
-            record = self._durations[key] = self._vocabulary.histogram(
+    def _duration(self, place: tuple[str, str]) -> Record:
+        method, endpoint = place
+        if place not in self._durations:
+            self._durations[place] = self._vocabulary.histogram(
                 self._declaration, "request_duration", LATENCY_BUCKETS, method=method, endpoint=endpoint
             )
-        return record
+        return self._durations[place]
 
     def _error(self, error_type: str, endpoint: str) -> Record:
         key = (error_type, endpoint)
-        record = self._errors.get(key)
-        if record is None:
-            record = self._errors[key] = self._vocabulary.counter(
+        if key not in self._errors:
+            self._errors[key] = self._vocabulary.counter(
                 self._declaration, "errors", error_type=error_type, endpoint=endpoint
             )
-        return record
+        return self._errors[key]

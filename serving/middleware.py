@@ -1,13 +1,14 @@
 """What surrounds every request, as one pure ASGI layer: its id, its metrics, its log line, its failure."""
 
 import logging
-import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from random import getrandbits
 from time import perf_counter
-from typing import Any
+from typing import Any, Protocol
 
+from pydantic_core import to_json
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.errors import ApiError, InternalError, problem_response
@@ -20,8 +21,10 @@ SANE_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
 QUIET_PATHS = frozenset({"/livez", "/readyz", "/startupz", "/metrics"})
 """Probes and scrapes: logged as debug, never among the active requests."""
 
-CLOSE = ((b"connection", b"close"),)
+JSON = (b"content-type", b"application/json")
+CLOSE = (b"connection", b"close")
 
+OK = 200
 CLIENT_CLOSED_REQUEST = 499
 """What is logged and counted where the client hung up before there was an answer (nginx's number)."""
 
@@ -40,11 +43,26 @@ class Lifecycle:
 
 @dataclass(slots=True)
 class RequestRecord:
-    """What a request leaves behind for its log line, as scope["record"]."""
+    """What is known of a request, and what it leaves behind for its log line, as scope["record"]."""
 
     request_id: str
+    headers: dict[bytes, bytes]
     error_type: str | None = None
-    fields: dict[str, Any] = field(default_factory=dict)
+    told: str = ""
+    """Fields of the log line as JSON, each with a comma before it."""
+
+    def tell(self, **fields: Any) -> None:
+        """Add fields to the log line."""
+        self.told += "," + to_json(fields).decode()[1:-1]
+
+
+class Answering(Protocol):
+    """A route that needs nothing of the routers and layers: it turns a body into JSON."""
+
+    path: str
+    methods: frozenset[str]
+
+    async def respond(self, record: RequestRecord, receive: Receive) -> bytes: ...
 
 
 class Watch:
@@ -54,73 +72,101 @@ class Watch:
     """
 
     def __init__(
-        self, app: ASGIApp, metrics: HttpMetrics, lifecycle: Lifecycle, direct: Mapping[str, ASGIApp]
+        self, app: ASGIApp, metrics: HttpMetrics, lifecycle: Lifecycle, direct: Mapping[str, Answering]
     ) -> None:
         self._app = app
-        self._direct = direct
+        self.direct = direct
         self._metrics = metrics
         self._lifecycle = lifecycle
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
-        elif scope["path"] in QUIET_PATHS:
-            await self._watch(scope, receive, send, quiet=True)
-        else:
+            return
+        start = perf_counter()
+        path, headers = scope["path"], dict(scope["headers"])
+        record = scope["record"] = RequestRecord(request_id(headers), headers)
+        answering = self.direct.get(path) if scope["method"] == "POST" else None
+        quiet = path in QUIET_PATHS
+        if not quiet:
             self._lifecycle.active += 1
             self._metrics.active(1)
-            try:
-                await self._watch(scope, receive, send, quiet=False)
-            finally:
+        try:
+            if answering is None:
+                status = await self._route(scope, receive, send, record)
+            else:
+                scope["route"] = answering
+                status = await self._answer(answering, scope, receive, send, record)
+        finally:
+            if not quiet:
                 self._lifecycle.active -= 1
                 self._metrics.active(-1)
+        self._finish(scope, record, status, perf_counter() - start, quiet=quiet)
 
-    async def _watch(self, scope: Scope, receive: Receive, send: Send, *, quiet: bool) -> None:
-        start = perf_counter()
-        record = scope["record"] = RequestRecord(request_id(scope["headers"]))
-        status = CLIENT_CLOSED_REQUEST
+    async def _answer(
+        self, answering: Answering, scope: Scope, receive: Receive, send: Send, record: RequestRecord
+    ) -> int:
+        """Answer directly, and return the status."""
+        try:
+            content = await answering.respond(record, receive)
+        except Exception as error:  # noqa: BLE001  # each has an answer
+            return await self._refuse(error, scope, receive, send, record)
+        headers = [(b"content-length", b"%d" % len(content)), JSON, *self._added(record)]
+        await send({"type": "http.response.start", "status": OK, "headers": headers})
+        await send({"type": "http.response.body", "body": content})
+        return OK
+
+    async def _route(self, scope: Scope, receive: Receive, send: Send, record: RequestRecord) -> int:
+        """Let the layers and routes below answer, and return the status."""
+        status = 0
 
         async def watched_send(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                added = CLOSE if self._lifecycle.draining else ()
-                identity = (b"x-request-id", record.request_id.encode("ascii"))
-                message = {**message, "headers": [*message["headers"], identity, *added]}
+                message = {**message, "headers": [*message["headers"], *self._added(record)]}
             await send(message)
 
-        app = self._direct.get(scope["path"], self._app) if scope["method"] == "POST" else self._app
         try:
-            await app(scope, receive, watched_send)
-        except ClientGone:
-            record.fields["cause"] = "the client hung up before its request was complete"
+            await self._app(scope, receive, watched_send)
         except Exception as error:
-            if status != CLIENT_CLOSED_REQUEST:
+            if status:
                 raise
-            failure = error if isinstance(error, ApiError) else unexpected(error)
-            record.error_type = failure.error_type
-            record.fields |= {"error": failure.error_type, "cause": failure.cause}
-            await problem_response(failure, scope["path"], record.request_id)(scope, receive, watched_send)
-        self._finish(scope, record, status, perf_counter() - start, quiet=quiet)
+            return await self._refuse(error, scope, receive, send, record)
+        return status
+
+    async def _refuse(
+        self, error: Exception, scope: Scope, receive: Receive, send: Send, record: RequestRecord
+    ) -> int:
+        """Answer with what went wrong, and return the status."""
+        if isinstance(error, ClientGone):
+            record.tell(cause="the client hung up before its request was complete")
+            return CLIENT_CLOSED_REQUEST
+        failure = error if isinstance(error, ApiError) else unexpected(error)
+        record.error_type = failure.error_type
+        record.tell(error=failure.error_type, cause=failure.cause)
+        response = problem_response(failure, scope["path"], record.request_id)
+        response.raw_headers += self._added(record)
+        await response(scope, receive, send)
+        return failure.status
+
+    def _added(self, record: RequestRecord) -> tuple[tuple[bytes, bytes], ...]:
+        """Return the headers that every answer gets."""
+        identity = (b"x-request-id", record.request_id.encode("ascii"))
+        return (identity, CLOSE) if self._lifecycle.draining else (identity,)
 
     def _finish(
         self, scope: Scope, record: RequestRecord, status: int, seconds: float, *, quiet: bool
     ) -> None:
         method, endpoint = matched(scope)
-        self._metrics.answered(method, endpoint, status, None if quiet else seconds)
+        self._metrics.answered((method, endpoint), status, None if quiet else seconds)
         if record.error_type and not quiet:
             self._metrics.failed(record.error_type, endpoint)
         level = logging.DEBUG if quiet else logging.ERROR if status >= InternalError.status else logging.INFO
         if log.isEnabledFor(level):
-            fields = {
-                "request_id": record.request_id,
-                "method": method,
-                "route": endpoint,
-                "status": status,
-                "duration_ms": round(seconds * 1000, 3),
-                **record.fields,
-            }
-            write_line(log, level, "request", fields)
+            identity = f'"request_id":"{record.request_id}","method":"{method}","route":"{endpoint}"'
+            outcome = f'"status":{status:d},"duration_ms":{seconds * 1000:.3f}'
+            write_line(log, level, "request", f"{identity},{outcome}{record.told}")
 
 
 def matched(scope: Scope) -> tuple[str, str]:
@@ -140,9 +186,9 @@ def unexpected(error: Exception) -> InternalError:
     )
 
 
-def request_id(headers: list[tuple[bytes, bytes]]) -> str:
+def request_id(headers: Mapping[bytes, bytes]) -> str:
     """Return the client's X-Request-ID where it is sane, else a random one."""
-    for name, value in headers:
-        if name == b"x-request-id" and SANE_REQUEST_ID.fullmatch(value):
-            return value.decode("ascii")
-    return os.urandom(16).hex()
+    given = headers.get(b"x-request-id")
+    if given is not None and SANE_REQUEST_ID.fullmatch(given):
+        return given.decode("ascii")
+    return f"{getrandbits(128):032x}"

@@ -22,6 +22,7 @@ from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from bundle.errors import BundleError
 from serving.logs import configure_logs
@@ -87,17 +88,23 @@ def listen(settings: Settings) -> socket.socket:
 def serve(settings: Settings, listener: socket.socket, on_start: Callable[[], None] = lambda: None) -> int:
     """Serve from this process until a signal; `on_start` is told when it answers."""
     app = make_app(settings)
-    config = uvicorn.Config(
+    config = server_config(app, settings)
+    DrainingServer(config, app, settings.drain_seconds / 2, on_start).run([listener])
+    return 0
+
+
+def server_config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
+    """Return how uvicorn serves; nobody asks for a client's address, so no header has to tell it."""
+    return uvicorn.Config(
         app,
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,
         ws="none",
         backlog=BACKLOG,
         timeout_graceful_shutdown=max(1, round(settings.drain_seconds / 2)),
     )
-    DrainingServer(config, app, settings.drain_seconds / 2, on_start).run([listener])
-    return 0
 
 
 class DrainingServer(uvicorn.Server):

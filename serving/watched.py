@@ -1,8 +1,7 @@
 """A served model as the metrics see it: timed, counted, probed, and set aside while it does not work."""
 
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from time import perf_counter
 from typing import TypeVar
 
@@ -11,7 +10,6 @@ from serving.catalogue import Answer, ServedModel
 from serving.engine import EngineError
 from serving.errors import ModelNotLoaded
 from serving.metrics import LATENCY_BUCKETS, Record, Vocabulary, check_concepts, unmeasured
-from serving.middleware import ClientGone, RequestRecord
 
 Given = TypeVar("Given")
 Answered = TypeVar("Answered")
@@ -68,20 +66,18 @@ class WatchedModel:
         self._show_expectation(vocabulary, dimensions)
         self.probe()
 
-    @contextmanager
-    def request(self, record: RequestRecord) -> Iterator[None]:
-        """Count a prediction request, and whether it failed."""
+    def asked(self) -> None:
+        """Count a prediction request."""
         self._count_request(1)
-        try:
-            yield
-        except ClientGone:
-            raise
-        except Exception:
-            self._count_error(1)
-            self._count_failed(1)
-            raise
-        if record.error_type:
-            self._count_error(1)
+
+    def failed(self) -> None:
+        """Count a prediction request that got an error."""
+        self._count_error(1)
+        self._count_failed(1)
+
+    def simulated_error(self) -> None:
+        """Count an error that was injected into a request that got its answer."""
+        self._count_error(1)
 
     def predict(self, matrix: Matrix) -> list[Answer]:
         """Return an answer for each row; ModelNotLoaded while the model is set aside."""

@@ -1,22 +1,21 @@
 """POST /predict and POST /predict/batch."""
 
 from abc import ABC, abstractmethod
-from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from pydantic_core import to_json
-from starlette.types import Receive, Scope, Send
+from starlette.types import Receive
 
 from bundle.encoding import Matrix
 from bundle.errors import FieldError, InvalidRowsError
+from serving.answers import AnswerWriter
 from serving.body import read_json
-from serving.catalogue import Answer, ServedModel, TrainedRange
+from serving.catalogue import ServedModel
 from serving.errors import PREDICTION_ERRORS, Overloaded, ValidationError
 from serving.faults import Faults
-from serving.middleware import Lifecycle, RequestRecord
+from serving.middleware import ClientGone, Lifecycle, RequestRecord
 from serving.schemas import (
     ManyClassBatch,
     ManyClassPrediction,
@@ -41,22 +40,23 @@ class Admission:
     lifecycle: Lifecycle
     faults: Faults | None
 
-    async def body(self, scope: Scope, receive: Receive) -> Any:
+    async def body(self, record: RequestRecord, receive: Receive) -> Any:
         """Return the request's JSON value, or raise what refuses it."""
-        if self.lifecycle.active > self.settings.max_active_requests:
+        settings = self.settings
+        if self.lifecycle.active > settings.max_active_requests:
             raise Overloaded(
                 "The server has too many requests to answer; try again.", headers={"Retry-After": "1"}
             )
         body = await read_json(
-            scope, receive, self.settings.max_body_bytes, self.settings.body_timeout_seconds
+            record.headers, receive, settings.max_body_bytes, settings.body_timeout_seconds
         )
         if self.faults:
-            await self.faults.inject(scope["record"])
+            await self.faults.inject(record)
         return body
 
 
 class Prediction(ABC):
-    """Answers POST requests on one path: an ASGI application, and a route by its `path` and `methods`."""
+    """Answers POST requests on one path with one version of a model."""
 
     methods = frozenset({"POST"})
 
@@ -66,48 +66,46 @@ class Prediction(ABC):
         self.model = watched.model
         self.admission = admission
         self.most = admission.settings.max_batch_rows
+        self.writer = AnswerWriter(watched.model)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        scope["route"] = self
-        record: RequestRecord = scope["record"]
-        with self.watched.request(record):
-            content = to_json(self.answer(await self.admission.body(scope, receive), record))
-        headers = [(b"content-length", b"%d" % len(content)), (b"content-type", b"application/json")]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": content})
+    async def respond(self, record: RequestRecord, receive: Receive) -> bytes:
+        """Return the answer as JSON; ApiError where there is none."""
+        self.watched.asked()
+        try:
+            content = self.answer(await self.admission.body(record, receive), record)
+        except ClientGone:
+            raise
+        except Exception:
+            self.watched.failed()
+            raise
+        if record.error_type:
+            self.watched.simulated_error()
+        return content.encode()
 
     @abstractmethod
-    def answer(self, body: Any, record: RequestRecord) -> Any:
+    def answer(self, body: Any, record: RequestRecord) -> str:
         """Return what is answered to a body, and note in the record what its log line says."""
 
 
 class RowPrediction(Prediction):
     """One row; or, where the model declares it, a list of them."""
 
-    def answer(self, body: Any, record: RequestRecord) -> Any:
-        model = self.model
+    def answer(self, body: Any, record: RequestRecord) -> str:
+        model, writer = self.model, self.writer
         if model.declaration.routes.lists and isinstance(body, list):
             answers = self.watched.predict(encode(model, limited(body, self.most)))
-            record.fields |= summary(model, answers)
-            return [whole_answer(model, answer, record.request_id) for answer in answers]
+            record.told += writer.summary(answers)
+            return writer.each(answers, record.request_id)
         answer = self.watched.predict_row(encode_row(model, body))
-        content = whole_answer(model, answer, record.request_id)
-        record.fields |= {
-            "model": model.name,
-            "version": model.version,
-            "prediction": content["label"],
-            "probability": content.get("probability", answer.confidence),
-            "warnings": len(answer.warnings),
-        }
-        return content
+        record.told += writer.line(answer)
+        return writer.one(answer, record.request_id)
 
 
 class BatchPrediction(Prediction):
-    def answer(self, body: Any, record: RequestRecord) -> Any:
+    def answer(self, body: Any, record: RequestRecord) -> str:
         answers = self.watched.predict(encode(self.model, instances(body, self.most)))
-        record.fields |= summary(self.model, answers)
-        predictions = [answer_content(self.model, answer) for answer in answers]
-        return {"predictions": predictions} | context(self.model, record.request_id)
+        record.told += self.writer.summary(answers)
+        return self.writer.batch(answers, record.request_id)
 
 
 def predictions(prefix: str, watched: WatchedModel, admission: Admission) -> list[Prediction]:
@@ -136,12 +134,9 @@ def prediction_router(predictions: Iterable[Prediction]) -> APIRouter:
 
 
 def endpoint(prediction: Prediction) -> Callable[[Request], Awaitable[Response]]:
-    class Answered(Response):
-        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-            await prediction(scope, receive, send)
-
-    async def predict(_request: Request) -> Response:
-        return Answered()
+    async def predict(request: Request) -> Response:
+        content = await prediction.respond(request.scope["record"], request.receive)
+        return Response(content, media_type="application/json")
 
     return predict
 
@@ -213,53 +208,3 @@ def refusal(faults: list[FieldError]) -> ValidationError:
     return ValidationError(
         f"{place}{subject} {first.detail}.", errors=faults, cause=f"invalid: {', '.join(logged)}"
     )
-
-
-def answer_content(model: ServedModel, answer: Answer) -> dict[str, Any]:
-    """Return what is said about one row."""
-    predicted = model.declaration.classes[answer.index]
-    probabilities: dict[str, Any] = (
-        {"probability": answer.probabilities[1]}
-        if model.declaration.binary
-        else {"probabilities": dict(zip(model.declaration.labels, answer.probabilities, strict=True))}
-    )
-    return {
-        "prediction": predicted.prediction,
-        "label": predicted.label,
-        **probabilities,
-        "confidence": answer.confidence,
-        "warnings": [range_warning(trained) for trained in answer.warnings],
-    }
-
-
-def whole_answer(model: ServedModel, answer: Answer, request_id: str) -> dict[str, Any]:
-    """Return what is said about one row that has an answer to itself."""
-    content = answer_content(model, answer)
-    warnings = {"warnings": content.pop("warnings")}
-    return content | context(model, request_id) | warnings
-
-
-def context(model: ServedModel, request_id: str) -> dict[str, Any]:
-    """Return what is said once in an answer: the threshold, and who spoke to whom."""
-    threshold = {} if model.threshold is None else {"threshold": model.threshold}
-    return threshold | {"model": {"name": model.name, "version": model.version}, "request_id": request_id}
-
-
-def summary(model: ServedModel, answers: list[Answer]) -> dict[str, Any]:
-    """Return what the log says about several rows."""
-    labels = Counter(model.declaration.labels[answer.index] for answer in answers)
-    return origin(model) | {"rows": len(answers), "predictions": dict(labels)}
-
-
-def origin(model: ServedModel) -> dict[str, Any]:
-    return {"model": model.name, "version": model.version}
-
-
-def range_warning(trained: TrainedRange) -> dict[str, Any]:
-    return {
-        "field": trained.field,
-        "trained_minimum": trained.minimum,
-        "trained_maximum": trained.maximum,
-        "unit": trained.unit,
-        "detail": f"the model was trained on {trained.minimum:g} to {trained.maximum:g} {trained.unit}",
-    }

@@ -151,3 +151,11 @@ def test_the_quick_way_takes_usual_rows(declaration: Declaration) -> None:
     encoder = Encoder(declaration)
     for row in (SAMPLE, SAMPLE | {"sex": "male", "ca": None, "thal": 0, "age": 63.0}):
         assert encoder._quick(row) is not None  # noqa: SLF001
+
+
+def test_a_model_of_one_feature_reads_its_value_whole(declaration: Declaration) -> None:
+    (sex,) = [feature for feature in declaration.features if feature.name == "sex"]
+    encoder = Encoder(declaration.model_copy(update={"features": (sex,), "example": {"sex": 1}}))
+    assert encoder.encode_row({"sex": "male"}) == [1.0]
+    with pytest.raises(InvalidRowsError):
+        encoder.encode_row({"sex": "males"})

@@ -118,11 +118,9 @@ def test_the_direct_way_and_fastapis_routes_lead_to_the_same_answer(
     answers = []
     for direct in (True, False):
         app = create_app(Settings(), CollectorRegistry())
-        (watch,) = app.user_middleware
-        known: Any = watch.kwargs["direct"]
-        assert path in known
+        assert path in app.watch.direct
         if not direct:
-            watch.kwargs["direct"] = {}
+            app.watch.direct = {}
         answers.append(asyncio.run(answer_of(app, path, json.dumps(body).encode())))
     assert answers[0] == answers[1]
     assert answers[0][0] == status
