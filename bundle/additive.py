@@ -18,6 +18,9 @@ from bundle.errors import BundleError
 
 ADDITIVE_FILE = "additive.json"
 
+BLOCK = 4096
+"""Rows evaluated at once, so that what they need in between stays in the cache."""
+
 Outputs = list[float]
 """The log-odds of the positive class, or with more than two classes one value a class, for softmax."""
 
@@ -73,6 +76,9 @@ class AdditiveEvaluator:
         self._tables = [
             (i, _table(term, nothing)) for i, term in enumerate(model.terms) if isinstance(term, CategoryTerm)
         ]
+        self._categories = [i for i, _ in self._tables]
+        self._tables_by_output = [np.ascontiguousarray(table.T) for _, table in self._tables]
+        self._codes_of_gaps = np.array([len(table) - 1 for _, table in self._tables]).reshape(-1, 1)
         self._start = self._intercept.tolist()
         outputs = range(len(nothing))
         self._row_numbers = [
@@ -107,20 +113,31 @@ class AdditiveEvaluator:
 
     def probabilities(self, matrix: NDArray[np.floating]) -> NDArray[np.float64]:
         """Return [rows, classes] for an encoded matrix [rows, features]."""
-        numbers = matrix[:, self._numbers].astype(np.float64)
+        blocks = [matrix[start : start + BLOCK] for start in range(0, len(matrix), BLOCK)]
+        return np.concatenate([self._block(block) for block in blocks])
+
+    def _block(self, matrix: NDArray[np.floating]) -> NDArray[np.float64]:
+        columns = matrix.T
+        numbers = columns[self._numbers].astype(np.float64)
         gaps = np.isnan(numbers)
-        outputs = self._intercept + np.where(gaps, 0.0, numbers) @ self._slopes
         if gaps.any():
-            outputs += gaps @ self._instead
-        for column, table in self._tables:
-            codes = np.nan_to_num(matrix[:, column], nan=len(table) - 1).astype(np.intp)
-            outputs += table[codes]
-        if outputs.shape[1] == 1:
-            power = np.exp(-np.abs(outputs))  # never overflows
-            positive = np.where(outputs >= 0, 1, power) / (1 + power)
-            return np.hstack([1 - positive, positive])
-        powers = np.exp(outputs - outputs.max(axis=1, keepdims=True))
-        return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+            outputs = self._slopes.T @ np.where(gaps, 0.0, numbers) + self._instead.T @ gaps
+        else:
+            outputs = self._slopes.T @ numbers
+        outputs += self._intercept.reshape(-1, 1)
+        codes = columns[self._categories]
+        unknown = np.isnan(codes)
+        if unknown.any():
+            codes = np.where(unknown, self._codes_of_gaps, codes)
+        for tables, column in zip(self._tables_by_output, codes.astype(np.intp), strict=True):
+            for output, contributions in zip(outputs, tables, strict=True):
+                output += contributions.take(column)  # noqa: PLW2901  # in place
+        if len(outputs) == 1:
+            power = np.exp(-np.abs(outputs[0]))  # never overflows
+            positive = np.where(outputs[0] >= 0, 1, power) / (1 + power)
+            return np.stack([1 - positive, positive], axis=1)
+        powers = np.exp(outputs - outputs.max(axis=0))
+        return np.ascontiguousarray((powers / powers.sum(axis=0)).T)
 
 
 def _by_code(contributions: NDArray[np.float64]) -> dict[float, float]:

@@ -1,8 +1,9 @@
 """From rows as clients send them to the matrix a model reads: the one encoder of training and serving."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from operator import itemgetter
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,9 @@ class Encoder:
         self._names = frozenset(declaration.feature_names)
         first, *others = declaration.feature_names
         # with a single name, itemgetter gives the value itself
-        self._pick = itemgetter(first, *others) if others else lambda row: [row[first]]
+        self._pick: Callable[[Any], Sequence[Any]] = (
+            itemgetter(first, *others) if others else lambda row: [row[first]]
+        )
         self._categories = [
             (index, feature.values)
             for index, feature in enumerate(declaration.features)
@@ -87,6 +90,9 @@ class Encoder:
 
     def encode(self, rows: Sequence[object]) -> Matrix:
         """Return float32 [rows, features]; InvalidRowsError numbers the rows and stops after 20 faults."""
+        matrix = self._by_column(rows)
+        if matrix is not None:
+            return matrix
         encoded: list[list[float]] = []
         faults: list[FieldError] = []
         for number, row in enumerate(rows):
@@ -99,6 +105,33 @@ class Encoder:
         if faults:
             raise InvalidRowsError(faults[:MOST_ERRORS])
         return np.array(encoded, dtype=np.float32)
+
+    def _by_column(self, rows: Sequence[object]) -> Matrix | None:
+        """Return the matrix of usual rows without a fault, fast; None where a closer look is needed."""
+        if set(map(type, rows)) != {dict} or set(map(len, rows)) != {len(self._fields)}:  # type: ignore[arg-type]
+            return None
+        matrix = np.empty((len(rows), len(self._fields)), dtype=np.float32)
+        try:
+            columns = list(zip(*map(self._pick, rows), strict=True))
+            kinds = [set(map(type, column)) for column in columns]
+            if any(bool in kind for kind in kinds):
+                return None
+            for index, codes in self._categories:
+                matrix[:, index] = list(map(codes.__getitem__, columns[index]))
+            for index, low, high, whole, nullable in self._numbers:
+                column, kind = columns[index], kinds[index]
+                values = np.array(column, dtype=np.float64)  # None becomes NaN
+                gaps = column.count(None) if nullable else 0
+                if not kind <= {int, float, NoneType} or (
+                    (low <= values) & (values <= high)
+                ).sum() + gaps < len(rows):
+                    return None
+                if whole and float in kind and (values % 1 > 0).any():
+                    return None
+                matrix[:, index] = values
+        except (KeyError, TypeError, ValueError, OverflowError):
+            return None
+        return matrix
 
     def _faults(self, row: Mapping[object, object]) -> list[FieldError]:
         faults = []

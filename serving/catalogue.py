@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bundle.additive import ADDITIVE_FILE, parse_additive
 from bundle.declaration import Declaration, Feature, NumberFeature, load_declaration
@@ -92,7 +93,7 @@ class ServedModel:
 
     def predict(self, matrix: Matrix) -> list[Answer]:
         """Return an answer for each row of an encoded matrix; EngineError where the engine fails."""
-        answers = [self._answer(row) for row in self._engine.probabilities(matrix).tolist()]
+        answers = self._answers(self._engine.probabilities(matrix).astype(np.float64))
         # a missing value is NaN, for which both comparisons are false
         outside = (matrix < self._lows) | (matrix > self._highs)
         if outside.any():
@@ -117,6 +118,17 @@ class ServedModel:
             return Answer(max(range(len(rounded)), key=rounded.__getitem__), rounded, [])
         positive = round(probabilities[1], DECIMALS)
         return Answer(int(positive >= self.threshold), [round(1 - positive, DECIMALS), positive], [])
+
+    def _answers(self, probabilities: NDArray[np.float64]) -> list[Answer]:
+        """Return what `_answer` does, for float64 [rows, classes]."""
+        rounded = probabilities.round(DECIMALS)
+        if self.threshold is None:
+            indexes = rounded.argmax(axis=1)
+        else:
+            indexes = (rounded[:, 1] >= self.threshold).astype(np.intp)
+            rounded[:, 0] = (1 - rounded[:, 1]).round(DECIMALS)
+        rows = zip(indexes.tolist(), rounded.tolist(), strict=True)
+        return [Answer(index, row, []) for index, row in rows]
 
 
 def load_models(

@@ -1,6 +1,7 @@
 """From rows or a matrix to probabilities. Knows no HTTP and no Prometheus."""
 
 from collections.abc import Sequence
+from math import isfinite
 from typing import Protocol
 
 import numpy as np
@@ -8,6 +9,8 @@ from numpy.typing import NDArray
 
 from bundle.additive import AdditiveEvaluator, AdditiveModel
 from bundle.encoding import Matrix
+
+NOT_A_NUMBER = "the model gave a probability that is not a number"
 
 
 class EngineError(Exception):
@@ -45,14 +48,19 @@ class OnnxEngine:
             raise EngineError(f"ONNX Runtime refuses the model: {type(error).__name__}") from error
 
     def probabilities(self, matrix: Matrix) -> Matrix:
-        try:
-            result = self._session.run(matrix)
-        except Exception as error:
-            raise EngineError(f"ONNX Runtime failed: {type(error).__name__}") from error
+        result = self._run(matrix)
         if not np.isfinite(result).all():
-            raise EngineError("the model gave a probability that is not a number")
+            raise EngineError(NOT_A_NUMBER)
         return result
 
     def row(self, values: Sequence[float]) -> list[float]:
-        answered: list[float] = self.probabilities(np.array([values], dtype=np.float32))[0].tolist()
+        answered: list[float] = self._run(np.array([values], dtype=np.float32))[0].tolist()
+        if not all(map(isfinite, answered)):
+            raise EngineError(NOT_A_NUMBER)
         return answered
+
+    def _run(self, matrix: Matrix) -> Matrix:
+        try:
+            return self._session.run(matrix)
+        except Exception as error:
+            raise EngineError(f"ONNX Runtime failed: {type(error).__name__}") from error

@@ -36,10 +36,11 @@ def build_pipeline(estimator: str, declaration: Declaration) -> Pipeline:
     categories = [i for i in range(len(declaration.features)) if i not in quantities]
     filled = SimpleImputer(strategy="constant", fill_value=0.0)
     scaled = make_pipeline(filled, StandardScaler())
+    linear = estimator == "logistic_regression"
     columns = ColumnTransformer(
         [
-            ("quantities", scaled if estimator == "logistic_regression" else filled, quantities),
-            ("categories", OneHotEncoder(handle_unknown="ignore"), categories),
+            ("quantities", scaled if linear else filled, quantities),
+            ("categories", OneHotEncoder(handle_unknown="ignore") if linear else "passthrough", categories),
         ]
     )
     return Pipeline([("columns", columns), ("estimator", estimators[estimator])])

@@ -143,6 +143,8 @@ def test_an_engine_failure_is_one_kind_of_error(heart: ServedModel) -> None:
     poisoned[0, [3, 7]] = np.inf  # blood pressure and thalach pull in opposite directions
     with pytest.raises(EngineError, match="not a number"):
         engine.probabilities(poisoned)
+    with pytest.raises(EngineError, match="not a number"):
+        engine.row(poisoned[0].tolist())
 
 
 def test_the_threshold_decides_on_the_probability_that_is_shown() -> None:

@@ -159,3 +159,18 @@ def test_a_model_of_one_feature_reads_its_value_whole(declaration: Declaration) 
     assert encoder.encode_row({"sex": "male"}) == [1.0]
     with pytest.raises(InvalidRowsError):
         encoder.encode_row({"sex": "males"})
+
+
+@given(changes=st.lists(st.dictionaries(st.sampled_from(list(SAMPLE)), NEAR_VALUES), min_size=1, max_size=4))
+def test_columns_are_read_as_rows_are(declaration: Declaration, changes: list[dict[str, object]]) -> None:
+    encoder = Encoder(declaration)
+    rows = [SAMPLE | change for change in changes]
+    matrix = encoder._by_column(rows)  # noqa: SLF001
+    if matrix is not None:
+        by_row = np.array([encoder._careful(row) for row in rows], dtype=np.float32)  # noqa: SLF001
+        np.testing.assert_array_equal(matrix, by_row)
+
+
+def test_columns_take_usual_rows(declaration: Declaration) -> None:
+    rows = [SAMPLE, SAMPLE | {"sex": "male", "ca": None, "thal": 0, "age": 63.0}]
+    assert Encoder(declaration)._by_column(rows) is not None  # noqa: SLF001
