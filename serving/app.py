@@ -17,7 +17,7 @@ from serving.catalogue import load_models
 from serving.engine import Engine
 from serving.errors import raise_api_error
 from serving.faults import BreakableEngine, Faults
-from serving.metrics import HttpMetrics, Vocabulary, multiprocess
+from serving.metrics import HttpMetrics, Vocabulary, workers_folder
 from serving.middleware import Lifecycle, Watch
 from serving.openapi import declared_routes, openapi_router
 from serving.resources import REFRESH_SECONDS, Resources
@@ -81,11 +81,11 @@ def create_app(settings: Settings, registry: CollectorRegistry) -> Application:
     ]
     for router in routers:
         app.include_router(router)
-    metrics = HttpMetrics(vocabulary, declaration, declared_routes(routers), lambda: lifecycle.active)
+    metrics = HttpMetrics(vocabulary, declaration, declared_routes(routers))
     direct = {prediction.path: prediction for prediction in answering}
     app.watch = Watch(super(Application, app).__call__, metrics, lifecycle, direct)
     app.state.lifecycle = lifecycle
-    if not multiprocess():
+    if not workers_folder():
         ProcessCollector(registry=registry)
     return app
 

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client import CollectorRegistry
 
 from bundle.encoding import Matrix
 from serving.engine import Engine, EngineError
 from serving.errors import InternalError
+from serving.metrics import make_gauge
 from serving.middleware import RequestRecord
 from serving.settings import Settings
 
@@ -22,12 +23,12 @@ class Faults:
     def __init__(self, settings: Settings, registry: CollectorRegistry) -> None:
         self._settings = settings
         self._random = random.Random(settings.fault_seed)
-        strength = Gauge(
+        strength = make_gauge(
+            registry,
+            "livemax",
             "fault_injection",
             "Strength of a fault that is injected on purpose; absent where none is.",
             ["fault"],
-            registry=registry,
-            multiprocess_mode="livemax",
         )
         for name, value in settings.faults.items():
             if value:

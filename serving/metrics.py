@@ -6,20 +6,21 @@ the start, so that a rate over its first event is not lost. docs/metrics.md is t
 """
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import prometheus_client
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric
+from prometheus_client import CollectorRegistry, Gauge, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.openmetrics import exposition as openmetrics
 
 from bundle.declaration import Declaration
 from bundle.errors import BundleError
-from serving.counts import CountFamily, DistributionFamily, Family
+from serving.counts import Counts, Family
 
 prometheus_client.disable_created_metrics()
 
@@ -68,17 +69,18 @@ Record = Callable[[float], None]
 """Adds to a counter, sets a gauge, or observes a value: a metric with its labels, ready to use."""
 
 
-def multiprocess() -> bool:
-    """Tell whether several workers share their counts through a folder (serving/server.py owns it)."""
-    return "PROMETHEUS_MULTIPROC_DIR" in os.environ
+def workers_folder() -> Path | None:
+    """Return where several workers share what they count; None for one process. serving/server.py owns it."""
+    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+    return Path(folder) if folder else None
 
 
 class WorkersCollector(MultiProcessCollector):
-    """Adds up the files of all workers, but for those that a starting worker has made and not yet filled."""
+    """Adds up the gauges of all workers, but for files that a starting worker has made and not yet filled."""
 
     def collect(self) -> Iterable[Metric]:
         filled = []
-        for file in Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]).glob("*.db"):
+        for file in (workers_folder() or Path()).glob("*.db"):
             with suppress(FileNotFoundError):  # gone with its worker
                 if file.stat().st_size:
                     filled.append(str(file))
@@ -86,11 +88,16 @@ class WorkersCollector(MultiProcessCollector):
         return metrics
 
 
+def make_gauge(
+    registry: CollectorRegistry, across_workers: Any, name: str, documentation: str, labels: Sequence[str]
+) -> Gauge:
+    """Return a gauge; of several workers' gauges the registry has a WorkersCollector."""
+    own = None if workers_folder() else registry
+    return Gauge(name, documentation, labels, registry=own, multiprocess_mode=across_workers)
+
+
 def exposition(registry: CollectorRegistry, accept: str) -> tuple[bytes, str]:
     """Return the metrics of all workers and their content type: OpenMetrics where asked for, else text."""
-    if multiprocess():
-        registry = CollectorRegistry()
-        WorkersCollector(registry)  # type: ignore[no-untyped-call]
     if "application/openmetrics-text" in accept:
         return openmetrics.generate_latest(registry), openmetrics.CONTENT_TYPE_LATEST
     return prometheus_client.generate_latest(registry), prometheus_client.CONTENT_TYPE_LATEST
@@ -109,47 +116,40 @@ class Vocabulary:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
+        self._counts = Counts(registry, workers_folder())
+        if workers_folder():
+            WorkersCollector(registry)  # type: ignore[no-untyped-call]
         self._made: dict[str, Any] = {}
-        self._counter: Any = Counter if multiprocess() else CountFamily
-        self._histogram: Any = Histogram if multiprocess() else DistributionFamily
         self._owners: dict[tuple[str, ...], str] = {}
 
     def counter(self, declaration: Declaration, concept: str, **dimensions: str) -> Record:
-        child = self._child(self._counter, declaration, concept, dimensions)
+        child = self._child(self._counts.counter, declaration, concept, dimensions)
         return child.inc if child else unmeasured
 
     def histogram(
-        self, declaration: Declaration, concept: str, buckets: Iterable[float], **dimensions: str
+        self, declaration: Declaration, concept: str, buckets: Sequence[float], **dimensions: str
     ) -> Record:
-        child = self._child(self._histogram, declaration, concept, dimensions, buckets=tuple(buckets))
+        make = partial(self._counts.histogram, buckets=buckets)
+        child = self._child(make, declaration, concept, dimensions)
         return child.observe if child else unmeasured
 
     def gauge(self, declaration: Declaration, concept: str, across_workers: str, **dimensions: str) -> Record:
         """Return what sets the gauge; `across_workers` is one of prometheus_client's multiprocess modes."""
-        child = self._child(Gauge, declaration, concept, dimensions, multiprocess_mode=across_workers)
+        make = partial(make_gauge, self._registry, across_workers)
+        child = self._child(make, declaration, concept, dimensions)
         return child.set if child else unmeasured
 
-    def up_and_down(self, declaration: Declaration, concept: str, current: Callable[[], float]) -> Record:
-        """Return what adds to the gauge, or takes away: live workers add up.
-
-        One process asks for the current value when it is scraped, and nothing needs to be told before.
-        """
-        child = self._child(Gauge, declaration, concept, {}, multiprocess_mode="livesum")
-        if child is None:
-            return unmeasured
-        if multiprocess():
-            record: Record = child.inc
-            return record
-        child.set_function(current)
-        return unmeasured
+    def up_and_down(self, declaration: Declaration, concept: str) -> Record:
+        """Return what adds to the gauge, or takes away: live workers add up."""
+        child = self._child(self._counts.up_and_down, declaration, concept, {})
+        return child.inc if child else unmeasured
 
     def _child(
         self,
-        kind: Any,
+        make: Callable[[str, str, tuple[str, ...]], Any],
         declaration: Declaration,
         concept: str,
         dimensions: dict[str, str],
-        **options: Any,
     ) -> Any:
         named = declaration.metrics.get(concept)
         if named is None:
@@ -163,8 +163,7 @@ class Vocabulary:
             ) from None
         metric = self._made.get(named.name)
         if metric is None:
-            metric = kind(named.name, HELP[concept], tuple(labels), registry=self._registry, **options)
-            self._made[named.name] = metric
+            metric = self._made[named.name] = make(named.name, HELP[concept], tuple(labels))
         series = (named.name, *labels.values())
         if self._owners.setdefault(series, declaration.name) != declaration.name:
             raise BundleError(
@@ -211,15 +210,13 @@ class HttpMetrics:
         vocabulary: Vocabulary,
         declaration: Declaration,
         routes: Iterable[DeclaredRoute],
-        active_requests: Callable[[], float],
     ) -> None:
         self._vocabulary = vocabulary
         self._declaration = declaration
         self._requests: dict[tuple[str, str], dict[int, Record]] = {}
         self._durations: dict[tuple[str, str], Record] = {}
         self._errors: dict[tuple[str, str], Record] = {}
-        self.active = vocabulary.up_and_down(declaration, "active_requests", active_requests)
-        self.active(0)
+        self.active = vocabulary.up_and_down(declaration, "active_requests")
         for route in routes:
             place = (route.method, route.endpoint)
             for status in route.statuses:

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
 from multiprocessing.synchronize import Event
+from pathlib import Path
 from time import monotonic
 from types import FrameType
 
@@ -186,7 +187,7 @@ class Supervisor:
             "worker died, another takes its place",
             extra={"fields": {"pid": worker.pid, "exit": worker.exitcode}},
         )
-        mark_process_dead(worker.pid, os.environ["PROMETHEUS_MULTIPROC_DIR"])
+        mark_process_dead(worker.pid or 0, os.environ["PROMETHEUS_MULTIPROC_DIR"])
         return self._start()
 
     def _end(self, sig: int) -> None:
@@ -209,11 +210,14 @@ def shared_folder() -> tempfile.TemporaryDirectory[str]:
         ) from None
 
 
-def mark_process_dead(pid: int | None, folder: str) -> None:
+def mark_process_dead(pid: int, folder: str) -> None:
     """Take a dead worker's gauges out of the sums; its counts stay."""
     from prometheus_client import multiprocess  # noqa: PLC0415
 
+    from serving.counts import forget  # noqa: PLC0415
+
     multiprocess.mark_process_dead(pid, folder)
+    forget(Path(folder), pid)
 
 
 def run_worker(settings: Settings, listener: socket.socket, served: Event) -> None:

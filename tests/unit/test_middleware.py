@@ -27,7 +27,7 @@ def registry() -> CollectorRegistry:
 
 def ask(app: ASGIApp, registry: CollectorRegistry, declaration: Declaration) -> list[Message]:
     lifecycle = Lifecycle()
-    metrics = HttpMetrics(Vocabulary(registry), declaration, [], lambda: lifecycle.active)
+    metrics = HttpMetrics(Vocabulary(registry), declaration, [])
     watch = Watch(app, metrics, lifecycle, {})
     sent: list[Message] = []
 
