@@ -1,7 +1,7 @@
 # `make` lists the verbs. Everything they need beyond Python 3.11 and make is installed into .venv from requirements/.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-cluster test-compose cluster cluster-down up down register k8s dashboards lint format train bench lock clean
+.PHONY: help run test test-budget test-cluster test-compose cluster cluster-down up down register k8s dashboards lint format train bench bench-peers bench-cluster lock clean
 
 MODEL ?= heart-disease
 DATA ?=
@@ -61,8 +61,18 @@ format: .venv/dev.done ## rewrite the code in the one style
 train: .venv/train.done ## train MODEL (heart-disease) from DATA (its own file) into its bundle and card
 	.venv/bin/python -m training --model $(MODEL) $(if $(DATA),--data $(DATA))
 
-bench: .venv/dev.done ## measure a request's cost against a bare uvicorn echo
-	.venv/bin/python -m bench
+test-budget: .venv/dev.done ## count the instructions of a request (needs valgrind)
+	.venv/bin/python -m pytest tests/budget $(ARGS)
+
+bench: .venv/dev.done ## measure the server, five minutes (needs wrk)
+	.venv/bin/python -m bench ours
+
+bench-peers: .venv/dev.done ## measure it against other servers, each in its own environment (needs wrk)
+	.venv/bin/python -m bench peers
+
+bench-cluster: cluster ## measure pods, and what they cost Prometheus (needs wrk; Linux, root, Go)
+	@.venv/bin/python -m tools.cluster image heart-disease-api:latest
+	.venv/bin/python -m bench cluster
 
 lock: .venv/dev.done ## resolve requirements/*.in into the hashed lock files anew
 	@for name in serve train dev mlflow; do echo "requirements/$$name.txt"; \

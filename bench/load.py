@@ -1,32 +1,44 @@
-"""Servers under measurement, and the load that is put on them. Loopback only, bounded by count."""
+"""Servers under measurement, and wrk, which puts load on them. Loopback only, bounded in time."""
 
-import asyncio
 import json
 import os
-import re
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
+from urllib.error import URLError
+from urllib.request import Request, urlopen
 
 import psutil
 
 PROJECT = Path(__file__).resolve().parent.parent
-START_SECONDS = 30
+START_SECONDS = 120
+PORT = "{port}"
+"""Stands for the port in a command and its environment."""
+SCRIPT = PROJECT / "bench" / "post.lua"
 
 
 class BenchError(Exception):
-    """A measurement that would mean nothing."""
+    """A measurement that cannot be made, or would mean nothing."""
+
+
+def example(model: str = "heart-disease") -> dict[str, Any]:
+    """Return the declared example row of a model."""
+    declaration = tomllib.loads((PROJECT / "models" / model / "model.toml").read_text(encoding="utf-8"))
+    row: dict[str, Any] = declaration["example"]
+    return row
 
 
 def request_bytes() -> bytes:
-    """Return POST /predict with the model's example row."""
-    declaration = tomllib.loads((PROJECT / "models/heart-disease/model.toml").read_text(encoding="utf-8"))
-    body = json.dumps(declaration["example"]).encode()
+    """Return POST /predict with the heart model's example row."""
+    body = json.dumps(example()).encode()
     head = [
         "POST /predict HTTP/1.1",
         "Host: 127.0.0.1",
@@ -36,85 +48,150 @@ def request_bytes() -> bytes:
     return "\r\n".join(head).encode() + b"\r\n\r\n" + body
 
 
-class MeasuredServer:
-    """A server process, from its start to its stop."""
+@dataclass(frozen=True)
+class Load:
+    """What a while of load showed: times in seconds, CPU of all of the server's processes."""
 
-    def __init__(self, command: Sequence[str], **environment: str) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            self.port = int(listener.getsockname()[1])
+    requests: int
+    seconds: float
+    cpu_seconds: float
+    p50: float
+    p99: float
+
+    @property
+    def cpu(self) -> float:
+        """CPU seconds a request."""
+        return self.cpu_seconds / self.requests
+
+
+class MeasuredServer:
+    """A server and the processes it starts, from its start to its stop."""
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        path: str = "/predict",
+        body: object = None,
+        python: str = sys.executable,
+        folder: Path = PROJECT,
+        **environment: str,
+    ) -> None:
+        self.port = free_port()
+        self.path = path
+        self.body = json.dumps(example() if body is None else body).encode()
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115  # closed by stop
         begin = time.perf_counter()
         self._process = subprocess.Popen(
-            [sys.executable, *(part.format(port=self.port) for part in command)],
-            cwd=PROJECT,
-            env=os.environ | {"PORT": str(self.port)} | environment,
+            [python, *(part.replace("{port}", str(self.port)) for part in command)],
+            cwd=folder,
+            env=os.environ
+            | {"PORT": str(self.port), "DRAIN_SECONDS": "0"}
+            | {name: value.replace("{port}", str(self.port)) for name, value in environment.items()},
             stdout=subprocess.DEVNULL,
+            stderr=self._log,
+            start_new_session=True,
         )
-        self._wait_until_answering()
+        try:
+            self._wait_until_answering()
+        except BenchError:
+            self.stop()
+            raise
         self.seconds_to_ready = time.perf_counter() - begin
-        self._statistics = psutil.Process(self._process.pid)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        processes = self.processes()
         self._process.terminate()
-        self._process.wait(START_SECONDS)
+        _, alive = psutil.wait_procs(processes, timeout=10)
+        for process in alive:
+            process.kill()
+        self._process.wait()
+        self._log.close()
+
+    def processes(self) -> list[psutil.Process]:
+        try:
+            first = psutil.Process(self._process.pid)
+            return [first, *first.children(recursive=True)]
+        except psutil.NoSuchProcess:
+            return []
 
     def cpu_seconds(self) -> float:
-        times = self._statistics.cpu_times()
-        return float(times.user + times.system)
+        return sum(sum(process.cpu_times()[:2]) for process in self.processes())
 
     def resident_mib(self) -> float:
-        return float(self._statistics.memory_info().rss) / 2**20
+        return sum(float(process.memory_info().rss) for process in self.processes()) / 2**20
 
-    def cpu_per_request(self, requests: int, connections: int = 16) -> float:
-        """Return CPU seconds of the server for one request of `requests` over keep-alive connections."""
-        before = self.cpu_seconds()
-        asyncio.run(_load(self.port, requests // connections, connections))
-        return (self.cpu_seconds() - before) / requests
+    def post(self) -> bytes:
+        """Send the body once, and return the answer; URLError where there is none, or none with 200."""
+        request = Request(  # a loopback address
+            f"http://127.0.0.1:{self.port}{self.path}",
+            data=self.body,
+            headers={"Content-Type": "application/json"},
+        )
+        with urlopen(request, timeout=10) as answer:  # noqa: S310
+            content: bytes = answer.read()
+            return content
 
-    def latencies(self, requests: int) -> list[float]:
-        """Return the sorted seconds of requests one after another over one connection."""
-        request, seconds = request_bytes(), []
-        with socket.create_connection(("127.0.0.1", self.port)) as connection:
-            for _ in range(requests):
-                begin = time.perf_counter()
-                connection.sendall(request)
-                answer = connection.recv(65536)
-                while len(answer.partition(b"\r\n\r\n")[2]) < _body_length(answer):
-                    answer += connection.recv(65536)
-                seconds.append(time.perf_counter() - begin)
-        return sorted(seconds)
+    def load(self, seconds: int, connections: int = 16, body: object = None, path: str | None = None) -> Load:
+        """Put load on the server; BenchError where a request fails."""
+        url = f"http://127.0.0.1:{self.port}{path or self.path}"
+        content = self.body if body is None else json.dumps(body).encode()
+        return put_load(url, content, seconds, connections, self.cpu_seconds)
 
     def _wait_until_answering(self) -> None:
         deadline = time.monotonic() + START_SECONDS
+        last: object = "nothing listens"
         while time.monotonic() < deadline and self._process.poll() is None:
             try:
-                with socket.create_connection(("127.0.0.1", self.port), timeout=5) as connection:
-                    connection.sendall(request_bytes())
-                    if connection.recv(65536):
-                        return
-            except ConnectionRefusedError:
+                self.post()
+            except (URLError, OSError) as error:
+                last = error
                 time.sleep(0.005)
-        raise BenchError(f"no answer from the server within {START_SECONDS} s")
+            else:
+                return
+        self._log.seek(0)
+        said = self._log.read().decode(errors="replace")[-2000:]
+        raise BenchError(f"no answer from {' '.join(self._process.args)} ({last}):\n{said}")  # type: ignore[arg-type]
 
 
-async def _load(port: int, requests: int, connections: int) -> None:
-    async def client() -> None:
-        request = request_bytes()
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        for _ in range(requests):
-            writer.write(request)
-            head = await reader.readuntil(b"\r\n\r\n")
-            await reader.readexactly(_body_length(head))
-        writer.close()
-        await writer.wait_closed()
+def put_load(url: str, body: bytes, seconds: int, connections: int, cpu_seconds: Callable[[], float]) -> Load:
+    """Post a body again and again; `cpu_seconds` tells what the server has used so far."""
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(body)
+        file.flush()
+        options = ["--threads=1", f"--connections={connections}", f"--duration={seconds}s", "--timeout=30s"]
+        before = cpu_seconds()
+        done = subprocess.run(
+            [wrk(), *options, f"--script={SCRIPT}", url],
+            env=os.environ | {"BODY": file.name},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        used = cpu_seconds() - before
+    try:
+        seen = json.loads(done.stdout.splitlines()[-1])
+    except (IndexError, ValueError):
+        raise BenchError(f"wrk said: {done.stderr or done.stdout}") from None
+    if seen["failed"] or not seen["requests"]:
+        raise BenchError(f"{seen['failed']} of {seen['requests']} requests failed at {url}")
+    return Load(seen["requests"], seen["seconds"], used, seen["p50"], seen["p99"])
 
-    await asyncio.gather(*(client() for _ in range(connections)))
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
 
 
-def _body_length(head: bytes) -> int:
-    length = re.search(rb"content-length: (\d+)", head)
-    if not head.startswith(b"HTTP/1.1 200 ") or not length:
-        raise BenchError(f"not a whole 200: {head[:80]!r}")
-    return int(length.group(1))
+def wrk() -> str:
+    """Return where wrk is; BenchError says how to get it."""
+    found = shutil.which("wrk")
+    if not found:
+        raise BenchError("wrk puts the load on: install it (apt install wrk, or brew install wrk)")
+    return found

@@ -18,7 +18,7 @@ from bundle.errors import BundleError
 
 ADDITIVE_FILE = "additive.json"
 
-BLOCK = 4096
+BLOCK = 5000
 """Rows evaluated at once, so that what they need in between stays in the cache."""
 
 Outputs = list[float]
@@ -78,7 +78,7 @@ class AdditiveEvaluator:
         ]
         self._categories = [i for i, _ in self._tables]
         self._tables_by_output = [np.ascontiguousarray(table.T) for _, table in self._tables]
-        self._codes_of_gaps = np.array([len(table) - 1 for _, table in self._tables]).reshape(-1, 1)
+        self._codes_of_gaps = [len(table) - 1 for _, table in self._tables]
         self._start = self._intercept.tolist()
         outputs = range(len(nothing))
         self._row_numbers = [
@@ -120,15 +120,16 @@ class AdditiveEvaluator:
         columns = matrix.T
         numbers = columns[self._numbers].astype(np.float64)
         gaps = np.isnan(numbers)
-        if gaps.any():
-            outputs = self._slopes.T @ np.where(gaps, 0.0, numbers) + self._instead.T @ gaps
-        else:
-            outputs = self._slopes.T @ numbers
-        outputs += self._intercept.reshape(-1, 1)
+        incomplete = np.flatnonzero(gaps.any(axis=1))
+        for place in incomplete:
+            numbers[place, gaps[place]] = 0
+        outputs = self._slopes.T @ numbers + self._intercept.reshape(-1, 1)
+        for place in incomplete:
+            outputs += np.outer(self._instead[place], gaps[place])
         codes = columns[self._categories]
         unknown = np.isnan(codes)
-        if unknown.any():
-            codes = np.where(unknown, self._codes_of_gaps, codes)
+        for place in np.flatnonzero(unknown.any(axis=1)):
+            codes[place, unknown[place]] = self._codes_of_gaps[place]
         for tables, column in zip(self._tables_by_output, codes.astype(np.intp), strict=True):
             for output, contributions in zip(outputs, tables, strict=True):
                 output += contributions.take(column)  # noqa: PLW2901  # in place

@@ -63,7 +63,7 @@ class ServedModel:
         self.threshold = manifest.threshold if threshold is None else threshold
         figures = manifest.evaluation.figures
         self.health = {name: figures[figure].value for name, figure in declaration.health.items()}
-        self._engine = engine
+        self.engine = engine
         self._encoder = Encoder(declaration)
         self._ranges = [_trained_range(feature, manifest) for feature in declaration.features]
         self._bounds = [
@@ -84,7 +84,7 @@ class ServedModel:
 
     def predict_row(self, values: list[float]) -> Answer:
         """Return the answer for one encoded row; EngineError where the engine fails."""
-        answer = self._answer(self._engine.row(values))
+        answer = self._answer(self.engine.row(values))
         for index, low, high, trained in self._bounds:
             # a missing value is NaN, for which both comparisons are false
             if values[index] < low or values[index] > high:
@@ -93,7 +93,7 @@ class ServedModel:
 
     def predict(self, matrix: Matrix) -> list[Answer]:
         """Return an answer for each row of an encoded matrix; EngineError where the engine fails."""
-        answers = self._answers(self._engine.probabilities(matrix).astype(np.float64))
+        answers = self._answers(self.engine.probabilities(matrix).astype(np.float64))
         # a missing value is NaN, for which both comparisons are false
         outside = (matrix < self._lows) | (matrix > self._highs)
         if outside.any():
@@ -105,9 +105,9 @@ class ServedModel:
         """Compare the engine's answers with those that training wrote down; EngineError where they differ."""
         matrix = self._encoder.encode([probe.row for probe in self.manifest.probes])
         for number, (probe, answer) in enumerate(
-            zip(self.manifest.probes, self._engine.probabilities(matrix), strict=True)
+            zip(self.manifest.probes, self.engine.probabilities(matrix), strict=True)
         ):
-            alone = np.array(self._engine.row(self.encode_row(probe.row)))
+            alone = np.array(self.engine.row(self.encode_row(probe.row)))
             difference = max(probe_error(probe, answer), probe_error(probe, alone))
             if not difference < PARITY_TOLERANCE:
                 raise EngineError(f"probe row {number} is off by {difference:.2g}")

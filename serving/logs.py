@@ -6,6 +6,7 @@ its message, which could hold a value.
 
 import json
 import logging
+import os
 import sys
 import time
 import traceback
@@ -14,6 +15,8 @@ from functools import lru_cache
 from typing import Any, Literal
 
 LEVELS = {getattr(logging, name): name.lower() for name in ("DEBUG", "INFO", "WARNING", "ERROR")}
+
+STANDARD_OUTPUT = 1
 
 _as_json = False
 
@@ -59,16 +62,17 @@ def write_line(logger: logging.Logger, level: int, message: str, fields: str) ->
     if not _as_json:
         logger.log(level, message, extra={"fields": json.loads(f"{{{fields}}}")})
         return
-    now = time.time()
-    second = int(now)
-    head = f'"time":"{_second(second)}.{int((now - second) * 1000):03d}Z","level":"{LEVELS[level]}"'
-    sys.stdout.buffer.write(f'{{{head},"message":"{message}",{fields}}}\n'.encode())
-    sys.stdout.buffer.flush()
+    head = f'"time":"{_stamp(int(time.time() * 1000))}","level":"{LEVELS[level]}"'
+    line = f'{{{head},"message":"{message}",{fields}}}\n'.encode()
+    written = os.write(STANDARD_OUTPUT, line)
+    while written < len(line):
+        written += os.write(STANDARD_OUTPUT, line[written:])
 
 
 @lru_cache(maxsize=2)
-def _second(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+def _stamp(milliseconds: int) -> str:
+    second, rest = divmod(milliseconds, 1000)
+    return f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%S}.{rest:03d}Z"
 
 
 def configure_logs(level: str, log_format: Literal["json", "text"]) -> None:

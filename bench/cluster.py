@@ -1,0 +1,200 @@
+"""Measures what needs the programs of `make cluster`: pods behind a NodePort, and a scraping Prometheus."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.error import URLError
+from urllib.request import Request, urlopen
+
+import psutil
+
+from bench.load import PROJECT, BenchError, Load, MeasuredServer, example, free_port, put_load
+from bench.ours import OURS, ROUNDS, Points
+from bench.results import Figure, of_rounds, save
+from tools.cluster.places import CACHE, ENVIRONMENT, NODES
+
+CHART = PROJECT / "helm-charts" / "heart-disease-api"
+BODY = json.dumps(example()).encode()
+URL = f"http://{NODES[0].address}:30080"
+REPLICAS = (1, 2, 3)
+SECONDS = 5
+CONNECTIONS = 64
+
+SHARED_CORES = (
+    "the pods share the machine's cores with wrk, the nodes' network, the containers' logs and the cluster; one "
+    "pod beside a program that only spins shows how much less a shared core does. That is a part of it; the "
+    "rest was not found, for want of a machine with more cores"
+)
+
+TARGETS = 100
+INTERVAL = 2
+SCRAPED_SECONDS = 90
+
+Say = Callable[[str], None]
+
+
+def run(say: Say) -> None:
+    """Measure, and write `docs/performance/cluster.json`."""
+    if not ENVIRONMENT.exists():
+        raise BenchError("the cluster does not run: `make bench-cluster` starts it")
+    for line in ENVIRONMENT.read_text(encoding="utf-8").splitlines():
+        name, _, value = line.removeprefix("export ").partition("=")
+        os.environ[name] = value.strip('"').replace("$PATH", os.environ["PATH"])
+    seen = prometheus(say)
+    loads: dict[int, list[Load]] = {}
+    for number in REPLICAS:
+        say(f"{number} pods ...")
+        install(number)
+        loads[number] = rounds()
+    say("one pod beside a program that keeps a core busy ...")
+    install(1)
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as busy:
+        disturbed = rounds()
+        busy.kill()
+    figures = [
+        against(loads[1], disturbed, "one pod beside a program that only spins against one alone"),
+        against(loads[1], loads[2], "two pods against one alone", "at least 0.95", SHARED_CORES),
+        against(disturbed, loads[2], "two pods against one beside such a program"),
+        against(loads[1], loads[3], "three pods against one alone"),
+    ]
+    middle = {number: sorted(it, key=lambda load: load.requests)[ROUNDS // 2] for number, it in loads.items()}
+    curve: Points = [(number, it.requests / it.seconds, it.p99) for number, it in middle.items()]
+    save("cluster", figures, growth={"replicas": curve}, prometheus=seen)
+
+
+def against(base: list[Load], others: list[Load], what: str, goal: str = "", reason: str = "") -> Figure:
+    """Return the requests a CPU second of others, as a multiple of the base's."""
+    ratios = [one.cpu / other.cpu for one, other in zip(base, others, strict=True)]
+    return of_rounds(f"requests a CPU second of {what}", ratios, "x", goal, reason)
+
+
+def install(number: int) -> None:
+    """Run so many pods of the release."""
+    command = ["helm", "upgrade", "--install", "heart-disease-api", str(CHART), "--namespace", "mlops"]
+    options = ["--create-namespace", "--reset-values", "--wait", "--set", f"replicaCount={number}"]
+    done = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise BenchError(f"helm said: {done.stderr}")
+    until(lambda: post(f"{URL}/predict", BODY) and len(servers()) == number, f"{number} pods serve")
+
+
+def rounds() -> list[Load]:
+    """Put load on the NodePort, once to warm up and then in rounds."""
+    url = f"{URL}/predict"
+    return [put_load(url, BODY, SECONDS, CONNECTIONS, used_by_pods) for _ in range(ROUNDS + 1)][1:]
+
+
+def servers() -> list[psutil.Process]:
+    """Return the processes of the pods, which are processes of this machine."""
+    return [it for it in psutil.process_iter(["cmdline"]) if "api_server.py" in (it.info["cmdline"] or [])]
+
+
+def used_by_pods() -> float:
+    return sum(sum(process.cpu_times()[:2]) for process in servers())
+
+
+def prometheus(say: Say) -> dict[str, Any]:
+    """Let a Prometheus scrape one pod's page as if it were many pods', and return what that costs it."""
+    say(f"Prometheus scrapes {TARGETS} targets for {SCRAPED_SECONDS} s ...")
+    with MeasuredServer(OURS) as server, tempfile.TemporaryDirectory() as folder:
+        server.load(1)
+        page = get(f"http://127.0.0.1:{server.port}/metrics")
+        series = sum(not line.startswith("#") for line in page.splitlines())
+        process, port = start_prometheus(Path(folder), server.port)
+        try:
+            until(lambda: "Ready" in get(f"http://127.0.0.1:{port}/-/ready"), "Prometheus is ready")
+            used = psutil.Process(process.pid)
+            until(lambda: query(port, "prometheus_tsdb_head_series") < series, "nothing is scraped yet", 5)
+            memory, cpu, begin = used.memory_info().rss, sum(used.cpu_times()[:2]), time.monotonic()
+            scraped = server.cpu_seconds()
+            while time.monotonic() < begin + SCRAPED_SECONDS:
+                server.post()
+                time.sleep(0.05)
+            seconds = time.monotonic() - begin
+            samples = query(port, "prometheus_tsdb_head_samples_appended_total{type='float'}")
+            there = query(port, "prometheus_tsdb_head_series")
+            cpu = sum(used.cpu_times()[:2]) - cpu
+            memory = used.memory_info().rss - memory
+            pod = (server.cpu_seconds() - scraped) / (seconds / INTERVAL * TARGETS)
+            disk = snapshot(port, Path(folder)) / samples
+        finally:
+            process.terminate()
+            process.wait()
+    return {
+        "targets": TARGETS,
+        "interval": INTERVAL,
+        "seconds": seconds,
+        "series": series,
+        "scrape_bytes": len(page),
+        "cpu_per_sample": cpu / samples,
+        "bytes_per_series": memory / there,
+        "disk_per_sample": disk,
+        "pod_cpu": pod,
+    }
+
+
+def start_prometheus(folder: Path, target: int) -> tuple[subprocess.Popen[bytes], int]:
+    """Start a Prometheus with its data in a folder; each target is the same page under another name."""
+    labelled = [{"targets": [f"127.0.0.1:{target}"], "labels": {"pod": f"pod-{it}"}} for it in range(TARGETS)]
+    job = {"job_name": "pods", "static_configs": labelled}
+    config = {"global": {"scrape_interval": f"{INTERVAL}s"}, "scrape_configs": [job]}
+    (folder / "prometheus.yml").write_text(json.dumps(config), encoding="utf-8")  # JSON is YAML
+    port = free_port()
+    command = [
+        str(CACHE / "bin" / "prometheus"),
+        f"--config.file={folder}/prometheus.yml",
+        f"--storage.tsdb.path={folder}/data",
+        f"--web.listen-address=127.0.0.1:{port}",
+        "--web.enable-admin-api",
+        "--log.level=error",
+    ]
+    return subprocess.Popen(command), port
+
+
+def snapshot(port: int, folder: Path) -> int:
+    """Have all samples written as a block, and return its bytes."""
+    address = f"http://127.0.0.1:{port}/api/v1/admin/tsdb/snapshot"
+    with urlopen(Request(address, method="POST"), timeout=60) as answer:
+        name = json.load(answer)["data"]["name"]
+    files = (folder / "data" / "snapshots" / name).rglob("*")
+    return sum(file.stat().st_size for file in files if file.is_file())
+
+
+def query(port: int, expression: str) -> float:
+    """Return a number that Prometheus tells of itself on its own page."""
+    name, _, labels = expression.partition("{")
+    for line in get(f"http://127.0.0.1:{port}/metrics").splitlines():
+        if line.startswith(name) and labels.replace("'", '"').rstrip("}") in line:
+            return float(line.split()[-1])
+    return 0.0
+
+
+def get(url: str) -> str:
+    with urlopen(url, timeout=10) as answer:  # noqa: S310  # a loopback address
+        content: bytes = answer.read()
+        return content.decode()
+
+
+def post(url: str, body: bytes) -> bool:
+    request = Request(url, data=body, headers={"Content-Type": "application/json"})  # noqa: S310
+    with urlopen(request, timeout=5) as answer:  # noqa: S310
+        return bool(answer.status == 200)
+
+
+def until(done: Callable[[], object], what: str, seconds: float = 120) -> None:
+    """Ask until it is so; BenchError where it is not in time."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            if done():
+                return
+        except (URLError, OSError):
+            pass
+        time.sleep(0.1)
+    raise BenchError(f"not within {seconds:g} s: {what}")

@@ -1,0 +1,262 @@
+"""Measures our server and its engines: every goal, and how cost grows. Ratios are taken within a round."""
+
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+from statistics import median
+from urllib.request import urlopen
+
+import joblib
+import numpy as np
+
+from bench.load import PROJECT, BenchError, Load, MeasuredServer, example
+from bench.results import Figure, of_rounds
+from bench.wide import train_wide
+from serving.catalogue import ServedModel, load_model
+from training.export import generate_rows
+
+ECHO = ["-m", "uvicorn", "bench.echo:app", "--port", "{port}", "--no-access-log", "--log-level", "warning"]
+OURS = ["api_server.py"]
+MODELS = PROJECT / "models"
+ROUNDS = 5
+SETS, ROUNDS_OF_SET = 3, 2
+SECONDS = 2
+SCRAPES = 500
+MANY, VERY_MANY = 100_000, 1_000_000
+
+TREES_IN_BATCHES = (
+    "scikit-learn walks these shallow trees in compiled code at about 3 ns a tree and row, ONNX Runtime on "
+    "one thread at about 8 (2.6 and 6.3 ms for the 80 trees of fraud)"
+)
+LOG_LINE = (
+    "left out by themselves, the write system call is 2.5 % and the making of the line 5.5 %; one write for "
+    "all lines of a turn of the event loop gained 1 %, for which lines would come late"
+)
+IRIS_IN_BATCHES = "scikit-learn's own pipeline takes 0.1 us a row here: four products and a softmax"
+
+Say = Callable[[str], None]
+Points = list[tuple[float, float, float]]
+"""Of a growth curve: where, requests (or rows) a second, p99 in seconds."""
+
+
+def measure(say: Say) -> list[Figure]:
+    """Return every figure that has a goal, in the order of the table."""
+    steps = [cost, latency, engines, batches, start, memory, workers, scrapes]
+    figures = []
+    for step in steps:
+        say(f"{step.__name__} ...")
+        for figure in step():
+            say(f"  {figure.what}: {figure.value:.4g} {figure.unit}")
+            figures.append(figure)
+    return figures
+
+
+def cost() -> Iterator[Figure]:
+    """CPU of one request over 16 connections, as a multiple of the echo's in the same round."""
+    rounds = []
+    for _ in range(SETS):  # two processes of the same program differ by a few per cent
+        with ExitStack() as running, without_metrics() as unmeasured:
+            start = running.enter_context
+            echo = start(MeasuredServer(ECHO))
+            whole = start(MeasuredServer(OURS))
+            silent = start(MeasuredServer(OURS, LOG_LEVEL="error"))
+            uncounted = start(MeasuredServer(OURS, MODELS_DIR=str(unmeasured)))
+            for turn in range(ROUNDS_OF_SET + 1):
+                costs = [server.load(SECONDS).cpu for server in (echo, whole, silent, uncounted)]
+                if turn:  # the first round warms up
+                    rounds.append(costs)
+    yield of_rounds("CPU of a bare uvicorn echo's request", [it[0] * 1e6 for it in rounds], "us")
+    yield of_rounds("CPU of `POST /predict`", [it[1] * 1e6 for it in rounds], "us")
+    yield of_rounds(
+        "CPU of `POST /predict`, metrics, request id and a log line included, as a multiple of the echo's",
+        [ours / echo for echo, ours, _, _ in rounds],
+        "x",
+        "at most 2.5",
+    )
+    yield of_rounds(
+        "share of metrics in it", [100 * (1 - bare / ours) for _, ours, _, bare in rounds], "%", "at most 6"
+    )
+    yield of_rounds(
+        "share of the log line in it",
+        [100 * (1 - bare / ours) for _, ours, bare, _ in rounds],
+        "%",
+        "at most 6",
+        LOG_LINE,
+    )
+
+
+@contextmanager
+def without_metrics() -> Iterator[Path]:
+    """Give a folder of models whose vocabulary is empty, so that nothing is counted."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "heart-disease"
+        shutil.copytree(MODELS / "heart-disease", copy)
+        file = copy / "model.toml"
+        head, metrics, _ = file.read_text(encoding="utf-8").partition("[metrics.")
+        if not metrics:
+            raise BenchError(f"{file} names no metrics")
+        file.write_text(f"{head}[metrics]\n", encoding="utf-8")
+        yield Path(folder)
+
+
+def latency() -> Iterator[Figure]:
+    with MeasuredServer(OURS) as server:
+        server.load(1)
+        for connections in (1, 64):
+            loads = [server.load(SECONDS, connections) for _ in range(ROUNDS)]
+            plural = "s" if connections > 1 else ""
+            yield of_rounds(f"p50 at {connections} connection{plural}", [it.p50 * 1e3 for it in loads], "ms")
+            yield of_rounds(
+                f"p99 / p50 at {connections} connection{plural}",
+                [it.p99 / it.p50 for it in loads],
+                "x",
+                "at most 3",
+            )
+
+
+def engines() -> Iterator[Figure]:
+    """One encoded row, and 10,000 at once against scikit-learn, engine alone."""
+    for name, version, row_goal, batch_goal, reason in (
+        ("heart-disease", "v1", "at most 2", "at least 20", ""),
+        ("churn", "v1", "", "at least 20", ""),
+        ("iris", "v1", "", "at least 20", IRIS_IN_BATCHES),
+        ("churn", "v2", "at most 15", "at least 3", TREES_IN_BATCHES),
+        ("fraud", "v1", "at most 15", "at least 3", TREES_IN_BATCHES),
+    ):
+        model = load_model(MODELS / name, version)
+        yield of_rounds(f"engine, one row of {name} {version}, p50", row_times(model), "us", row_goal)
+        pipeline = joblib.load(MODELS / name / version / "model.joblib")
+        rows = generate_rows(model.declaration)
+        theirs, mine = partial(pipeline.predict_proba, rows), partial(model.engine.probabilities, rows)
+        ratios = [seconds(theirs) / seconds(mine) for _ in range(ROUNDS)]
+        what = f"engine, {len(rows):,} rows of {name} {version} against predict_proba"
+        yield of_rounds(what, ratios, "x as fast", batch_goal, reason)
+
+
+def row_times(model: ServedModel, calls: int = 100, samples: int = 200) -> list[float]:
+    """Return the p50 of each round in microseconds; a sample is a hundred calls."""
+    row, answer = model.encode_row(model.declaration.example), model.engine.row
+    medians = []
+    for _ in range(ROUNDS):
+        taken = []
+        for _ in range(samples):
+            begin = time.perf_counter()
+            for _ in range(calls):
+                answer(row)
+            taken.append((time.perf_counter() - begin) / calls)
+        medians.append(median(taken) * 1e6)
+    return medians
+
+
+def seconds(call: Callable[[], object], repeats: int = 5) -> float:
+    """Return the median duration of a call."""
+    taken = []
+    for _ in range(repeats):
+        begin = time.perf_counter()
+        call()
+        taken.append(time.perf_counter() - begin)
+    return median(taken)
+
+
+def rows_of_batch(number: int) -> dict[str, object]:
+    """Return a batch of seeded rows that differ."""
+    random = np.random.default_rng(0)
+    ages = random.integers(30, 77, number).tolist()
+    return {"instances": [example() | {"age": age, "chol": 200 + age} for age in ages]}
+
+
+def batches() -> Iterator[Figure]:
+    with MeasuredServer(OURS) as server:
+        batch = rows_of_batch(1000)
+        loads = [server.load(SECONDS, 4, batch, "/predict/batch") for _ in range(ROUNDS + 1)][1:]
+    yield of_rounds(
+        "rows a CPU second in batches of 1,000 over HTTP",
+        [1000 / it.cpu for it in loads],
+        "rows",
+        "at least 150,000",
+    )
+
+
+def start() -> Iterator[Figure]:
+    taken = []
+    for _ in range(ROUNDS):
+        with MeasuredServer(OURS) as server:
+            taken.append(server.seconds_to_ready)
+    yield of_rounds("start of the process to its first answer", taken, "s", "at most 0.6")
+
+
+def memory() -> Iterator[Figure]:
+    with MeasuredServer(OURS) as server:
+        answered, resident = 0, []
+        for requests in (MANY, VERY_MANY):
+            while answered < requests:
+                answered += server.load(5, 64).requests
+            resident.append(server.resident_mib())
+    first, last = resident
+    yield Figure(f"resident memory after {MANY:,} requests", first, "MiB", first, first, "at most 90")
+    grown = last - first
+    yield Figure(f"growth of it until {VERY_MANY:,} requests", grown, "MiB", grown, grown, "at most 1")
+
+
+def workers() -> Iterator[Figure]:
+    with MeasuredServer(OURS) as one, MeasuredServer(OURS, WORKERS="2") as two:
+        rounds = [(one.load(SECONDS).cpu, two.load(SECONDS).cpu) for _ in range(ROUNDS + 1)][1:]
+    yield of_rounds(
+        "requests a CPU second of two workers against one", [a / b for a, b in rounds], "x", "at least 0.95"
+    )
+
+
+def scrapes() -> Iterator[Figure]:
+    with MeasuredServer(OURS) as server:
+        server.load(1)
+        address = f"http://127.0.0.1:{server.port}/metrics"
+        with urlopen(address) as answer:  # a loopback address
+            content = answer.read()
+        series = sum(not line.startswith(b"#") for line in content.splitlines())
+        taken = []
+        for _ in range(ROUNDS):
+            before = server.cpu_seconds()
+            for _ in range(SCRAPES // ROUNDS):
+                with urlopen(address) as answer:
+                    answer.read()
+            taken.append((server.cpu_seconds() - before) / (SCRAPES // ROUNDS) * 1e3)
+    yield Figure("series of a pod", series, "series", series, series, "at most 400")
+    yield Figure("size of a scrape", len(content) / 1024, "KiB", len(content) / 1024, len(content) / 1024)
+    yield of_rounds("CPU of a scrape", taken, "ms", "at most 3")
+
+
+def growth(say: Say) -> dict[str, Points]:
+    """Return how requests a second and p99 change with connections, rows in a batch, and features."""
+    curves: dict[str, Points] = {"connections": [], "rows": [], "features": []}
+    with MeasuredServer(OURS, MAX_ACTIVE_REQUESTS="2000") as server:
+        for connections in (1, 4, 16, 64, 256, 1024):
+            say(f"{connections} connections ...")
+            curves["connections"].append(point(connections, 1, partial(server.load, 1, connections)))
+    with MeasuredServer(OURS, MAX_BATCH_ROWS="10000", MAX_BODY_BYTES=str(2**24)) as server:
+        for rows in (1, 10, 100, 1000, 10_000):
+            say(f"batches of {rows} ...")
+            batch = partial(server.load, 1, 1, rows_of_batch(rows), "/predict/batch")
+            curves["rows"].append(point(rows, rows, batch))
+    for features in (5, 20, 80, 200):
+        say(f"{features} features ...")
+        with tempfile.TemporaryDirectory() as folder:
+            row = train_wide(Path(folder), features)
+            with MeasuredServer(OURS, body=row, MODEL="wide", MODELS_DIR=folder) as server:
+                curves["features"].append(point(features, 1, partial(server.load, 1)))
+    return curves
+
+
+def point(place: float, rows: int, put_load: Callable[[], Load]) -> tuple[float, float, float]:
+    """Return rows a second and p99 at a place of a curve: medians of three rounds after one to warm up."""
+    rounds = [put_load() for _ in range(4)][1:]
+    rate = median(rows * it.requests / it.seconds for it in rounds)
+    return place, rate, median(it.p99 for it in rounds)
+
+
+def progress(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

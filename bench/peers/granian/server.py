@@ -1,0 +1,5 @@
+"""Our application, for another server than uvicorn to run."""
+
+from serving.server import bare_app
+
+app = bare_app()
