@@ -27,9 +27,9 @@ SECONDS = 5
 CONNECTIONS = 64
 
 SHARED_CORES = (
-    "the pods share the machine's cores with wrk, the nodes' network, the containers' logs and the cluster; one "
-    "pod beside a program that only spins shows how much less a shared core does. That is a part of it; the "
-    "rest was not found, for want of a machine with more cores"
+    "the pods share the cores with wrk, the nodes' network, the containers' logs and the cluster; one pod "
+    "beside a program that only spins shows how much less a shared core does. That is a part of it; the rest "
+    "was not found, for want of a machine with more cores"
 )
 
 TARGETS = 100

@@ -196,6 +196,16 @@ class Declaration(Declared):
         return next(feature for feature in self.features if feature.name == name)
 
     @model_validator(mode="after")
+    def _vocabulary_consistent(self) -> Self:
+        metrics = [metric.name for metric in self.metrics.values()]
+        if twice := sorted({name for name in metrics if metrics.count(name) > 1}):
+            raise ValueError(f"two metrics have the name {twice[0]}")
+        for concept in BY_VERSION & set(self.metrics) if self.routes.versioned else ():
+            if "version" not in self.metrics[concept].labels.values():
+                raise ValueError(f"versions are served side by side, so metrics.{concept} needs the version")
+        return self
+
+    @model_validator(mode="after")
     def _consistent(self) -> Self:
         names = self.feature_names
         if len(set(names)) != len(names):
@@ -210,9 +220,6 @@ class Declaration(Declared):
             raise ValueError(f"default_version {self.default_version} is not among the versions")
         if self.binary != (self.threshold is not None):
             raise ValueError("a threshold belongs to models with two classes, and to no others")
-        for concept in BY_VERSION & set(self.metrics) if self.routes.versioned else ():
-            if "version" not in self.metrics[concept].labels.values():
-                raise ValueError(f"versions are served side by side, so metrics.{concept} needs the version")
         unknown = [group.feature for group in self.groups if group.feature not in names]
         if unknown:
             raise ValueError(f"groups name the unknown feature {unknown[0]}")

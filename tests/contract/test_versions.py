@@ -130,6 +130,12 @@ def test_gauges_of_versions_side_by_side_need_the_version(tmp_path: Path) -> Non
     assert "metrics.model_loaded needs the version" in server.lines[-1]
 
 
+def test_two_metrics_of_one_name_are_refused(tmp_path: Path) -> None:
+    server = changed(tmp_path, "heart-disease", 'name = "model_loaded"', 'name = "model_info"')
+    assert server.wait() == 1
+    assert "two metrics have the name model_info" in server.lines[-1]
+
+
 def test_models_whose_metrics_would_mix_are_not_served_together() -> None:
     server = Server({"MODEL": "heart-disease,churn"})
     assert server.wait() == 1
