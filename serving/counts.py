@@ -1,6 +1,6 @@
-"""Counters and histograms in plain numbers, at a tenth of the cost of prometheus_client's.
+"""Counters and histograms in plain numbers: cheaper than the library's (docs/decisions/6-speed.md).
 
-The library's objects take a lock and look at names for each event, and with several workers pack each value
+prometheus_client's objects take a lock and look at names for each event, and with several workers pack each value
 into a file. The application lives in one thread, and an event is an addition to a number: one in a list, or
 in memory that several workers' files map. A scrape goes through the library's registry and exposition as
 ever, and adds up what the workers' files hold.
@@ -48,6 +48,8 @@ class Cells:
             begin, self._end = self._end, self._end + number
             self._places[key] = (begin, self._end)
             if self._keys:
+                if self._end > CAPACITY:
+                    raise MemoryError(f"a worker has room for {CAPACITY} numbers to count, and needs more")
                 with self._keys.open("a", encoding="utf-8") as keys:
                     keys.write(json.dumps([metric, labels, begin, self._end]) + "\n")
             else:

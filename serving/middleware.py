@@ -133,7 +133,7 @@ class Watch:
             if status:
                 raise
             return await self._refuse(error, scope, receive, send, record)
-        return status
+        return status or CLIENT_CLOSED_REQUEST
 
     async def _refuse(
         self, error: Exception, scope: Scope, receive: Receive, send: Send, record: RequestRecord

@@ -99,3 +99,12 @@ def test_other_labels_are_refused() -> None:
     family = Counts(CollectorRegistry(), None).counter("events_total", "Events.", ("kind",))
     with pytest.raises(ValueError, match="the labels of events_total are kind"):
         family.labels(colour="red")
+
+
+def test_more_than_there_is_room_for_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("serving.counts.CAPACITY", 2)
+    family = Counts(CollectorRegistry(), tmp_path).counter("events_total", "Events.", ("kind",))
+    family.labels(kind="a").inc()
+    family.labels(kind="b").inc()
+    with pytest.raises(MemoryError, match="room for 2 numbers"):
+        family.labels(kind="c")

@@ -86,6 +86,16 @@ def test_a_break_after_the_answer_began_is_left_to_the_server(
     assert registry.get_sample_value("active_requests") == 0
 
 
+def test_an_application_that_answers_nothing_is_not_counted_as_a_status(
+    registry: CollectorRegistry, declaration: Declaration
+) -> None:
+    async def silent(_scope: Scope, _receive: Receive, _send: Send) -> None: ...
+
+    assert ask(silent, registry, declaration) == []
+    counted = {"method": "other", "endpoint": "unmatched", "status_code": "499"}
+    assert registry.get_sample_value("api_requests_total", counted) == 1
+
+
 async def answer_of(app: ASGIApp, path: str, body: bytes) -> tuple[int, dict[str, Any]]:
     sent: list[Message] = []
 
