@@ -1,9 +1,9 @@
 """Counters and histograms in plain numbers: cheaper than the library's (docs/decisions/6-speed.md).
 
-prometheus_client's objects take a lock and look at names for each event, and with several workers pack each value
-into a file. The application lives in one thread, and an event is an addition to a number: one in a list, or
-in memory that several workers' files map. A scrape goes through the library's registry and exposition as
-ever, and adds up what the workers' files hold.
+prometheus_client's objects take a lock and look at names for each event, and with several workers pack each
+value into a file. The application lives in one thread, and an event is an addition to a number: one in a
+list, or in memory that several workers' files map. A scrape goes through the library's registry and
+exposition as ever, and adds up what the workers' files hold.
 """
 
 import json
