@@ -17,6 +17,7 @@ from typing import Any, Literal
 LEVELS = {getattr(logging, name): name.lower() for name in ("DEBUG", "INFO", "WARNING", "ERROR")}
 
 STANDARD_OUTPUT = 1
+MILLISECONDS = [f".{number:03d}Z" for number in range(1000)]
 
 _as_json = False
 
@@ -62,17 +63,21 @@ def write_line(logger: logging.Logger, level: int, message: str, fields: str) ->
     if not _as_json:
         logger.log(level, message, extra={"fields": json.loads(f"{{{fields}}}")})
         return
-    head = f'"time":"{_stamp(int(time.time() * 1000))}","level":"{LEVELS[level]}"'
+    head = f'"time":"{_stamp(time.time())}","level":"{LEVELS[level]}"'
     line = f'{{{head},"message":"{message}",{fields}}}\n'.encode()
     written = os.write(STANDARD_OUTPUT, line)
     while written < len(line):
         written += os.write(STANDARD_OUTPUT, line[written:])
 
 
+def _stamp(now: float) -> str:
+    second = int(now)
+    return _second(second) + MILLISECONDS[int((now - second) * 1000)]
+
+
 @lru_cache(maxsize=2)
-def _stamp(milliseconds: int) -> str:
-    second, rest = divmod(milliseconds, 1000)
-    return f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%S}.{rest:03d}Z"
+def _second(second: int) -> str:
+    return f"{datetime.fromtimestamp(second, UTC):%Y-%m-%dT%H:%M:%S}"
 
 
 def configure_logs(level: str, log_format: Literal["json", "text"]) -> None:
