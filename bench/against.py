@@ -125,7 +125,7 @@ def run(say: Callable[[str], None]) -> None:
             if peer.goal:
                 what = f"times the CPU a request of ours: {peer.name}"
                 figures.append(Figure(what, row["times"], "x", row["low"], row["high"], peer.goal))
-        rounds = [(server.load(SECONDS), ours.load(SECONDS)) for server in (ours,) for _ in range(ROUNDS)]
+        rounds = [(ours.load(SECONDS), ours.load(SECONDS)) for _ in range(ROUNDS)]
         first = entry("ours", "this commit", ours, rounds)
         bare = [(echo.load(SECONDS), ours.load(SECONDS)) for _ in range(ROUNDS)]
         yardstick = entry("a bare uvicorn echo", version_of(Path(sys.executable), "uvicorn"), echo, bare)

@@ -20,8 +20,6 @@ import psutil
 
 PROJECT = Path(__file__).resolve().parent.parent
 START_SECONDS = 120
-PORT = "{port}"
-"""Stands for the port in a command and its environment."""
 SCRIPT = PROJECT / "bench" / "post.lua"
 
 
@@ -29,9 +27,9 @@ class BenchError(Exception):
     """A measurement that cannot be made, or would mean nothing."""
 
 
-def example(model: str = "heart-disease") -> dict[str, Any]:
-    """Return the declared example row of a model."""
-    declaration = tomllib.loads((PROJECT / "models" / model / "model.toml").read_text(encoding="utf-8"))
+def example() -> dict[str, Any]:
+    """Return the heart model's declared example row."""
+    declaration = tomllib.loads((PROJECT / "models/heart-disease/model.toml").read_text(encoding="utf-8"))
     row: dict[str, Any] = declaration["example"]
     return row
 
@@ -65,7 +63,10 @@ class Load:
 
 
 class MeasuredServer:
-    """A server and the processes it starts, from its start to its stop."""
+    """A server and the processes it starts, from its start to its stop.
+
+    `{port}` in the command and in its environment stands for the port.
+    """
 
     def __init__(
         self,

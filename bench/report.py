@@ -73,7 +73,7 @@ def peers() -> Iterator[str]:
     yield "## Against other servers"
     yield ""
     yield (
-        "`make bench-peers`: each in an environment of its own from `bench/peers/*.txt`, one worker, the heart model's "
+        "`make bench-peers`: each in an environment of its own from `bench/peers/*/requirements.txt`, one worker, the heart model's "
         "scikit-learn pipeline and the same row, 16 connections, three rounds in turns. No request failed."
     )
     yield ""
@@ -113,7 +113,7 @@ def cluster() -> Iterator[str]:
 
 
 def fleet(seen: dict[str, Any]) -> Iterator[str]:
-    """What 1,000 pods cost Prometheus, by what a few dozen were seen to cost."""
+    """What 1,000 pods cost Prometheus, by what a hundred were seen to cost."""
     pods, interval = 1000, 15
     series = pods * seen["series"]
     samples = series / interval

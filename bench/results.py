@@ -3,7 +3,7 @@
 import json
 import os
 import platform
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -55,7 +55,7 @@ def of_rounds(what: str, rounds: Sequence[float], unit: str, goal: str = "", rea
     return Figure(what, median(rounds), unit, min(rounds), max(rounds), goal, reason)
 
 
-def machine(libraries: Iterable[str] = LIBRARIES) -> dict[str, Any]:
+def machine() -> dict[str, Any]:
     """Describe what the figures were measured on."""
     return {
         "cores": os.cpu_count(),
@@ -63,7 +63,7 @@ def machine(libraries: Iterable[str] = LIBRARIES) -> dict[str, Any]:
         "memory_gib": round(psutil.virtual_memory().total / 2**30),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
-        "libraries": {name: version(name) for name in libraries},
+        "libraries": {name: version(name) for name in LIBRARIES},
     }
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from bench.load import PROJECT
 from training.build import build
 
 RECIPE = """
@@ -59,7 +60,7 @@ def train_wide(models: Path, features: int) -> dict[str, Any]:
         f"{CATEGORY if number % 2 else NUMBER}\n"
         for number, name in enumerate(row)
     )
-    metrics = (Path(__file__).parent.parent / "models/heart-disease/model.toml").read_text(encoding="utf-8")
+    metrics = (PROJECT / "models/heart-disease/model.toml").read_text(encoding="utf-8")
     vocabulary = metrics[metrics.index("[metrics.") :]
     content = f"{HEAD}\n[example]\n{example}{declared}\n{vocabulary}"
     (folder / "model.toml").write_text(content, encoding="utf-8")

@@ -73,12 +73,12 @@ class AdditiveEvaluator:
         self._intercept = np.array(model.intercept) + offsets.sum(axis=0)
         fillings = np.array([term.missing or nothing for _, term in numbers]).reshape(offsets.shape)
         self._instead = fillings - offsets  # what a gap contributes instead of offset and slope
-        self._tables = [
+        tables = [
             (i, _table(term, nothing)) for i, term in enumerate(model.terms) if isinstance(term, CategoryTerm)
         ]
-        self._categories = [i for i, _ in self._tables]
-        self._tables_by_output = [np.ascontiguousarray(table.T) for _, table in self._tables]
-        self._codes_of_gaps = [len(table) - 1 for _, table in self._tables]
+        self._categories = [i for i, _ in tables]
+        self._tables_by_output = [np.ascontiguousarray(table.T) for _, table in tables]
+        self._codes_of_gaps = [len(table) - 1 for _, table in tables]
         self._start = self._intercept.tolist()
         outputs = range(len(nothing))
         self._row_numbers = [
@@ -86,8 +86,7 @@ class AdditiveEvaluator:
             for it in outputs
         ]
         self._row_tables = [
-            [(i, _by_code(table[:-1, it]), float(table[-1, it])) for i, table in self._tables]
-            for it in outputs
+            [(i, _by_code(table[:-1, it]), float(table[-1, it])) for i, table in tables] for it in outputs
         ]
 
     def row(self, values: Sequence[float]) -> list[float]:

@@ -35,7 +35,7 @@ class AnswerWriter:
 
     def one(self, answer: Answer, request_id: str) -> str:
         """Return the answer to a row that was asked about alone."""
-        warnings = self._list(answer.warnings) if answer.warnings else "[]"
+        warnings = self._list(answer.warnings)
         return f'{self._predicted(answer)},{self._context}"{request_id}","warnings":{warnings}}}'
 
     def each(self, answers: Iterable[Answer], request_id: str) -> str:
@@ -44,10 +44,7 @@ class AnswerWriter:
 
     def batch(self, answers: Iterable[Answer], request_id: str) -> str:
         """Return the answer to a batch: what all rows have in common is said once."""
-        rows = [
-            f'{self._predicted(it)},"warnings":{self._list(it.warnings) if it.warnings else "[]"}}}'
-            for it in answers
-        ]
+        rows = [f'{self._predicted(it)},"warnings":{self._list(it.warnings)}}}' for it in answers]
         return f'{{"predictions":[{",".join(rows)}],{self._context}"{request_id}"}}'
 
     def line(self, answer: Answer) -> str:
@@ -69,7 +66,9 @@ class AnswerWriter:
         )
         return f'{head}"probabilities":{{{every}}},"confidence":{confidence!r}'
 
-    def _list(self, warnings: Iterable[TrainedRange]) -> str:
+    def _list(self, warnings: list[TrainedRange]) -> str:
+        if not warnings:
+            return "[]"
         return f"[{','.join([self._warning(trained) for trained in warnings])}]"
 
     def _warning(self, trained: TrainedRange) -> str:

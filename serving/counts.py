@@ -114,6 +114,8 @@ class Distribution:
 class Family:
     """A metric, and what is counted for each set of its labels; ValueError where labels have other names."""
 
+    _shown_as: type[CounterMetricFamily | GaugeMetricFamily] = CounterMetricFamily
+
     def __init__(self, cells: Cells, name: str, documentation: str, names: Sequence[str]) -> None:
         self.name = name
         self._cells = cells
@@ -130,7 +132,7 @@ class Family:
 
     def metric(self, series: Series) -> Metric:
         """Return the metric as the library's exposition takes it."""
-        family = CounterMetricFamily(self.name, self._documentation, labels=self._names)
+        family = self._shown_as(self.name, self._documentation, labels=self._names)
         for labels, (value,) in series.items():
             family.add_metric(labels, value)
         return family
@@ -139,11 +141,7 @@ class Family:
 class GaugeFamily(Family):
     """A metric that goes up and down."""
 
-    def metric(self, series: Series) -> Metric:
-        family = GaugeMetricFamily(self.name, self._documentation, labels=self._names)
-        for labels, (value,) in series.items():
-            family.add_metric(labels, value)
-        return family
+    _shown_as = GaugeMetricFamily
 
 
 class DistributionFamily(Family):
