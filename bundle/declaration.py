@@ -210,6 +210,8 @@ class Declaration(Declared):
         names = self.feature_names
         if len(set(names)) != len(names):
             raise ValueError("two features have the same name")
+        if "score" in names:
+            raise ValueError("no feature can have the name 'score': metrics call the model's answer so")
         if set(self.example) != set(names):
             raise ValueError("the example must have a value for each feature, and no others")
         for feature in self.features:

@@ -101,7 +101,13 @@ class CategoryDistribution(Record):
 
 
 class Manifest(Record):
-    schema_version: Literal[1]
+    """What a version is made of.
+
+    `distribution` is that of each feature, `score` that of answers to rows the model had not seen.
+    `chi_square` has the 99.9 % quantile for each number of bins there is: drift is told from chance by it.
+    """
+
+    schema_version: Literal[2]
     model: str
     version: str
     estimator: Estimator
@@ -113,6 +119,8 @@ class Manifest(Record):
     libraries: dict[str, str]
     evaluation: Evaluation
     distribution: dict[str, NumberDistribution | CategoryDistribution]
+    score: NumberDistribution
+    chi_square: dict[int, float]
     probes: list[Probe] = Field(min_length=1)
 
     @property

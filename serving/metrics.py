@@ -18,9 +18,9 @@ from prometheus_client import CollectorRegistry, Gauge, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.openmetrics import exposition as openmetrics
 
-from bundle.declaration import Declaration
+from bundle.declaration import Declaration, MetricName
 from bundle.errors import BundleError
-from serving.counts import Counts, Family
+from serving.counts import Count, Counts, Family
 
 prometheus_client.disable_created_metrics()
 
@@ -63,7 +63,28 @@ HELP = {
     "cpu": "CPU use of the process over the last 15 s, in percent of one core.",
     "expected_share": "Share of rows that get this class among rows like the training data's.",
     "expected_confidence": "Mean confidence on rows like the training data's.",
+    "feature_values": "Rows answered, by feature and bin of its value; the score is counted like a feature.",
+    "feature_refused": "Values that were refused, by feature.",
+    "feature_out_of_range": "Values answered that lie outside of the training data's range, by feature.",
+    "feature_reference_share": "Share of the training data's rows in each bin.",
+    "feature_reference_rows": "Rows of the training data.",
+    "feature_chi_square": "99.9 % quantile of the chi-square distribution, by number of bins.",
 }
+
+OF_VERSION = {"model": "model", "model_version": "version"}
+OF_FEATURE = OF_VERSION | {"feature": "feature"}
+OF_BIN = OF_FEATURE | {"bin": "bin"}
+COMMON = {
+    "feature_values": MetricName(name="feature_values_total", labels=OF_BIN),
+    "feature_refused": MetricName(name="feature_refused_total", labels=OF_FEATURE),
+    "feature_out_of_range": MetricName(name="feature_out_of_range_total", labels=OF_FEATURE),
+    "feature_reference_share": MetricName(name="feature_reference_share", labels=OF_BIN),
+    "feature_reference_rows": MetricName(name="feature_reference_rows", labels=OF_VERSION),
+    "feature_chi_square": MetricName(
+        name="feature_chi_square_quantile", labels=OF_VERSION | {"bins": "bins"}
+    ),
+}
+"""Names that are the same for every model, so that the same rules and dashboard read them all."""
 
 Record = Callable[[float], None]
 """Adds to a counter, sets a gauge, or observes a value: a metric with its labels, ready to use."""
@@ -126,6 +147,11 @@ class Vocabulary:
         child = self._child(self._counts.counter, declaration, concept, dimensions)
         return child.inc if child else unmeasured
 
+    def count(self, declaration: Declaration, concept: str, **dimensions: str) -> Count:
+        """Return the counter of a concept that every model has, for who adds to its cell by himself."""
+        child: Count = self._child(self._counts.counter, declaration, concept, dimensions)
+        return child
+
     def histogram(
         self, declaration: Declaration, concept: str, buckets: Sequence[float], **dimensions: str
     ) -> Record:
@@ -151,7 +177,7 @@ class Vocabulary:
         concept: str,
         dimensions: dict[str, str],
     ) -> Any:
-        named = declaration.metrics.get(concept)
+        named = declaration.metrics.get(concept) or COMMON.get(concept)
         if named is None:
             return None
         try:
@@ -181,10 +207,11 @@ class Vocabulary:
 
 def check_concepts(declaration: Declaration) -> None:
     """BundleError where the vocabulary names something that is not measured."""
-    unknown = sorted(set(declaration.metrics) - set(HELP))
+    nameable = [concept for concept in HELP if concept not in COMMON]
+    unknown = sorted(set(declaration.metrics) - set(nameable))
     if unknown:
         raise BundleError(
-            f"model.toml of '{declaration.name}': metrics.{unknown[0]} is none of {', '.join(HELP)}"
+            f"model.toml of '{declaration.name}': metrics.{unknown[0]} is none of {', '.join(nameable)}"
         )
 
 

@@ -1,12 +1,14 @@
 """A served model as the metrics see it: timed, counted, probed, and set aside while it does not work."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from time import perf_counter
 from typing import TypeVar
 
 from bundle.encoding import Matrix
+from bundle.errors import FieldError
 from serving.catalogue import Answer, ServedModel
+from serving.drift import DriftCounts
 from serving.engine import EngineError
 from serving.errors import ModelNotLoaded
 from serving.metrics import LATENCY_BUCKETS, Record, Vocabulary, check_concepts, unmeasured
@@ -64,6 +66,7 @@ class WatchedModel:
         if accuracy := manifest.evaluation.figures.get("accuracy"):
             vocabulary.gauge(declaration, "accuracy", "livemax", **dimensions)(accuracy.value)
         self._show_expectation(vocabulary, dimensions)
+        self._drift = DriftCounts(model, vocabulary)
         self.probe()
 
     def asked(self) -> None:
@@ -75,6 +78,10 @@ class WatchedModel:
         self._count_error(1)
         self._count_failed(1)
 
+    def refused(self, faults: Iterable[FieldError]) -> None:
+        """Count values that the model does not accept."""
+        self._drift.refused(faults)
+
     def simulated_error(self) -> None:
         """Count an error that was injected into a request that got its answer."""
         self._count_error(1)
@@ -85,6 +92,7 @@ class WatchedModel:
         for answer in answers:
             self._count[answer.index](1)
             self._observe_confidence[answer.index](answer.confidence)
+        self._drift.rows(matrix, answers)
         return answers
 
     def predict_row(self, values: list[float]) -> Answer:
@@ -92,6 +100,7 @@ class WatchedModel:
         answer = self._timed(self.model.predict_row, values)
         self._count[answer.index](1)
         self._observe_confidence[answer.index](answer.confidence)
+        self._drift.row(values, answer)
         return answer
 
     def _timed(self, predict: Callable[[Given], Answered], given: Given) -> Answered:

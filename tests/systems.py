@@ -24,6 +24,17 @@ HTTP: Page = {
     "http_requests_total": ({"method", "endpoint", "status"}, set()),
     "http_request_duration_seconds": ({"method", "endpoint"}, set()),
 }
+BY_FEATURE = {"model", "model_version", "feature"}
+COMMON: Page = {
+    "feature_values_total": (BY_FEATURE | {"bin"}, set()),
+    "feature_refused_total": (BY_FEATURE, set()),
+    "feature_out_of_range_total": (BY_FEATURE, set()),
+    "feature_reference_share": (BY_FEATURE | {"bin"}, set()),
+    "feature_reference_rows": ({"model", "model_version"}, set()),
+    "feature_chi_square_quantile": ({"model", "model_version", "bins"}, set()),
+}
+"""Beside every page: what drift is told from."""
+
 PAGES: dict[str, Page] = {
     "heart-disease": {
         "api_requests_total": ({"method", "endpoint", "status_code"}, set()),
@@ -109,7 +120,7 @@ class System:
     def __init__(self, name: str) -> None:
         self.name = name
         self.folder = MODELS / name
-        self.page = PAGES[name]
+        self.page = PAGES[name] | COMMON
         self.declaration: Declaration = load_declaration(self.folder)
         self.version = self.declaration.default_version
         self.sample: dict[str, Any] = self.declaration.example

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
 from bundle.additive import ADDITIVE_FILE
+from bundle.bins import all_bins
 from bundle.declaration import CategoryFeature, Declaration, load_declaration
 from bundle.encoding import Encoder, Matrix
 from bundle.manifest import (
@@ -29,8 +30,8 @@ from bundle.manifest import (
 )
 from training.additive import derive
 from training.card import render_card
-from training.distribution import describe
-from training.evaluation import evaluate
+from training.distribution import describe, describe_score, quantiles
+from training.evaluation import evaluate, out_of_fold
 from training.export import check_parity, export, generate_rows
 from training.table import DataError, Rows
 
@@ -91,7 +92,10 @@ def build_version(
     rows, matrix, labels = data.rows, data.matrix, data.labels
     say(f"{len(rows)} rows, {len(declaration.features)} features; {estimator} as {folder.name}")
 
-    evaluation = evaluate(declaration, lambda: recipe.build_pipeline(estimator, declaration), matrix, labels)
+    probabilities = out_of_fold(
+        lambda: recipe.build_pipeline(estimator, declaration), matrix, labels, len(declaration.classes)
+    )
+    evaluation = evaluate(declaration, matrix, labels, probabilities)
     for name, figure in evaluation.figures.items():
         say(f"  {name:22} {figure.value:7.4f}  ({figure.low:.4f} to {figure.high:.4f})")
 
@@ -108,8 +112,9 @@ def build_version(
     if additive is not None:
         files[ADDITIVE_FILE] = additive.model_dump_json(indent=1).encode() + b"\n"
         say(f"the model adds up: it is served from {ADDITIVE_FILE}")
+    distribution, score = describe(declaration, matrix), describe_score(probabilities)
     manifest = Manifest(
-        schema_version=1,
+        schema_version=2,
         model=declaration.name,
         version=folder.name,
         estimator=Estimator(name=estimator, type=type(pipeline[-1]).__name__),
@@ -120,7 +125,9 @@ def build_version(
         data=Data(sha256=data.sha256, rows=len(rows)),
         libraries={name: importlib.metadata.version(name) for name in LIBRARIES},
         evaluation=evaluation,
-        distribution=describe(declaration, matrix),
+        distribution=distribution,
+        score=score,
+        chi_square=quantiles(all_bins(declaration.features, distribution, score)),
         probes=_probes(declaration, rows, matrix, pipeline),
     )
     _write(folder, files, manifest)

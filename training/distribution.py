@@ -1,12 +1,18 @@
 """What each feature looked like in training, for warnings and for drift."""
 
-import numpy as np
+from collections.abc import Mapping
 
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import chi2
+
+from bundle.bins import Bins, score
 from bundle.declaration import CategoryFeature, Declaration
 from bundle.encoding import Matrix
 from bundle.manifest import CategoryDistribution, NumberDistribution
 
 BINS = 5
+CERTAINTY = 0.999
 
 
 def describe(
@@ -17,6 +23,17 @@ def describe(
         feature.name: _category(feature, column) if isinstance(feature, CategoryFeature) else _number(column)
         for feature, column in zip(declaration.features, matrix.T, strict=True)
     }
+
+
+def describe_score(probabilities: NDArray[np.float64]) -> NumberDistribution:
+    """Return the distribution of the scores of out-of-fold probabilities [repeats, rows, classes]."""
+    return _number(score(probabilities.reshape(-1, probabilities.shape[-1])).astype(np.float32))
+
+
+def quantiles(bins: Mapping[str, Bins]) -> dict[int, float]:
+    """Return the quantile of the chi-square distribution by number of bins; a single one cannot drift."""
+    numbers = sorted({len(its.names) for its in bins.values()})
+    return {number: round(float(chi2.ppf(CERTAINTY, max(number - 1, 1))), 3) for number in numbers}
 
 
 def _category(feature: CategoryFeature, column: Matrix) -> CategoryDistribution:

@@ -43,12 +43,8 @@ class Scores:
     threshold: float
 
 
-def evaluate(
-    declaration: Declaration, build: Callable[[], Pipeline], matrix: Matrix, labels: Labels
-) -> Evaluation:
-    """Evaluate the pipelines that `build` returns; two classes get the figures of a probability forecast."""
-    repeats = min(math.ceil(FORECASTS / len(labels)), MOST_REPEATS)
-    probabilities = _out_of_fold(build, matrix, labels, len(declaration.classes), repeats)
+def evaluate(declaration: Declaration, matrix: Matrix, labels: Labels, probabilities: Floats) -> Evaluation:
+    """Evaluate out-of-fold probabilities; two classes get the figures of a probability forecast."""
     weights = resampling_weights(len(labels))
     figures = {"accuracy": accuracy, "brier": brier}
     result = {
@@ -61,8 +57,8 @@ def evaluate(
             result[name] = _binary_figure(binary, declaration, labels, probabilities, weights)
         groups = _group_figures(declaration, matrix, labels, probabilities, weights)
     method = (
-        f"{repeats} x {FOLDS}-fold stratified cross-validation with preprocessing inside the folds; "
-        f"95 % intervals from {RESAMPLES} bootstrap resamples of the rows"
+        f"{len(probabilities)} x {FOLDS}-fold stratified cross-validation with preprocessing inside the "
+        f"folds; 95 % intervals from {RESAMPLES} bootstrap resamples of the rows"
     )
     return Evaluation(method=method, expectation=expectation, figures=result, groups=groups)
 
@@ -89,9 +85,9 @@ def predict(probabilities: Floats, threshold: float | None) -> Labels:
     return np.asarray(probabilities[:, 1] >= threshold, dtype=np.int64)
 
 
-def _out_of_fold(
-    build: Callable[[], Pipeline], matrix: Matrix, labels: Labels, classes: int, repeats: int
-) -> Floats:
+def out_of_fold(build: Callable[[], Pipeline], matrix: Matrix, labels: Labels, classes: int) -> Floats:
+    """Return probabilities [repeats, rows, classes] by pipelines that had not seen the row."""
+    repeats = min(math.ceil(FORECASTS / len(labels)), MOST_REPEATS)
     probabilities = np.empty((repeats, len(labels), classes))
     with tqdm(total=repeats * FOLDS, desc="cross-validation", unit="fold", disable=None) as progress:
         for repeat in range(repeats):

@@ -93,17 +93,17 @@ class RowPrediction(Prediction):
     def answer(self, body: Any, record: RequestRecord) -> str:
         model, writer = self.model, self.writer
         if model.declaration.routes.lists and isinstance(body, list):
-            answers = self.watched.predict(encode(model, limited(body, self.most)))
+            answers = self.watched.predict(encode(self.watched, limited(body, self.most)))
             record.told += writer.summary(answers)
             return writer.each(answers, record.request_id)
-        answer = self.watched.predict_row(encode_row(model, body))
+        answer = self.watched.predict_row(encode_row(self.watched, body))
         record.told += writer.line(answer)
         return writer.one(answer, record.request_id)
 
 
 class BatchPrediction(Prediction):
     def answer(self, body: Any, record: RequestRecord) -> str:
-        answers = self.watched.predict(encode(self.model, instances(body, self.most)))
+        answers = self.watched.predict(encode(self.watched, instances(body, self.most)))
         record.told += self.writer.summary(answers)
         return self.writer.batch(answers, record.request_id)
 
@@ -184,19 +184,21 @@ def limited(rows: list[object], most: int) -> list[object]:
     return rows
 
 
-def encode(model: ServedModel, rows: list[object]) -> Matrix:
+def encode(watched: WatchedModel, rows: list[object]) -> Matrix:
     """Return float32 [rows, features]; ValidationError names each fault by its row."""
     try:
-        return model.encode(rows)
+        return watched.model.encode(rows)
     except InvalidRowsError as error:
+        watched.refused(error.errors)
         raise refusal(error.errors) from None
 
 
-def encode_row(model: ServedModel, row: object) -> list[float]:
+def encode_row(watched: WatchedModel, row: object) -> list[float]:
     """Return the values of one row; ValidationError names each fault."""
     try:
-        return model.encode_row(row)
+        return watched.model.encode_row(row)
     except InvalidRowsError as error:
+        watched.refused(error.errors)
         raise refusal(error.errors) from None
 
 

@@ -88,7 +88,7 @@ def test_make_lists_its_verbs() -> None:
 
 
 def test_every_concept_is_documented() -> None:
-    concepts = text("docs/metrics.md").partition("## What each")[0]
+    concepts = text("docs/metrics.md").partition("## What all")[0]
     assert re.findall(r"^\| (\w+) \| (?:counter|gauge|histogram)", concepts, flags=re.MULTILINE) == list(HELP)
 
 

@@ -146,9 +146,53 @@ def test_random_paths_and_methods_add_no_series(fresh: Server) -> None:
     new = {(name, labels) for name, labels in set(after) - before}
     # a declared route may show a declared answer for the first time, and nothing else
     assert not new
-    assert len(after) <= 400
+    assert len(after) <= 700
     methods = {dict(labels).get("method", "GET") for _, labels in after}
     assert methods <= {"GET", "POST", "other"}
+
+
+def by_feature(server: Server, name: str, **labels: str) -> dict[str, float]:
+    """Return the sum of a metric's series for each feature, where it is not 0."""
+    sums: dict[str, float] = {}
+    for (metric, its), value in server.metrics().items():
+        if metric == name and value and set(labels.items()) <= its:
+            sums[dict(its)["feature"]] = sums.get(dict(its)["feature"], 0) + value
+    return sums
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_every_answered_value_is_counted_and_no_other(
+    start: Callable[..., Server], system: System, workers: str
+) -> None:
+    server = start(WORKERS=workers)
+    number = system.number
+    for _ in range(5):
+        server.post("/predict", system.sample)
+    server.post("/predict/batch", {"instances": [system.sample] * 95})
+    refused = system.sample | {number.name: number.range[1] + 1}
+    server.post("/predict", refused)
+    server.post("/predict/batch", {"instances": [system.sample, refused, refused]})
+    server.post("/predict", {})
+    server.post("/predict", [1] if not system.declaration.routes.lists else 1)
+    server.post("/predict", system.sample | {"unheard of": 1})
+    main = {"model": system.name, "model_version": system.version}
+    every = [*system.declaration.feature_names, "score"]
+    assert by_feature(server, "feature_values_total", **main) == dict.fromkeys(every, 100)
+    missing = dict.fromkeys(system.declaration.feature_names, 1)
+    assert by_feature(server, "feature_refused_total", **main) == missing | {number.name: 4}
+    assert not by_feature(server, "feature_out_of_range_total", **main)
+    server.post("/predict", system.sample | {number.name: number.range[1]})
+    assert by_feature(server, "feature_out_of_range_total", **main) == {number.name: 1}
+
+
+def test_the_training_data_stand_beside_what_is_counted(server: Server, system: System) -> None:
+    main = {"model": system.name, "model_version": system.version}
+    every = [*system.declaration.feature_names, "score"]
+    shares = by_feature(server, "feature_reference_share", **main)
+    assert shares == {feature: pytest.approx(1) for feature in every}
+    assert server.metric("feature_reference_rows", **main) == system.manifest.data.rows
+    for bins, quantile in system.manifest.chi_square.items():
+        assert server.metric("feature_chi_square_quantile", bins=str(bins), **main) == quantile
 
 
 @pytest.mark.heart

@@ -47,7 +47,7 @@ FAULTS: list[tuple[Callable[[Path], object], str, str]] = [
     (lambda f: (f / "v1/model.onnx").unlink(), "v1/model.onnx", "cannot be read"),
     (lambda f: (f / "v1/bundle.json").unlink(), "v1/bundle.json", "cannot be read"),
     (lambda f: (f / "v1/bundle.json").write_text("{"), "v1/bundle.json", "not a valid bundle manifest"),
-    (lambda f: edit_manifest(f, lambda m: m.update(schema_version=2)), "v1/bundle.json", "schema_version"),
+    (lambda f: edit_manifest(f, lambda m: m.update(schema_version=1)), "v1/bundle.json", "schema_version"),
     (lambda f: edit_manifest(f, lambda m: m.update(surprise=1)), "v1/bundle.json", "surprise"),
     (lambda f: edit_manifest(f, lambda m: m.update(model="iris")), "v1/bundle.json", "another 'model'"),
     (lambda f: edit_manifest(f, lambda m: m["features"].reverse()), "v1/bundle.json", "another 'features'"),

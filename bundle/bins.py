@@ -1,0 +1,107 @@
+"""The bins that a feature's values are counted in, by training and by the server alike.
+
+A number has at most five, cut at the training data's quantiles. Of a category each value is a bin, but those
+that less than 5 % of the training data show share one. Missing is a bin of what may be missing.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bundle.declaration import CategoryFeature, Feature
+from bundle.manifest import CategoryDistribution, NumberDistribution
+
+LEAST_SHARE = 0.05
+MISSING, OTHERS = "(missing)", "(others)"
+
+SCORE = "score"
+"""What stands for a feature where the model's answer is counted: see `score`."""
+
+
+@dataclass(frozen=True)
+class Bins:
+    """The bins of one feature: their names, and the share of the training data's rows in each.
+
+    A value belongs to the first of `bounds`, ascending, that is no less than it, a missing one (NaN) behind
+    the last; `places` has the bin of each bound, and of what is missing. Bounds are such that a value is in
+    the same bin before and after it is rounded to float32.
+    """
+
+    names: list[str]
+    shares: list[float]
+    bounds: list[float]
+    places: list[int]
+
+    def count(self, values: NDArray[np.floating]) -> NDArray[np.intp]:
+        """Return how many values [rows] fall into each bin [bins]; NaN is a missing one."""
+        places = np.take(self.places, np.searchsorted(self.bounds, values))
+        return np.bincount(places, minlength=len(self.names))
+
+
+Distributions = Mapping[str, NumberDistribution | CategoryDistribution]
+
+
+def all_bins(
+    features: Iterable[Feature], distribution: Distributions, score: NumberDistribution
+) -> dict[str, Bins]:
+    """Return the bins of each feature by its name, and those of the score at last."""
+    bins = {feature.name: feature_bins(feature, distribution[feature.name]) for feature in features}
+    return bins | {SCORE: number_bins(score, nullable=False)}
+
+
+def feature_bins(feature: Feature, distribution: NumberDistribution | CategoryDistribution) -> Bins:
+    if isinstance(feature, CategoryFeature) and isinstance(distribution, CategoryDistribution):
+        return category_bins(feature, distribution)
+    if isinstance(distribution, NumberDistribution):
+        return number_bins(distribution, nullable=feature.nullable)
+    raise TypeError(f"the distribution of {feature.name} is not one of a {feature.type}")
+
+
+def number_bins(distribution: NumberDistribution, *, nullable: bool) -> Bins:
+    """Return right-closed bins, numbered so that their names sort as they do."""
+    edges = distribution.edges
+    names = [f"{number}: <= {edge:.9g}" for number, edge in enumerate(edges, 1)]
+    names.append(f"{len(edges) + 1}: > {edges[-1]:.9g}" if edges else "1: all")
+    shares = [*distribution.shares]
+    places = list(range(len(names)))
+    if nullable:
+        places.append(len(names))
+        names.append(MISSING)
+        shares.append(distribution.missing)
+    return Bins(names, shares, [*map(_bound, edges), float("inf")], places)
+
+
+def category_bins(feature: CategoryFeature, distribution: CategoryDistribution) -> Bins:
+    """Return a bin for each value, in the declared order, and one for the rare ones if there are several."""
+    rare = [name for name, share in distribution.shares.items() if share < LEAST_SHARE]
+    pooled = rare if len(rare) > 1 else []
+    names = [name for name in distribution.shares if name not in pooled]
+    shares = [distribution.shares[name] for name in names]
+    if pooled:
+        names.append(OTHERS)
+        shares.append(sum(distribution.shares[name] for name in pooled))
+    by_code = sorted(
+        (float(code), OTHERS if name in pooled else name) for name, code in feature.codes.items()
+    )
+    places = [names.index(name) for _, name in by_code]
+    if feature.nullable:
+        places.append(len(names))
+        names.append(MISSING)
+        shares.append(distribution.missing)
+    return Bins(names, shares, [_bound(code) for code, _ in by_code], places)
+
+
+def _bound(edge: float) -> float:
+    """Return the highest float64 that is rounded to the edge's float32, or to a lower one."""
+    rounded = np.float32(edge)
+    halfway = (float(rounded) + float(np.nextafter(rounded, np.float32(np.inf)))) / 2
+    return halfway if np.float32(halfway) == rounded else math.nextafter(halfway, -math.inf)
+
+
+def score(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the score [rows] of probabilities [rows, classes]: the positive class', or the likeliest's."""
+    two = 2
+    return probabilities[:, 1] if probabilities.shape[1] == two else probabilities.max(axis=1)

@@ -1,0 +1,87 @@
+"""Counts what a model is asked and answers in the bins of its training data, so that rules can tell drift.
+
+Every answered row is one value of each feature and of the score; what was refused, and what lay outside of
+the training data's range, is counted by feature beside it. The bundle's own shares stand beside the counts.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from bundle.bins import Bins, all_bins, score
+from bundle.declaration import NumberFeature
+from bundle.encoding import Matrix
+from bundle.errors import FieldError
+from serving.catalogue import Answer, ServedModel
+from serving.metrics import Vocabulary
+
+BY_COLUMN = 40
+"""Rows from which on counting by column is faster: it takes 80 us for the heart model, for ever so few."""
+
+
+class DriftCounts:
+    """Counts the rows of one version of a model."""
+
+    def __init__(self, model: ServedModel, vocabulary: Vocabulary) -> None:
+        declaration, manifest = model.declaration, model.manifest
+        origin = {"model": model.name, "version": model.version}
+        self._binary = declaration.binary
+        self._features: list[tuple[Bins, list[int]]] = []
+        for feature, bins in all_bins(declaration.features, manifest.distribution, manifest.score).items():
+            counts = []
+            for name, share in zip(bins.names, bins.shares, strict=True):
+                its = origin | {"feature": feature, "bin": name}
+                counts.append(vocabulary.count(declaration, "feature_values", **its))
+                vocabulary.gauge(declaration, "feature_reference_share", "livemax", **its)(share)
+            self._features.append((bins, [count.place for count in counts]))
+            self._cells = counts[0].cells
+        for number, quantile in manifest.chi_square.items():
+            its = origin | {"bins": str(number)}
+            vocabulary.gauge(declaration, "feature_chi_square", "livemax", **its)(quantile)
+        vocabulary.gauge(declaration, "feature_reference_rows", "livemax", **origin)(manifest.data.rows)
+        self._bounds = [bins.bounds for bins, _ in self._features]
+        # the cell behind each bound and, at last, of missing values
+        self._behind = [[cells[place] for place in bins.places] for bins, cells in self._features]
+        self._refused = {
+            feature.name: vocabulary.counter(declaration, "feature_refused", feature=feature.name, **origin)
+            for feature in declaration.features
+        }
+        self._outside = {
+            feature.name: vocabulary.counter(
+                declaration, "feature_out_of_range", feature=feature.name, **origin
+            )
+            for feature in declaration.features
+            if isinstance(feature, NumberFeature)
+        }
+
+    def row(self, values: Iterable[float], answer: Answer) -> None:
+        """Count an answered row by its encoded values, in declared order."""
+        counted = self._cells
+        scored = answer.probabilities[1] if self._binary else answer.confidence
+        for value, bounds, cells in zip((*values, scored), self._bounds, self._behind, strict=True):
+            # a missing value is NaN, which alone does not equal itself
+            counted[cells[bisect_left(bounds, value) if value == value else -1]] += 1  # noqa: PLR0124
+        for trained in answer.warnings:
+            self._outside[trained.field](1)
+
+    def rows(self, matrix: Matrix, answers: Sequence[Answer]) -> None:
+        """Count answered rows, many of them by column; `matrix` is float32 [rows, features]."""
+        if len(answers) < BY_COLUMN:
+            for values, answer in zip(matrix.tolist(), answers, strict=True):
+                self.row(values, answer)
+            return
+        counted = self._cells
+        scored = score(np.array([answer.probabilities for answer in answers]))
+        for column, (bins, cells) in zip((*matrix.T, scored), self._features, strict=True):
+            for cell, number in zip(cells, bins.count(column).tolist(), strict=True):
+                counted[cell] += number
+        for answer in answers:
+            for trained in answer.warnings:
+                self._outside[trained.field](1)
+
+    def refused(self, faults: Iterable[FieldError]) -> None:
+        """Count each feature whose value was refused."""
+        for fault in faults:
+            if fault.known and fault.field:
+                self._refused[fault.field](1)

@@ -1,0 +1,195 @@
+"""What is counted for drift: every value, in the bin that it belongs to, by row as by column."""
+
+import math
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from prometheus_client import CollectorRegistry
+from scipy.stats import chi2
+
+from bundle.bins import MISSING, OTHERS, Bins, all_bins, category_bins, score
+from bundle.declaration import CategoryFeature, NumberFeature
+from bundle.errors import FieldError
+from bundle.manifest import CategoryDistribution
+from serving.catalogue import Answer, ServedModel, load_model
+from serving.drift import BY_COLUMN, DriftCounts
+from serving.metrics import Vocabulary
+from tests.systems import MODELS, PAGES, System
+from training.build import load_recipe, load_rows
+from training.distribution import BINS
+
+VERSIONS = [(name, version) for name in PAGES for version in System(name).declaration.versions]
+WITH_DATA = ["heart-disease", "iris", "fraud"]
+Counted = dict[tuple[str, ...], float]
+
+
+@pytest.fixture(scope="module", params=VERSIONS, ids="/".join)
+def model(request: pytest.FixtureRequest) -> ServedModel:
+    name, version = request.param
+    return load_model(MODELS / name, version)
+
+
+def bins_of(model: ServedModel) -> dict[str, Bins]:
+    manifest = model.manifest
+    return all_bins(model.declaration.features, manifest.distribution, manifest.score)
+
+
+def counted(registry: CollectorRegistry, name: str) -> Counted:
+    """Return the values of a metric that are not 0, by feature and bin."""
+    found: Counted = {}
+    for sample in (sample for family in registry.collect() for sample in family.samples):
+        if sample.name == name and sample.value:
+            found[tuple(sample.labels[it] for it in ("feature", "bin") if it in sample.labels)] = sample.value
+    return found
+
+
+def counts(model: ServedModel) -> tuple[DriftCounts, CollectorRegistry]:
+    registry = CollectorRegistry()
+    return DriftCounts(model, Vocabulary(registry)), registry
+
+
+def test_bins_have_the_training_datas_shares_and_are_few(model: ServedModel) -> None:
+    for feature, bins in bins_of(model).items():
+        assert sum(bins.shares) == pytest.approx(1)
+        assert len(set(bins.names)) == len(bins.names) == len(bins.shares)
+        assert set(bins.places) == set(range(len(bins.names)))
+        assert all(low < high for low, high in pairwise(bins.bounds))
+        assert feature == "score" or (MISSING in bins.names) == model.declaration.feature(feature).nullable
+    for number in (it for it in model.declaration.features if isinstance(it, NumberFeature)):
+        assert len(bins_of(model)[number.name].names) <= BINS + number.nullable
+
+
+def test_the_quantile_is_that_of_one_degree_of_freedom_fewer_than_bins(model: ServedModel) -> None:
+    numbers = {len(bins.names) for bins in bins_of(model).values()}
+    assert model.manifest.chi_square == {
+        number: pytest.approx(chi2.ppf(0.999, number - 1), abs=0.001) for number in numbers
+    }
+
+
+@pytest.mark.parametrize("name", WITH_DATA)
+def test_the_training_data_fill_the_bins_as_the_bundle_says(name: str) -> None:
+    system = System(name)
+    served = load_model(system.folder)
+    rows, _, _ = load_rows(system.folder, system.declaration, load_recipe(system.folder), None)
+    matrix = served.encode(rows)
+    for (feature, bins), column in zip(bins_of(served).items(), matrix.T, strict=False):
+        assert bins.count(column) / len(rows) == pytest.approx(np.array(bins.shares)), feature
+
+
+def test_bins_are_called_by_what_they_hold(heart: ServedModel) -> None:
+    names = {feature: bins.names for feature, bins in bins_of(heart).items()}
+    assert names["age"] == ["1: <= 45", "2: <= 53", "3: <= 58", "4: <= 62", "5: > 62"]
+    assert names["restecg"] == ["left ventricular hypertrophy", "normal", "st-t abnormality"]
+    assert names["thal"] == ["fixed defect", "normal", "reversible defect", MISSING]
+    assert names["ca"] == ["1: <= 0", "2: <= 1", "3: > 1", MISSING]
+
+
+def test_several_rare_categories_share_a_bin() -> None:
+    codes = {"rare": 7, "usual": 1, "never": 3, "frequent": 2}
+    feature = CategoryFeature(name="kind", column="kind", description="", type="category", codes=codes)
+    shares = {"rare": 0.04, "usual": 0.56, "never": 0.0, "frequent": 0.4}
+    bins = category_bins(feature, CategoryDistribution(shares=shares, missing=0))
+    assert bins.names == ["usual", "frequent", OTHERS]
+    assert bins.shares == [0.56, 0.4, 0.04]
+    assert bins.count(np.array([7, 1, 3, 3, 2], dtype=np.float32)).tolist() == [1, 1, 3]
+
+
+def values_of(model: ServedModel) -> st.SearchStrategy[dict[str, Any]]:
+    """Rows whose numbers lie on, beside and far from the edges of bins."""
+    fields: dict[str, st.SearchStrategy[Any]] = {}
+    for feature, bins in zip(model.declaration.features, bins_of(model).values(), strict=False):
+        if isinstance(feature, CategoryFeature):
+            fields[feature.name] = st.sampled_from(list(feature.values))
+            continue
+        low, high = feature.range
+        near = [beside for bound in bins.bounds[:-1] for beside in nearby(bound) if low <= beside <= high]
+        if feature.type == "integer":
+            near = [float(round(value)) for value in near]
+        some = st.integers(math.ceil(low), math.floor(high))
+        fields[feature.name] = st.sampled_from(near or [low]) | some | st.none() if feature.nullable else some
+    return st.fixed_dictionaries(fields)
+
+
+def nearby(bound: float) -> Iterator[float]:
+    edge = float(np.float32(bound))
+    yield from (bound, float(str(np.float32(bound))), edge, np.nextafter(edge, -1e9), np.nextafter(edge, 1e9))
+
+
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
+def test_rows_are_counted_by_column_as_one_by_one(model: ServedModel, data: st.DataObject) -> None:
+    rows = data.draw(st.lists(values_of(model), min_size=1, max_size=5)) * BY_COLUMN
+    single, ones = counts(model)
+    for row in rows:
+        values = model.encode_row(row)
+        single.row(values, model.predict_row(values))
+    columns, many = counts(model)
+    matrix = model.encode(rows)
+    columns.rows(matrix, model.predict(matrix))
+    assert counted(ones, "feature_values_total") == counted(many, "feature_values_total")
+    assert sum(counted(ones, "feature_values_total").values()) == len(rows) * (len(matrix.T) + 1)
+    outside = counted(ones, "feature_out_of_range_total")
+    assert outside == counted(many, "feature_out_of_range_total")
+
+
+def test_few_rows_are_counted_as_many(heart: ServedModel) -> None:
+    matrix = heart.encode([heart.declaration.example | {"oldpeak": value} for value in (0.1, 0.8, 1.6, 9.9)])
+    answers = heart.predict(matrix)
+    few, some = counts(heart)
+    few.rows(matrix, answers)
+    many, lots = counts(heart)
+    many.rows(np.tile(matrix, (BY_COLUMN, 1)), answers * BY_COLUMN)
+    times = {series: number * BY_COLUMN for series, number in counted(some, "feature_values_total").items()}
+    assert times == counted(lots, "feature_values_total")
+
+
+def test_a_row_is_in_the_bin_that_its_value_names(heart: ServedModel) -> None:
+    registry = CollectorRegistry()
+    drift = DriftCounts(heart, Vocabulary(registry))
+    row = heart.declaration.example | {"age": 45, "chol": 700, "ca": None, "restecg": "normal"}
+    values = heart.encode_row(row)
+    drift.row(values, heart.predict_row(values))
+    found = counted(registry, "feature_values_total")
+    assert len(found) == 14
+    expected = {("age", "1: <= 45"), ("chol", "5: > 286"), ("ca", MISSING), ("restecg", "normal")}
+    assert {(feature, name) for feature, name in found} >= expected
+    assert counted(registry, "feature_out_of_range_total") == {("chol",): 1}
+
+
+def test_the_score_is_the_positive_class_or_the_likeliest() -> None:
+    two: NDArray[np.float64] = np.array([[0.8, 0.2], [0.1, 0.9]])
+    three: NDArray[np.float64] = np.array([[0.1, 0.7, 0.2], [0.5, 0.2, 0.3]])
+    assert score(two).tolist() == [0.2, 0.9]
+    assert score(three).tolist() == [0.7, 0.5]
+
+
+def test_the_score_is_counted_where_it_lies(model: ServedModel) -> None:
+    drift, registry = counts(model)
+    values = model.encode_row(model.declaration.example)
+    bins = bins_of(model)["score"]
+    middle = [*(bound - 1e-4 for bound in bins.bounds[:-1]), 0.99999]
+    for value in middle:
+        two = [1 - value, value]
+        answer = Answer(1, two if model.declaration.binary else [(1 - value) / 2, value, (1 - value) / 2], [])
+        drift.row(values, answer)
+        drift.rows(model.encode([model.declaration.example] * BY_COLUMN), [answer] * BY_COLUMN)
+    found = counted(registry, "feature_values_total")
+    assert {name: found["score", name] for name in bins.names} == dict.fromkeys(bins.names, BY_COLUMN + 1)
+
+
+def test_refused_values_are_counted_by_feature_and_unknown_names_are_not(heart: ServedModel) -> None:
+    drift, registry = counts(heart)
+    faults = [
+        FieldError("chol", "is wrong"),
+        FieldError("chol", "is wrong", row=3),
+        FieldError("patient", "is not a feature", known=False),
+        FieldError("", "must be an object"),
+    ]
+    drift.refused(faults)
+    assert counted(registry, "feature_refused_total") == {("chol",): 2}
