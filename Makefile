@@ -1,7 +1,7 @@
 # `make` lists the verbs. Everything they need beyond Python 3.11 and make is installed into .venv from requirements/.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-budget test-cluster test-compose cluster cluster-down up down register k8s dashboards lint format train bench bench-peers bench-cluster lock clean
+.PHONY: help run test test-budget test-cluster test-compose cluster cluster-down up down register k8s dashboards lint format train bench bench-peers bench-cluster bench-drift lock clean
 
 MODEL ?= heart-disease
 DATA ?=
@@ -73,6 +73,10 @@ bench-peers: .venv/dev.done ## measure it against other servers, each in its own
 bench-cluster: cluster ## measure pods, and what they cost Prometheus (needs wrk; Linux, root, Go)
 	@.venv/bin/python -m tools.cluster image heart-disease-api:latest
 	.venv/bin/python -m bench cluster
+
+bench-drift: .venv/dev.done ## measure how often alerts on drift are wrong, and how well they see (needs Go)
+	@.venv/bin/python -m tools.cluster build
+	.venv/bin/python -m bench drift
 
 lock: .venv/dev.done ## resolve requirements/*.in into the hashed lock files anew
 	@for name in serve train dev mlflow; do echo "requirements/$$name.txt"; \

@@ -13,11 +13,14 @@ def main(kind: str) -> None:
     if kind == "ours":
         wrk()
         save("ours", measure(progress), growth=growth(progress))
+    elif kind == "drift":
+        import_module("bench.drift").run(progress)
+        return
     elif kind in ("peers", "cluster"):
         import_module({"peers": "bench.against", "cluster": "bench.cluster"}[kind]).run(progress)
     elif kind != "report":
         raise BenchError(
-            f"there is nothing to measure under the name '{kind}': ours, peers, cluster or report"
+            f"there is nothing to measure under the name '{kind}': ours, peers, cluster, drift or report"
         )
     write_report()
     print((PROJECT / "docs" / "performance.md").read_text(encoding="utf-8"))

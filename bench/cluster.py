@@ -9,15 +9,15 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
 from urllib.request import Request, urlopen
 
 import psutil
 
-from bench.load import PROJECT, BenchError, Load, MeasuredServer, example, free_port, put_load
+from bench.load import PROJECT, BenchError, Load, MeasuredServer, example, put_load
 from bench.ours import OURS, ROUNDS, Points
+from bench.prometheus import Prometheus, get, until
 from bench.results import Figure, of_rounds, save
-from tools.cluster.places import CACHE, ENVIRONMENT, NODES
+from tools.cluster.places import ENVIRONMENT, NODES
 
 CHART = PROJECT / "helm-charts" / "heart-disease-api"
 BODY = json.dumps(example()).encode()
@@ -106,10 +106,16 @@ def prometheus(say: Say) -> dict[str, Any]:
         server.load(1)
         page = get(f"http://127.0.0.1:{server.port}/metrics")
         series = sum(not line.startswith("#") for line in page.splitlines())
-        process, port = start_prometheus(Path(folder), server.port)
-        try:
-            until(lambda: "Ready" in get(f"http://127.0.0.1:{port}/-/ready"), "Prometheus is ready")
-            used = psutil.Process(process.pid)
+        # each target is the same page under another name
+        targets = [
+            {"targets": [f"127.0.0.1:{server.port}"], "labels": {"pod": f"pod-{number}"}}
+            for number in range(TARGETS)
+        ]
+        job = {"job_name": "pods", "static_configs": targets}
+        config = {"global": {"scrape_interval": f"{INTERVAL}s"}, "scrape_configs": [job]}
+        with Prometheus(Path(folder), config, "--web.enable-admin-api") as running:
+            port = running.port
+            used = psutil.Process(running.process.pid)
             until(lambda: query(port, "prometheus_tsdb_head_series") < series, "nothing is scraped yet", 5)
             memory, cpu, begin = used.memory_info().rss, sum(used.cpu_times()[:2]), time.monotonic()
             scraped = server.cpu_seconds()
@@ -123,9 +129,6 @@ def prometheus(say: Say) -> dict[str, Any]:
             memory = used.memory_info().rss - memory
             pod = (server.cpu_seconds() - scraped) / (seconds / INTERVAL * TARGETS)
             disk = snapshot(port, Path(folder)) / samples
-        finally:
-            process.terminate()
-            process.wait()
     return {
         "targets": TARGETS,
         "interval": INTERVAL,
@@ -137,24 +140,6 @@ def prometheus(say: Say) -> dict[str, Any]:
         "disk_per_sample": disk,
         "pod_cpu": pod,
     }
-
-
-def start_prometheus(folder: Path, target: int) -> tuple[subprocess.Popen[bytes], int]:
-    """Start a Prometheus with its data in a folder; each target is the same page under another name."""
-    labelled = [{"targets": [f"127.0.0.1:{target}"], "labels": {"pod": f"pod-{it}"}} for it in range(TARGETS)]
-    job = {"job_name": "pods", "static_configs": labelled}
-    config = {"global": {"scrape_interval": f"{INTERVAL}s"}, "scrape_configs": [job]}
-    (folder / "prometheus.yml").write_text(json.dumps(config), encoding="utf-8")  # JSON is YAML
-    port = free_port()
-    command = [
-        str(CACHE / "bin" / "prometheus"),
-        f"--config.file={folder}/prometheus.yml",
-        f"--storage.tsdb.path={folder}/data",
-        f"--web.listen-address=127.0.0.1:{port}",
-        "--web.enable-admin-api",
-        "--log.level=error",
-    ]
-    return subprocess.Popen(command), port
 
 
 def snapshot(port: int, folder: Path) -> int:
@@ -175,26 +160,7 @@ def query(port: int, expression: str) -> float:
     return 0.0
 
 
-def get(url: str) -> str:
-    with urlopen(url, timeout=10) as answer:  # noqa: S310  # a loopback address
-        content: bytes = answer.read()
-        return content.decode()
-
-
 def post(url: str, body: bytes) -> bool:
     request = Request(url, data=body, headers={"Content-Type": "application/json"})  # noqa: S310
     with urlopen(request, timeout=5) as answer:  # noqa: S310
         return bool(answer.status == 200)
-
-
-def until(done: Callable[[], object], what: str, seconds: float = 120) -> None:
-    """Ask until it is so; BenchError where it is not in time."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        try:
-            if done():
-                return
-        except (URLError, OSError):
-            pass
-        time.sleep(0.1)
-    raise BenchError(f"not within {seconds:g} s: {what}")

@@ -6,11 +6,13 @@ set -euo pipefail
 HERE=$(cd "$(dirname "$0")" && pwd)
 ROOT=$(cd "$HERE/.." && pwd)
 DATA=$ROOT/models/heart-disease/data.csv
+FEATURES="age sex cp trestbps chol fbs restecg thalach exang oldpeak slope ca thal"
 NAMESPACE=mlops
 URL=
 REQUESTS=200
 CONCURRENCY=4
 ERRORS=0
+SHIFT=
 DURATION=
 BATCH=25
 SCRATCH=
@@ -19,7 +21,7 @@ FORWARD=
 usage() {
     cat <<EOF
 usage: monitoring/test-metrics.sh [--requests N] [--duration SECONDS] [--concurrency N] [--errors PERCENT]
-                                  [--url URL] [--namespace NAME]
+                                  [--shift FEATURE] [--url URL] [--namespace NAME]
 
 Sends rows of the training data to POST /predict, sums up the answers, and checks that the counters of the pods together
 rose by what was sent, and that Prometheus shows it. The exit code is 0 only if all of that is so.
@@ -28,6 +30,8 @@ rose by what was sent, and that Prometheus shows it. The exit code is 0 only if 
   --duration SECONDS  send for so long instead
   --concurrency N     clients at once ($CONCURRENCY)
   --errors PERCENT    share of requests that are made invalid and must get 422 ($ERRORS)
+  --shift FEATURE     send drifted rows: a number 1.5 standard deviations higher, or the rarest value of a category;
+                      from 300 rows on, such as --requests 500, the alert FeatureDrift names the feature
   --url URL           the API, such as http://127.0.0.1:8000; found by kubectl otherwise
   --namespace NAME    where it is on the cluster ($NAMESPACE)
 EOF
@@ -69,25 +73,54 @@ find_api() {
 }
 
 # Writes the data as one JSON row a line. The API takes categories as they are spelled in the data.
+# The data are read twice: the first time to see how to shift a feature, which stays within the highest value accepted.
 write_rows() {
-    awk -F, '
+    awk -F, -v shift="$SHIFT" '
         BEGIN {
-            split("age sex cp trestbps chol fbs restecg thalach exang oldpeak slope ca thal", short, " ")
+            split("'"$FEATURES"'", short, " ")
             split("age sex chest_pain resting_bp cholesterol fasting_blood_sugar_over_120 resting_ecg max_heart_rate " \
                   "exercise_angina st_depression st_slope major_vessels thallium_scan", long, " ")
         }
+        function shifted(value) {
+            if (!quantity) return rarest
+            if (value == "") return value
+            value += 1.5 * deviation
+            if (whole) value = int(value + 0.5)
+            return short[at] == "ca" && value > 3 ? 3 : value
+        }
         { sub(/\r$/, "") }
-        NR == 1 { for (i = 1; i <= NF; i++) column[$i] = i; next }
+        NR == 1 {
+            for (i = 1; i <= NF; i++) column[$i] = i
+            for (i = 1; i <= 13; i++) if (short[i] == shift) at = i
+            quantity = whole = 1
+            next
+        }
+        FNR == 1 {
+            for (value in seen) if (rarest == "" || seen[value] < seen[rarest]) rarest = value
+            if (different <= 2) quantity = 0 # a category that the data write as 0 and 1
+            if (quantity) deviation = sqrt(squares / number - (sum / number) ^ 2)
+            next
+        }
+        NR == FNR {
+            value = at ? $(column[long[at]]) : ""
+            if (value == "") next
+            if (!seen[value]++) different++
+            if (value !~ /^[0-9.]+$/) quantity = 0
+            if (value ~ /[.][0-9]*[1-9]/) whole = 0
+            number++; sum += value; squares += value * value
+            next
+        }
         {
             row = ""
             for (i = 1; i <= 13; i++) {
                 value = $(column[long[i]])
+                if (i == at) value = shifted(value)
                 if (value == "") value = "null"
                 else if (value !~ /^-?[0-9.]+$/) value = "\"" value "\""
                 row = row (i > 1 ? "," : "") "\"" short[i] "\":" value
             }
             print "{" row "}"
-        }' "$DATA" >"$SCRATCH/rows"
+        }' "$DATA" "$DATA" >"$SCRATCH/rows"
 }
 
 # Prints a configuration for curl: COUNT requests from FIRST on, one after the other on one connection.
@@ -249,6 +282,7 @@ main() {
         --duration) DURATION=${2:?--duration needs seconds} && shift 2 ;;
         --concurrency) CONCURRENCY=${2:?--concurrency needs a number} && shift 2 ;;
         --errors) ERRORS=${2:?--errors needs a percentage} && shift 2 ;;
+        --shift) SHIFT=${2:?--shift needs a feature} && shift 2 ;;
         --url) URL=${2:?--url needs an address} && shift 2 ;;
         --namespace) NAMESPACE=${2:?--namespace needs a name} && shift 2 ;;
         --help | -h) usage && exit ;;
@@ -262,6 +296,10 @@ main() {
     [ "$CONCURRENCY" -ge 1 ] || fail "--concurrency must be at least 1"
     [ "$REQUESTS" -ge "$CONCURRENCY" ] || fail "--requests must not be less than --concurrency"
     [ "$ERRORS" -le 100 ] || fail "--errors is a percentage"
+    case " $FEATURES " in
+    *" ${SHIFT:-age} "*) ;;
+    *) fail "there is no feature '$SHIFT' to shift; there are $FEATURES" ;;
+    esac
     SCRATCH=$(mktemp -d)
     trap clean_up EXIT
     PODS=

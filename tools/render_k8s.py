@@ -13,7 +13,7 @@ import yaml
 PROJECT = Path(__file__).resolve().parent.parent
 CHART = PROJECT / "helm-charts" / "heart-disease-api"
 NAMESPACE = "mlops"
-RULES = PROJECT / "monitoring" / "rules" / "heart-disease-api.yaml"
+RULES = [PROJECT / "monitoring" / "rules" / name for name in ("heart-disease-api.yaml", "drift.yaml")]
 CHARTS_RULES = CHART / "files" / "rules.yaml"
 HEADER = "# Rendered from helm-charts/heart-disease-api by `make k8s`; do not edit.\n"
 
@@ -55,9 +55,15 @@ def _text(found: object) -> str:
     return HEADER + str(yaml.safe_dump(found, sort_keys=False, width=110))
 
 
+def all_rules() -> str:
+    """Return the files of rules as one, with a single list of groups."""
+    first, *others = (file.read_text(encoding="utf-8") for file in RULES)
+    return first + "".join("\n" + text.replace("groups:\n", "") for text in others)
+
+
 def main() -> int:
     CHARTS_RULES.parent.mkdir(exist_ok=True)
-    CHARTS_RULES.write_bytes(RULES.read_bytes())
+    CHARTS_RULES.write_text(all_rules(), encoding="utf-8")
     folder = PROJECT / "k8s"
     folder.mkdir(exist_ok=True)
     files = render()

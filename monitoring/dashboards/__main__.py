@@ -1,21 +1,29 @@
 """Command line: `python -m monitoring.dashboards` writes dashboards and the summary where they are read."""
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+from grafana_foundation_sdk.builders import dashboard as dashboards
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
-from monitoring.dashboards import api, churn, fraud, iris, objectives
+from monitoring.dashboards import api, churn, fraud, health, iris, objectives
 from monitoring.dashboards.summary import summary
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
-HEART = {
+Make = Callable[[], dashboards.Dashboard]
+HEART: dict[str, Make] = {
     "monitoring/grafana-dashboard.json": api.dashboard,
     "monitoring/grafana-objectives.json": objectives.dashboard,
+    "monitoring/grafana-health.json": partial(health.dashboard, "heart-disease-api"),
 }
 DASHBOARDS = HEART | {
     "compose/iris/dashboards/iris.json": iris.dashboard,
+    "compose/iris/dashboards/health.json": partial(health.dashboard, "iris"),
     "compose/churn/dashboards/churn.json": churn.dashboard,
+    "compose/churn/dashboards/health.json": partial(health.dashboard, "churn"),
     "compose/fraud/dashboards/fraud.json": fraud.dashboard,
+    "compose/fraud/dashboards/health.json": partial(health.dashboard, "fraud"),
 }
 
 

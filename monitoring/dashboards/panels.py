@@ -1,11 +1,21 @@
 """What the panels and dashboards have in common: data source, variables, widths, units and colours."""
 
-from grafana_foundation_sdk.builders import common, gauge, heatmap, piechart, prometheus, stat, timeseries
+from grafana_foundation_sdk.builders import (
+    barchart,
+    common,
+    gauge,
+    heatmap,
+    piechart,
+    prometheus,
+    stat,
+    timeseries,
+)
 from grafana_foundation_sdk.builders import dashboard as dashboards
 from grafana_foundation_sdk.models.common import BigValueColorMode, LegendDisplayMode, LegendPlacement
 from grafana_foundation_sdk.models.dashboard import (
     DashboardCursorSync,
     DataSourceRef,
+    DataTransformerConfig,
     Threshold,
     ThresholdsMode,
     ValueMap,
@@ -22,7 +32,8 @@ PREDICTIONS = f'endpoint=~".*/predict(/batch)?", {SELECTOR}'
 
 WIDTH = 24
 GREEN, YELLOW, RED = "green", "yellow", "red"
-VERSION = ("model_version", "Version")
+NAMESPACE, POD = ("namespace", "Namespace"), ("pod", "Pod")
+MODEL, VERSION, FEATURE = ("model", "Model"), ("model_version", "Version"), ("feature", "Feature")
 
 Query = tuple[str, str]
 """An expression, and its legend."""
@@ -34,10 +45,11 @@ def new_dashboard(
     description: str,
     *,
     system: str = "heart-disease-api",
-    variables: tuple[tuple[str, str], ...] = (("namespace", "Namespace"), ("pod", "Pod"), VERSION),
+    variables: tuple[tuple[str, str], ...] = (NAMESPACE, POD, VERSION),
+    labels_of: str = "model_loaded",
     refresh: str = "10s",
 ) -> dashboards.Dashboard:
-    """Return a dashboard with variables (label and title), and with alerts as annotations."""
+    """Return a dashboard with variables (label of a metric, and title), and with alerts as annotations."""
     alerts = (
         dashboards.AnnotationQuery()
         .name("Alerts")
@@ -65,22 +77,27 @@ def new_dashboard(
         )
     )
     for name, label in variables:
-        board = board.with_variable(_variable(name, label))
+        board = board.with_variable(_variable(name, label, labels_of))
     return board
 
 
-def _variable(name: str, label: str) -> dashboards.QueryVariable:
+def _variable(name: str, label: str, labels_of: str) -> dashboards.QueryVariable:
     """Return a variable whose "All" matches targets without the label, too, as on Compose."""
     return (
         dashboards.QueryVariable(name)
         .label(label)
         .datasource(PROMETHEUS)
-        .query(f"label_values(model_loaded, {name})")
+        .query(f"label_values({labels_of}, {name})")
         .refresh(VariableRefresh.ON_TIME_RANGE_CHANGED)
         .include_all(True)
         .all_value(".*")
         .multi(True)
     )
+
+
+def single(name: str, label: str, labels_of: str) -> dashboards.QueryVariable:
+    """Return a variable that has one value at a time, and never all."""
+    return _variable(name, label, labels_of).include_all(False).multi(False)
 
 
 def _query(number: int, query: Query) -> prometheus.Dataquery:
@@ -164,6 +181,34 @@ def status(title: str, description: str, expression: str, words: dict[str, str])
         .mappings([ValueMap(options=mapping)])
         .color_mode(BigValueColorMode.BACKGROUND)
         .thresholds(thresholds((None, RED), (1, GREEN)))
+    )
+
+
+def bars(title: str, description: str, *queries: Query) -> barchart.Panel:
+    """Return bars side by side for each bin, one of each query."""
+    names = {f"Value #{chr(ord('A') + number)}": name for number, (_, name) in enumerate(queries)}
+    return (
+        barchart.Panel()
+        .title(title)
+        .description(description)
+        .datasource(PROMETHEUS)
+        .unit("percentunit")
+        .min(0)
+        .x_field("bin")
+        .targets(
+            [
+                _query(number, query).instant().format(PromQueryFormat.TABLE)
+                for number, query in enumerate(queries)
+            ]
+        )
+        .with_transformation(DataTransformerConfig(id_val="merge", options={}))
+        .with_transformation(
+            DataTransformerConfig(
+                id_val="organize", options={"excludeByName": {"Time": True}, "renameByName": names}
+            )
+        )
+        .span(12)
+        .height(9)
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from bundle.declaration import load_declaration
-from serving.metrics import HELP
+from serving.metrics import COMMON, HELP
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 MONITORING = PROJECT / "monitoring"
@@ -21,13 +21,14 @@ Written by `make dashboards` from the model's vocabulary, the dashboards and the
 ```
 POST /predict -> serving/middleware.py (requests, durations, errors)
               -> serving/watched.py    (predictions, confidence, state of the model)
+              -> serving/drift.py      (every value, in the bins of the training data)
               -> GET /metrics of every pod
                    | every {interval}, one target a pod (prometheus-config.yaml)
                    v
               Prometheus -> recording rules and alerts (rules/) -> Alertmanager -> Slack, email, webhook
                    |
                    v
-              Grafana (grafana-dashboard.json, grafana-objectives.json)
+              Grafana ({files})
 ```
 
 ## Metrics
@@ -55,6 +56,7 @@ def summary(dashboards: dict[str, str]) -> str:
     config = yaml.safe_load((MONITORING / "prometheus-config.yaml").read_text(encoding="utf-8"))
     return TEXT.format(
         interval=config["global"]["scrape_interval"],
+        files=", ".join(Path(name).name for name in dashboards),
         metrics="\n".join(_metrics()),
         panels="\n".join(_panels(dashboards)),
         alerts="\n".join(_alerts()),
@@ -62,7 +64,8 @@ def summary(dashboards: dict[str, str]) -> str:
 
 
 def _metrics() -> Iterator[str]:
-    for concept, metric in load_declaration(PROJECT / "models" / "heart-disease").metrics.items():
+    declared = load_declaration(PROJECT / "models" / "heart-disease").metrics
+    for concept, metric in (declared | COMMON).items():
         labels = ", ".join(f"`{label}`" for label in metric.labels)
         yield f"| `{metric.name}` | {labels} | {HELP[concept]} |"
 

@@ -130,6 +130,19 @@ def told(receivers: Path, alert: str, status: str, ways: set[str]) -> bool:
 ALL_WAYS = {"webhook", "slack", "email"}
 
 
+def test_a_shift_of_age_is_told_by_its_name(receivers: Path) -> None:
+    """The first test: nothing else was asked since Prometheus began to look."""
+    said = run(MONITORING / "test-metrics.sh", "--requests", "500", "--shift", "age").stdout
+    assert "counters: 500 with status 200, as sent" in said
+    for alert, severity in (("FeatureDrift", "warning"), ("FeatureDriftStrong", "critical")):
+        firing = f'ALERTS{{alertname="{alert}", severity="{severity}", alertstate="firing"}}'
+        found = eventually(lambda firing=firing: query(firing), f"{alert} fires", 120)  # type: ignore[misc]
+        assert {(one["metric"]["feature"], one["metric"]["model"]) for one in found} == {
+            ("age", "heart-disease")
+        }
+    eventually(lambda: told(receivers, "FeatureDriftStrong", "firing", ALL_WAYS), "the drift is told", 60)
+
+
 @pytest.fixture
 def faulty(core: client.CoreV1Api) -> Iterator[None]:
     """A release whose requests fail for a third, and whose model fails while a file exists."""
@@ -354,6 +367,7 @@ def test_grafana_finds_its_files_where_it_reads_them(folder: Path, core: client.
         "/etc/grafana/provisioning/dashboards/dashboards.yaml",
         "/etc/grafana/dashboards/grafana-dashboard.json",
         "/etc/grafana/dashboards/grafana-objectives.json",
+        "/etc/grafana/dashboards/grafana-health.json",
     }
 
 

@@ -3,9 +3,14 @@
 import subprocess
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 
-from tests.harness import PROJECT, Server
+from bench.drift import stability_index
+from bundle.declaration import load_declaration
+from tests.harness import HEART, PROJECT, Server
+
+FEATURES = load_declaration(HEART).feature_names
 
 pytestmark = pytest.mark.heart
 
@@ -36,6 +41,27 @@ def test_answers_that_are_not_expected_fail(start: Callable[..., Server]) -> Non
     assert "answers are not what was expected" in result.stdout
 
 
+@pytest.mark.parametrize("feature", FEATURES)
+def test_a_shifted_feature_moves_and_no_other(start: Callable[..., Server], feature: str) -> None:
+    server = start()
+    result = traffic(server, "--requests", "303", "--shift", feature)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "counters: 303 with status 200, as sent" in result.stdout
+
+    series = server.metrics()
+    for name in FEATURES:
+        live, training = (
+            {
+                dict(labels)["bin"]: value
+                for (metric, labels), value in series.items()
+                if metric == it and ("feature", name) in labels
+            }
+            for it in ("feature_values_total", "feature_reference_share")
+        )
+        index = stability_index(np.array([live[it] for it in training]), training.values(), 303)
+        assert index > 0.25 if name == feature else index < 1e-9, (name, index)
+
+
 def test_time_ends_the_traffic(start: Callable[..., Server]) -> None:
     result = traffic(start(), "--duration", "1")
     assert result.returncode == 0, result.stdout + result.stderr
@@ -48,6 +74,7 @@ def test_time_ends_the_traffic(start: Callable[..., Server]) -> None:
         (["--requests", "many"], "--requests needs a whole number, not 'many'"),
         (["--requests", "2"], "--requests must not be less than --concurrency"),
         (["--errors", "101"], "--errors is a percentage"),
+        (["--shift", "weight"], "there is no feature 'weight' to shift; there are age sex cp"),
         (["--speed", "9"], "unknown option --speed"),
         (["--url", "http://127.0.0.1:9"], "http://127.0.0.1:9 does not answer; is the API running?"),
     ],

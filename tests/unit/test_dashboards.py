@@ -11,7 +11,7 @@ import yaml
 from monitoring.dashboards.__main__ import DASHBOARDS, HEART, render
 from tests.harness import PROJECT
 
-CURRENT_TYPES = {"timeseries", "stat", "gauge", "heatmap", "piechart", "alertlist"}
+CURRENT_TYPES = {"barchart", "timeseries", "stat", "gauge", "heatmap", "piechart", "alertlist"}
 PAGES = {
     "monitoring/grafana-dashboard.json": {
         "Total API Requests", "Request Duration p95", "Predictions by Result",
@@ -85,14 +85,32 @@ def test_rates_follow_the_scrape_interval(name: str) -> None:
 
 
 def test_dashboards_have_ids_of_their_own_and_alerts_on_them() -> None:
-    boards = [load(name) for name in DASHBOARDS]
-    assert len({board["uid"] for board in boards}) == len(boards)
-    assert len({board["title"] for board in boards}) == len(boards)
-    for board in boards:
+    boards = {name: load(name) for name in DASHBOARDS}
+    for grafana in {name.rpartition("/")[0] for name in boards}:
+        its = [board for name, board in boards.items() if name.startswith(grafana)]
+        assert len({board["uid"] for board in its}) == len({board["title"] for board in its}) == len(its)
+    for board in boards.values():
         assert "ALERTS" in board["annotations"]["list"][0]["expr"]
     for name in HEART:
         variables = [one["name"] for one in load(name)["templating"]["list"]]
-        assert variables == ["namespace", "pod", "model_version"]
+        health = ["namespace", "model", "model_version", "feature"]
+        assert variables == (health if "health" in name else ["namespace", "pod", "model_version"])
+
+
+def test_the_chosen_feature_is_one_and_bars_stand_side_by_side() -> None:
+    board = load("monitoring/grafana-health.json")
+    feature = next(one for one in board["templating"]["list"] if one["name"] == "feature")
+    assert not feature.get("multi")
+    assert not feature.get("includeAll")
+    bars = [panel for panel in board["panels"] if panel["type"] == "barchart"]
+    assert len(bars) == 2
+    for panel in bars:
+        assert panel["options"]["xField"] == "bin"
+        assert all(target["instant"] and target["format"] == "table" for target in panel["targets"])
+        merge, organize = panel["transformations"]
+        assert merge["id"] == "merge"
+        values = {f"Value #{target['refId']}" for target in panel["targets"]}
+        assert set(organize["options"]["renameByName"]) == values
 
 
 def test_the_data_source_is_the_one_that_panels_name() -> None:

@@ -1,0 +1,129 @@
+"""The dashboard of the model's health: how far rows and answers are from the training data."""
+
+from grafana_foundation_sdk.builders import dashboard as dashboards
+
+from monitoring.dashboards.panels import (
+    FEATURE,
+    MODEL,
+    NAMESPACE,
+    VERSION,
+    bars,
+    new_dashboard,
+    series,
+    single,
+)
+
+REFERENCE = "feature_reference_share"
+CHOSEN = 'namespace=~"$namespace", model=~"$model", model_version=~"$model_version"'
+OF_FEATURE = f'{CHOSEN}, feature=~"$feature"'
+LEGEND = "{{feature}} {{model_version}}"
+
+
+def dashboard(system: str) -> dashboards.Dashboard:
+    """Return the dashboard for a system's Grafana; its queries read what every model shows."""
+    page = "monitoring/runbooks/FeatureDrift.md"
+    return (
+        new_dashboard(
+            "Model health",
+            "model-health",
+            "Whether the model is asked about rows like those that it was trained on, and answers as then.",
+            system=system,
+            variables=(NAMESPACE, MODEL, VERSION),
+            labels_of=REFERENCE,
+            refresh="30s",
+        )
+        .with_variable(single(*FEATURE, REFERENCE))
+        .with_panel(
+            series(
+                "Drift by Feature",
+                "Population stability index over an hour: a warning from 0.1 on, critical from 0.25 on, if "
+                f"chance does not explain it. `score` is the model's answer. Page: {page}",
+                "none",
+                (f"max by (feature, model_version) (job:feature:psi1h{{{CHOSEN}}})", LEGEND),
+            )
+        )
+        .with_panel(
+            series(
+                "Drift of the Chosen Feature",
+                "Its index over an hour and over a day, and the values above which they are a warning: none "
+                f"under 300 rows. Page: {page}",
+                "none",
+                *(
+                    query
+                    for window, name in (("1h", "an hour"), ("24h", "a day"))
+                    for query in (
+                        (f"max(job:feature:psi{window}{{{OF_FEATURE}}})", name),
+                        (
+                            f"clamp_min(max(job:feature:psi_chance{window}{{{OF_FEATURE}}}), 0.1)",
+                            f"warning, {name}",
+                        ),
+                    )
+                ),
+            )
+        )
+        .with_panel(
+            bars(
+                "Values against Training",
+                "Share of rows in each bin of the chosen feature, over an hour and in the training data.",
+                (f"max by (bin) (job:feature_values:share1h{{{OF_FEATURE}}})", "live"),
+                (f"max by (bin) (job:feature_reference:share{{{OF_FEATURE}}})", "training"),
+            )
+        )
+        .with_panel(
+            bars(
+                "Score against Training",
+                "Share of rows by score, over an hour and on rows the model had not seen in training. The "
+                "score is the probability of the positive class or, with more than two, of the likeliest.",
+                (f'max by (bin) (job:feature_values:share1h{{{CHOSEN}, feature="score"}})', "live"),
+                (f'max by (bin) (job:feature_reference:share{{{CHOSEN}, feature="score"}})', "training"),
+            )
+        )
+        .with_panel(
+            series(
+                "Values out of Range",
+                "Share of answered values that lie outside of the training data, each a warning "
+                "in the answer. Page: monitoring/runbooks/FeatureOutOfRange.md",
+                "percentunit",
+                (f"max by (feature, model_version) (job:feature_out_of_range:share1h{{{CHOSEN}}})", LEGEND),
+            )
+        )
+        .with_panel(
+            series(
+                "Refused Values",
+                "Share of values that the model does not accept, by feature. "
+                "Page: monitoring/runbooks/FeatureRefused.md",
+                "percentunit",
+                (f"max by (feature, model_version) (job:feature_refused:share1h{{{CHOSEN}}})", LEGEND),
+            )
+        )
+        .with_panel(
+            series(
+                "Missing Values",
+                "Share of rows without a value, over an hour and in the training data. "
+                "Page: monitoring/runbooks/FeatureMissing.md",
+                "percentunit",
+                (
+                    f'max by (feature) (job:feature_values:share1h{{{CHOSEN}, bin="(missing)"}})',
+                    "{{feature}}",
+                ),
+                (
+                    f'max by (feature) (job:feature_reference:share{{{CHOSEN}, bin="(missing)"}})',
+                    "{{feature}} in training",
+                ),
+            )
+        )
+        .with_panel(
+            series(
+                "Rows by Version",
+                "Rows answered over an hour, by version of the model. Under 300 there is no alert.",
+                "short",
+                (
+                    (
+                        "sum by (model, model_version) "
+                        f'(job:feature_rows:increase1h{{{CHOSEN}, feature="score"}})'
+                    ),
+                    "{{model}} {{model_version}}",
+                ),
+            )
+        )
+    )
