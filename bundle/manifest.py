@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bundle.additive import ADDITIVE_FILE
-from bundle.declaration import Declaration
+from bundle.declaration import CategoryFeature, Declaration
 from bundle.errors import BundleError
 
 MODEL_FILE = "model.onnx"
@@ -155,6 +155,14 @@ def load_manifest(folder: Path, declaration: Declaration) -> Manifest:
             )
     if set(manifest.distribution) != set(manifest.features) or MODEL_FILE not in manifest.files:
         raise BundleError(f"{path} is incomplete: train the model again")
+    for feature in declaration.features:
+        described = manifest.distribution[feature.name]
+        shares = described.shares if isinstance(described, CategoryDistribution) else {}
+        codes = feature.codes if isinstance(feature, CategoryFeature) else {}
+        if set(shares) != set(codes):
+            raise BundleError(
+                f"{path} has other categories of '{feature.name}' than model.toml: train the model again"
+            )
     return manifest
 
 

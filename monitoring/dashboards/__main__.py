@@ -15,15 +15,15 @@ Make = Callable[[], dashboards.Dashboard]
 HEART: dict[str, Make] = {
     "monitoring/grafana-dashboard.json": api.dashboard,
     "monitoring/grafana-objectives.json": objectives.dashboard,
-    "monitoring/grafana-health.json": partial(health.dashboard, "heart-disease-api"),
+    "monitoring/grafana-health.json": partial(health.dashboard, "heart-disease-api", "heart-disease"),
 }
 DASHBOARDS = HEART | {
     "compose/iris/dashboards/iris.json": iris.dashboard,
-    "compose/iris/dashboards/health.json": partial(health.dashboard, "iris"),
+    "compose/iris/dashboards/health.json": partial(health.dashboard, "iris", "iris"),
     "compose/churn/dashboards/churn.json": churn.dashboard,
-    "compose/churn/dashboards/health.json": partial(health.dashboard, "churn"),
+    "compose/churn/dashboards/health.json": partial(health.dashboard, "churn", "churn"),
     "compose/fraud/dashboards/fraud.json": fraud.dashboard,
-    "compose/fraud/dashboards/health.json": partial(health.dashboard, "fraud"),
+    "compose/fraud/dashboards/health.json": partial(health.dashboard, "fraud", "fraud"),
 }
 
 

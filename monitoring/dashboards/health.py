@@ -1,7 +1,10 @@
 """The dashboard of the model's health: how far rows and answers are from the training data."""
 
+from pathlib import Path
+
 from grafana_foundation_sdk.builders import dashboard as dashboards
 
+from bundle.declaration import load_declaration
 from monitoring.dashboards.panels import (
     FEATURE,
     MODEL,
@@ -13,16 +16,17 @@ from monitoring.dashboards.panels import (
     single,
 )
 
+MODELS = Path(__file__).resolve().parent.parent.parent / "models"
 REFERENCE = "feature_reference_share"
 CHOSEN = 'namespace=~"$namespace", model=~"$model", model_version=~"$model_version"'
 OF_FEATURE = f'{CHOSEN}, feature=~"$feature"'
 LEGEND = "{{feature}} {{model_version}}"
 
 
-def dashboard(system: str) -> dashboards.Dashboard:
+def dashboard(system: str, model: str) -> dashboards.Dashboard:
     """Return the dashboard for a system's Grafana; its queries read what every model shows."""
     page = "monitoring/runbooks/FeatureDrift.md"
-    return (
+    board = (
         new_dashboard(
             "Model health",
             "model-health",
@@ -98,22 +102,6 @@ def dashboard(system: str) -> dashboards.Dashboard:
         )
         .with_panel(
             series(
-                "Missing Values",
-                "Share of rows without a value, over an hour and in the training data. "
-                "Page: monitoring/runbooks/FeatureMissing.md",
-                "percentunit",
-                (
-                    f'max by (feature) (job:feature_values:share1h{{{CHOSEN}, bin="(missing)"}})',
-                    "{{feature}}",
-                ),
-                (
-                    f'max by (feature) (job:feature_reference:share{{{CHOSEN}, bin="(missing)"}})',
-                    "{{feature}} in training",
-                ),
-            )
-        )
-        .with_panel(
-            series(
                 "Rows by Version",
                 "Rows answered over an hour, by version of the model. Under 300 there is no alert.",
                 "short",
@@ -125,5 +113,23 @@ def dashboard(system: str) -> dashboards.Dashboard:
                     "{{model}} {{model_version}}",
                 ),
             )
+        )
+    )
+    if not any(feature.nullable for feature in load_declaration(MODELS / model).features):
+        return board
+    return board.with_panel(
+        series(
+            "Missing Values",
+            "Share of rows without a value, over an hour and in the training data. "
+            "Page: monitoring/runbooks/FeatureMissing.md",
+            "percentunit",
+            (
+                f'max by (feature) (job:feature_values:share1h{{{CHOSEN}, bin="(missing)"}})',
+                "{{feature}}",
+            ),
+            (
+                f'max by (feature) (job:feature_reference:share{{{CHOSEN}, bin="(missing)"}})',
+                "{{feature}} in training",
+            ),
         )
     )

@@ -315,9 +315,10 @@ def test_history_and_silences_outlive_a_kill(core: client.CoreV1Api) -> None:
 
 
 def test_every_query_of_every_panel_returns_data() -> None:
-    run(MONITORING / "test-metrics.sh", "--requests", "200", "--errors", "10")
+    run(MONITORING / "test-metrics.sh", "--requests", "400", "--errors", "10")
     for title, expression in (it for name in HEART for it in panel_queries(name)):
-        eventually(lambda expression=expression: query(expression), title, 60)  # type: ignore[misc]
+        # what looks at a day is recorded every two minutes
+        eventually(lambda expression=expression: query(expression), title, 150)  # type: ignore[misc]
 
 
 LOOK = """

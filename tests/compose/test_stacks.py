@@ -71,11 +71,15 @@ def test_prometheus_counts_what_was_sent(stack: Stack, served: System) -> None:
 
 
 def test_every_panels_queries_return_data(stack: Stack, served: System) -> None:
+    eventually(lambda: stack.query("feature_reference_rows"), "counters were seen before they rise", 30)
     requests.post(f"{stack.url}/predict", json={}, timeout=5)
+    enough_for_drift = {"instances": [served.sample] * 400}
+    requests.post(f"{stack.url}/predict/batch", json=enough_for_drift, timeout=5).raise_for_status()
     for name in boards(stack.name):
         for title, expression in panel_queries(name):
             send_samples(stack, served)
-            eventually(lambda it=expression: stack.query(it), f"{title}: {expression}", 90)  # type: ignore[misc]
+            # what looks at a day is recorded every two minutes
+            eventually(lambda it=expression: stack.query(it), f"{title}: {expression}", 150)  # type: ignore[misc]
 
 
 def test_every_rule_is_evaluated_without_error(stack: Stack) -> None:

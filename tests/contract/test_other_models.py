@@ -153,6 +153,7 @@ def test_models_that_disagree_about_a_metric_are_not_served_together(models: Pat
     ("old", "new", "sentence"),
     [
         ("[metrics.confidence]", "[metrics.karma]", "metrics.karma is none of"),
+        ("[metrics.confidence]", "[metrics.feature_values]", "metrics.feature_values is none of"),
         ('{ gem = "result"', '{ gem = "colour"', "metrics.predictions has only"),
     ],
 )

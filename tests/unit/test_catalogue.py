@@ -73,6 +73,21 @@ FAULTS: list[tuple[Callable[[Path], object], str, str]] = [
         "v1/additive.json",
         "probe row",
     ),
+    (
+        lambda f: replace(f / "model.toml", 'typical angina" = 3 }', 'typical angina" = 3, none = 4 }'),
+        "v1/bundle.json",
+        "other categories of 'cp'",
+    ),
+    (
+        lambda f: edit_manifest(f, lambda m: m["distribution"].update(fbs=m["distribution"]["age"])),
+        "v1/bundle.json",
+        "other categories of 'fbs'",
+    ),
+    (
+        lambda f: replace(f / "model.toml", 'name = "sex"', 'name = "score"'),
+        "model.toml",
+        "no feature can have the name 'score'",
+    ),
     (lambda f: shutil.rmtree(f / "v1"), "v1", "has these versions: none"),
     (lambda f: (f / "model.toml").unlink(), "model.toml", "is missing"),
     (lambda f: (f / "model.toml").write_text("name ="), "model.toml", "cannot be read"),

@@ -43,6 +43,8 @@ def test_training_twice_gives_the_same_bytes_and_the_committed_figures(folder: P
     declaration = load_declaration(HEART)
     fresh, committed = load_manifest(folder / "v1", declaration), load_manifest(HEART / "v1", declaration)
     assert fresh.evaluation.method == committed.evaluation.method
+    assert (fresh.distribution, fresh.chi_square) == (committed.distribution, committed.chi_square)
+    assert fresh.score.edges == pytest.approx(committed.score.edges, abs=0.002)
     for name, figure in fresh.evaluation.figures.items():
         assert figure.value == pytest.approx(committed.evaluation.figures[name].value, abs=0.002), name
 
