@@ -25,9 +25,9 @@ SCORE = "score"
 class Bins:
     """The bins of one feature: their names, and the share of the training data's rows in each.
 
-    A value belongs to the first of `bounds`, ascending, that is no less than it, a missing one (NaN) behind
-    the last; `places` has the bin of each bound, and of what is missing. Bounds are such that a value is in
-    the same bin before and after it is rounded to float32.
+    A value belongs to the first of `bounds`, ascending, that is greater than it; of a missing one (NaN)
+    numpy finds that it is behind the last. `places` has the bin of each bound, and of what is
+    missing. Bounds are such that a value is in the same bin before and after it is rounded to float32.
     """
 
     names: list[str]
@@ -37,7 +37,7 @@ class Bins:
 
     def count(self, values: NDArray[np.floating]) -> NDArray[np.intp]:
         """Return how many values [rows] fall into each bin [bins]; NaN is a missing one."""
-        places = np.take(self.places, np.searchsorted(self.bounds, values))
+        places = np.take(self.places, np.searchsorted(self.bounds, values, side="right"))
         return np.bincount(places, minlength=len(self.names))
 
 
@@ -95,10 +95,10 @@ def category_bins(feature: CategoryFeature, distribution: CategoryDistribution) 
 
 
 def _bound(edge: float) -> float:
-    """Return the highest float64 that is rounded to the edge's float32, or to a lower one."""
+    """Return the lowest float64 that is rounded to a float32 above the edge's."""
     rounded = np.float32(edge)
     halfway = (float(rounded) + float(np.nextafter(rounded, np.float32(np.inf)))) / 2
-    return halfway if np.float32(halfway) == rounded else math.nextafter(halfway, -math.inf)
+    return halfway if np.float32(halfway) > rounded else math.nextafter(halfway, math.inf)
 
 
 def score(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -31,6 +31,9 @@ from serving.watched import WatchedModel
 
 log = logging.getLogger("serving")
 
+COUNT_SECONDS = 1
+"""How long a row may wait to be counted for drift, where another worker answers the scrape."""
+
 
 def project_version() -> str:
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -129,13 +132,17 @@ def lifespan(
         }
         log.info("started", extra={"fields": started})
         probe = [model.probe for model in models]
+        count = [model.count_pending for model in models]
         tasks = [
             asyncio.create_task(repeat(settings.probe_seconds, probe)),
             asyncio.create_task(repeat(REFRESH_SECONDS, [resources.refresh])),
+            asyncio.create_task(repeat(COUNT_SECONDS, count)),
         ]
         yield
         for task in tasks:
             task.cancel()
+        for count_last in count:
+            count_last()
 
     return running
 

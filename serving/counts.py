@@ -11,7 +11,7 @@ import mmap
 import os
 import time
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from itertools import accumulate
 from pathlib import Path
@@ -175,6 +175,7 @@ class Counts:
         self._kept = Cells(folder and folder / f"kept-{own}")
         self._live = Cells(folder and folder / f"live-{own}")
         self._families: list[Family] = []
+        self._late: list[Callable[[], None]] = []
         registry.register(self)
 
     def counter(self, name: str, documentation: str, names: Sequence[str]) -> Family:
@@ -188,7 +189,13 @@ class Counts:
     def up_and_down(self, name: str, documentation: str, names: Sequence[str]) -> Family:
         return self._made(GaugeFamily(self._live, name, documentation, names))
 
+    def before_collecting(self, count: Callable[[], None]) -> None:
+        """Have something counted before each scrape that this process answers."""
+        self._late.append(count)
+
     def collect(self) -> Iterator[Metric]:
+        for count in self._late:
+            count()
         if self._folder:
             read = read_files(self._folder, "kept") | read_files(self._folder, "live")
         else:

@@ -147,6 +147,10 @@ class Vocabulary:
         child = self._child(self._counts.counter, declaration, concept, dimensions)
         return child.inc if child else unmeasured
 
+    def before_collecting(self, count: Callable[[], None]) -> None:
+        """Have something counted before each scrape that this process answers."""
+        self._counts.before_collecting(count)
+
     def count(self, declaration: Declaration, concept: str, **dimensions: str) -> Count:
         """Return the counter of a concept that every model has, for who adds to its cell by himself."""
         child: Count = self._child(self._counts.counter, declaration, concept, dimensions)

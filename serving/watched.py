@@ -78,6 +78,10 @@ class WatchedModel:
         self._count_error(1)
         self._count_failed(1)
 
+    def count_pending(self) -> None:
+        """Count the rows of the last second for drift."""
+        self._drift.count_pending()
+
     def refused(self, faults: Iterable[FieldError]) -> None:
         """Count values that the model does not accept."""
         self._drift.refused(faults)

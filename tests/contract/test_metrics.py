@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 
-from tests.harness import HEART, Series, Server
+from tests.harness import HEART, Series, Server, eventually
 from tests.systems import Page, System
 
 ERROR_TYPES = {
@@ -176,8 +176,14 @@ def test_every_answered_value_is_counted_and_no_other(
     server.post("/predict", [1] if not system.declaration.routes.lists else 1)
     server.post("/predict", system.sample | {"unheard of": 1})
     main = {"model": system.name, "model_version": system.version}
-    every = [*system.declaration.feature_names, "score"]
-    assert by_feature(server, "feature_values_total", **main) == dict.fromkeys(every, 100)
+    every = dict.fromkeys([*system.declaration.feature_names, "score"], 100)
+
+    def counted() -> bool:
+        return by_feature(server, "feature_values_total", **main) == every
+
+    if workers == "1":
+        assert counted()
+    eventually(counted, "all workers have counted", 5)
     missing = dict.fromkeys(system.declaration.feature_names, 1)
     assert by_feature(server, "feature_refused_total", **main) == missing | {number.name: 4}
     assert not by_feature(server, "feature_out_of_range_total", **main)

@@ -18,7 +18,7 @@ from bundle.declaration import CategoryFeature, NumberFeature
 from bundle.errors import FieldError
 from bundle.manifest import CategoryDistribution
 from serving.catalogue import Answer, ServedModel, load_model
-from serving.drift import BY_COLUMN, DriftCounts
+from serving.drift import TOGETHER, DriftCounts
 from serving.metrics import Vocabulary
 from tests.systems import MODELS, PAGES, System
 from training.build import load_recipe, load_rows
@@ -124,7 +124,7 @@ def nearby(bound: float) -> Iterator[float]:
 @settings(max_examples=40, deadline=None)
 @given(data=st.data())
 def test_rows_are_counted_by_column_as_one_by_one(model: ServedModel, data: st.DataObject) -> None:
-    rows = data.draw(st.lists(values_of(model), min_size=1, max_size=5)) * BY_COLUMN
+    rows = data.draw(st.lists(values_of(model), min_size=1, max_size=5)) * TOGETHER
     single, ones = counts(model)
     for row in rows:
         values = model.encode_row(row)
@@ -144,8 +144,8 @@ def test_few_rows_are_counted_as_many(heart: ServedModel) -> None:
     few, some = counts(heart)
     few.rows(matrix, answers)
     many, lots = counts(heart)
-    many.rows(np.tile(matrix, (BY_COLUMN, 1)), answers * BY_COLUMN)
-    times = {series: number * BY_COLUMN for series, number in counted(some, "feature_values_total").items()}
+    many.rows(np.tile(matrix, (TOGETHER, 1)), answers * TOGETHER)
+    times = {series: number * TOGETHER for series, number in counted(some, "feature_values_total").items()}
     assert times == counted(lots, "feature_values_total")
 
 
@@ -178,9 +178,9 @@ def test_the_score_is_counted_where_it_lies(model: ServedModel) -> None:
         two = [1 - value, value]
         answer = Answer(1, two if model.declaration.binary else [(1 - value) / 2, value, (1 - value) / 2], [])
         drift.row(values, answer)
-        drift.rows(model.encode([model.declaration.example] * BY_COLUMN), [answer] * BY_COLUMN)
+        drift.rows(model.encode([model.declaration.example] * TOGETHER), [answer] * TOGETHER)
     found = counted(registry, "feature_values_total")
-    assert {name: found["score", name] for name in bins.names} == dict.fromkeys(bins.names, BY_COLUMN + 1)
+    assert {name: found["score", name] for name in bins.names} == dict.fromkeys(bins.names, TOGETHER + 1)
 
 
 def test_refused_values_are_counted_by_feature_and_unknown_names_are_not(heart: ServedModel) -> None:
