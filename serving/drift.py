@@ -17,7 +17,7 @@ from serving.catalogue import Answer, ServedModel
 from serving.metrics import Vocabulary
 
 TOGETHER = 256
-"""Rows that are counted at once, by column: one by one a row takes 2 us, and 5 between two system calls."""
+"""Rows that are counted at once, by column, in less than half of the time that they take one by one."""
 
 
 class DriftCounts:
@@ -77,7 +77,7 @@ class DriftCounts:
     def count_pending(self) -> None:
         """Count the rows that wait for it; the server calls this every second, and before a scrape."""
         if self._pending:
-            *columns, scored = np.array(self._pending).T
+            *columns, scored = np.array(self._pending, dtype=np.float64).T
             self._pending.clear()
             self._count(columns, scored)
 

@@ -1,5 +1,6 @@
 """What is counted for drift: every value, in the bin that it belongs to, by row as by column."""
 
+import asyncio
 import math
 from collections.abc import Iterator
 from itertools import pairwise
@@ -13,13 +14,17 @@ from numpy.typing import NDArray
 from prometheus_client import CollectorRegistry
 from scipy.stats import chi2
 
+import serving.app
 from bundle.bins import MISSING, OTHERS, Bins, all_bins, category_bins, score
 from bundle.declaration import CategoryFeature, NumberFeature
 from bundle.errors import FieldError
 from bundle.manifest import CategoryDistribution
+from serving.app import create_app
 from serving.catalogue import Answer, ServedModel, load_model
 from serving.drift import TOGETHER, DriftCounts
 from serving.metrics import Vocabulary
+from serving.settings import Settings
+from serving.watched import WatchedModel
 from tests.systems import MODELS, PAGES, System
 from training.build import load_recipe, load_rows
 from training.distribution import BINS
@@ -193,3 +198,26 @@ def test_refused_values_are_counted_by_feature_and_unknown_names_are_not(heart: 
     ]
     drift.refused(faults)
     assert counted(registry, "feature_refused_total") == {("chol",): 2}
+
+
+def test_waiting_rows_are_counted_every_second_and_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where another worker answers the scrapes, nothing else counts them."""
+    counted_models: list[WatchedModel] = []
+    thrice = asyncio.Event()
+
+    def count(model: WatchedModel) -> None:
+        counted_models.append(model)
+        if len(counted_models) == 3:
+            thrice.set()
+
+    async def run() -> int:
+        app = create_app(Settings(), CollectorRegistry())
+        async with app.router.lifespan_context(app):
+            await asyncio.wait_for(thrice.wait(), 10)
+            return len(counted_models)
+
+    assert serving.app.COUNT_SECONDS == 1
+    monkeypatch.setattr(serving.app, "COUNT_SECONDS", 0.001)
+    monkeypatch.setattr(WatchedModel, "count_pending", count)
+    before_the_end = asyncio.run(run())
+    assert len(counted_models) == before_the_end + 1
