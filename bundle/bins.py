@@ -25,9 +25,9 @@ SCORE = "score"
 class Bins:
     """The bins of one feature: their names, and the share of the training data's rows in each.
 
-    A value belongs to the first of `bounds`, ascending, that is greater than it, and a missing one (NaN) comes
-    after the last, as numpy sorts; `places` has the bin of each bound, and of what is missing. By its bounds a
-    value is in the same bin before and after it is rounded to float32.
+    A value belongs to the first of `bounds`, ascending, that is greater than it; a missing one (NaN) comes
+    after the last, as numpy sorts. `places` has the bin of each bound, and of what is missing. Rounding
+    to float32 makes no difference.
     """
 
     names: list[str]
