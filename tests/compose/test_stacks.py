@@ -92,9 +92,15 @@ def test_every_rule_is_evaluated_without_error(stack: Stack) -> None:
 
     rules = [rule for group in groups() for rule in group["rules"]]
     assert len(rules) >= 3
-    eventually(
-        lambda: all(rule["health"] == "ok" for group in groups() for rule in group["rules"]), "all are ok", 60
-    )
+    # what looks at a day is evaluated every two minutes: the cluster's test waits for it
+    often = [group["name"] for group in groups() if group["interval"] < 60]
+    assert len(often) >= len(groups()) - 1
+
+    def health(names: list[str]) -> set[str]:
+        return {rule["health"] for group in groups() if group["name"] in names for rule in group["rules"]}
+
+    eventually(lambda: health(often) == {"ok"}, "all are ok", 60)
+    assert health([group["name"] for group in groups()]) <= {"ok", "unknown"}
     assert not [rule["name"] for rule in rules if rule["name"].startswith("Demo")]
 
 

@@ -160,11 +160,22 @@ def by_feature(server: Server, name: str, **labels: str) -> dict[str, float]:
     return sums
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
-def test_every_answered_value_is_counted_and_no_other(
-    start: Callable[..., Server], system: System, workers: str
-) -> None:
-    server = start(WORKERS=workers)
+def test_every_answered_value_is_counted_and_no_other(fresh: Server, system: System) -> None:
+    ask_for_a_hundred_rows(fresh, system)
+    expect_a_hundred_rows(fresh, system)
+
+
+@pytest.mark.heart
+def test_workers_count_together(start: Callable[..., Server], system: System) -> None:
+    server = start(WORKERS="2")
+    ask_for_a_hundred_rows(server, system)
+    every = dict.fromkeys([*system.declaration.feature_names, "score"], 100)
+    eventually(lambda: by_feature(server, "feature_values_total") == every, "both have counted", 5)
+    expect_a_hundred_rows(server, system)
+
+
+def ask_for_a_hundred_rows(server: Server, system: System) -> None:
+    """Have a hundred rows answered, and others refused."""
     number = system.number
     for _ in range(5):
         server.post("/predict", system.sample)
@@ -175,15 +186,12 @@ def test_every_answered_value_is_counted_and_no_other(
     server.post("/predict", {})
     server.post("/predict", [1] if not system.declaration.routes.lists else 1)
     server.post("/predict", system.sample | {"unheard of": 1})
-    main = {"model": system.name, "model_version": system.version}
+
+
+def expect_a_hundred_rows(server: Server, system: System) -> None:
+    main, number = {"model": system.name, "model_version": system.version}, system.number
     every = dict.fromkeys([*system.declaration.feature_names, "score"], 100)
-
-    def counted() -> bool:
-        return by_feature(server, "feature_values_total", **main) == every
-
-    if workers == "1":
-        assert counted()
-    eventually(counted, "all workers have counted", 5)
+    assert by_feature(server, "feature_values_total", **main) == every
     missing = dict.fromkeys(system.declaration.feature_names, 1)
     assert by_feature(server, "feature_refused_total", **main) == missing | {number.name: 4}
     assert not by_feature(server, "feature_out_of_range_total", **main)
