@@ -91,9 +91,7 @@ class Rows:
     def reference(self, chosen: Counts) -> Reference:
         """Return what a model trained on the chosen rows would be shipped with."""
         distribution = describe(self.declaration, self.matrix[chosen])
-        one_repeat = np.stack([1 - self.scores[chosen], self.scores[chosen]], axis=-1)[None]
-        scored = describe_score(one_repeat if self.declaration.binary else one_repeat[:, :, 1:])
-        bins = all_bins(self.declaration.features, distribution, scored)
+        bins = all_bins(self.declaration.features, distribution, describe_score(self.scores[chosen]))
         return Reference(self.name, self.version, bins, len(chosen), ranges_of(distribution))
 
     def window(self, scenario: str, number: int, reference: Reference, chosen: Counts) -> Window:

@@ -84,14 +84,14 @@ def read_files(folder: Path, kind: str) -> dict[str, Series]:
 class Count:
     """The events of one set of labels, or a number that goes up and down."""
 
-    __slots__ = ("cells", "place")
+    __slots__ = ("_cells", "_place")
 
     def __init__(self, cells: Cells, place: int) -> None:
-        self.cells = cells.values
-        self.place = place
+        self._cells = cells.values
+        self._place = place
 
     def inc(self, amount: float = 1) -> None:
-        self.cells[self.place] += amount
+        self._cells[self._place] += amount
 
 
 class Distribution:

@@ -20,7 +20,7 @@ from prometheus_client.openmetrics import exposition as openmetrics
 
 from bundle.declaration import Declaration, MetricName
 from bundle.errors import BundleError
-from serving.counts import Count, Counts, Family
+from serving.counts import Counts, Family
 
 prometheus_client.disable_created_metrics()
 
@@ -150,11 +150,6 @@ class Vocabulary:
     def before_collecting(self, count: Callable[[], None]) -> None:
         """Have something counted before each scrape that this process answers."""
         self._counts.before_collecting(count)
-
-    def count(self, declaration: Declaration, concept: str, **dimensions: str) -> Count:
-        """Return the counter of a concept that every model has, for who adds to its cell by himself."""
-        child: Count = self._child(self._counts.counter, declaration, concept, dimensions)
-        return child
 
     def histogram(
         self, declaration: Declaration, concept: str, buckets: Sequence[float], **dimensions: str

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
 from bundle.additive import ADDITIVE_FILE
-from bundle.bins import all_bins
+from bundle.bins import all_bins, score
 from bundle.declaration import CategoryFeature, Declaration, load_declaration
 from bundle.encoding import Encoder, Matrix
 from bundle.manifest import (
@@ -112,7 +112,8 @@ def build_version(
     if additive is not None:
         files[ADDITIVE_FILE] = additive.model_dump_json(indent=1).encode() + b"\n"
         say(f"the model adds up: it is served from {ADDITIVE_FILE}")
-    distribution, score = describe(declaration, matrix), describe_score(probabilities)
+    distribution = describe(declaration, matrix)
+    scored = describe_score(score(probabilities.reshape(-1, len(declaration.classes))))
     manifest = Manifest(
         schema_version=2,
         model=declaration.name,
@@ -126,8 +127,8 @@ def build_version(
         libraries={name: importlib.metadata.version(name) for name in LIBRARIES},
         evaluation=evaluation,
         distribution=distribution,
-        score=score,
-        chi_square=quantiles(all_bins(declaration.features, distribution, score)),
+        score=scored,
+        chi_square=quantiles(all_bins(declaration.features, distribution, scored)),
         probes=_probes(declaration, rows, matrix, pipeline),
     )
     _write(folder, files, manifest)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import chi2
 
-from bundle.bins import Bins, score
+from bundle.bins import Bins
 from bundle.declaration import CategoryFeature, Declaration
 from bundle.encoding import Matrix
 from bundle.manifest import CategoryDistribution, NumberDistribution
@@ -25,9 +25,9 @@ def describe(
     }
 
 
-def describe_score(probabilities: NDArray[np.float64]) -> NumberDistribution:
-    """Return the distribution of the scores of out-of-fold probabilities [repeats, rows, classes]."""
-    return _number(score(probabilities.reshape(-1, probabilities.shape[-1])).astype(np.float32))
+def describe_score(scores: NDArray[np.float64]) -> NumberDistribution:
+    """Return the distribution of scores [rows] that models gave to rows that they had not seen."""
+    return _number(scores.astype(np.float32))
 
 
 def quantiles(bins: Mapping[str, Bins]) -> dict[int, float]:

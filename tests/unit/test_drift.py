@@ -117,7 +117,9 @@ def values_of(model: ServedModel) -> st.SearchStrategy[dict[str, Any]]:
         if feature.type == "integer":
             near = [float(round(value)) for value in near]
         some = st.integers(math.ceil(low), math.floor(high))
-        fields[feature.name] = st.sampled_from(near or [low]) | some | st.none() if feature.nullable else some
+        fields[feature.name] = st.sampled_from(near or [low]) | some
+        if feature.nullable:
+            fields[feature.name] |= st.none()
     return st.fixed_dictionaries(fields)
 
 

@@ -1,4 +1,4 @@
-"""docs/drift.md is what was measured, and what was measured is good enough."""
+"""docs/drift.md is what was measured, and nothing typed by hand."""
 
 import json
 from typing import Any
