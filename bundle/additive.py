@@ -36,10 +36,22 @@ class NumberTerm(Term):
     offset: Outputs
     slope: Outputs
 
+    def contribution(self, value: float) -> Outputs:
+        """Return what a value adds to the outputs; NaN is a missing one."""
+        if math.isnan(value):
+            return self.missing or [0.0] * len(self.slope)
+        return [offset + slope * value for offset, slope in zip(self.offset, self.slope, strict=True)]
+
 
 class CategoryTerm(Term):
     kind: Literal["category"] = "category"
     contributions: dict[int, Outputs]
+
+    def contribution(self, value: float) -> Outputs:
+        """Return what a code adds to the outputs; NaN is a missing one."""
+        if math.isnan(value):
+            return self.missing or [0.0] * len(next(iter(self.contributions.values())))
+        return self.contributions[int(value)]
 
 
 class AdditiveModel(BaseModel):

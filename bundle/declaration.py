@@ -156,7 +156,9 @@ class Routes(Declared):
 class Declaration(Declared):
     """What `model.toml` says.
 
-    `service` is the name that metrics show for the application. `data_file` is absent where the data may not
+    `service` is the name that metrics show for the application. `elsewhere` says what is known of rows from
+    other sources than the training data's, `licence` what the data's allows. `cost_of_miss` is the cost of a
+    miss, in false alarms, by which the card compares thresholds. `data_file` is absent where the data may not
     be passed on, or where the recipe generates it. `health` names members of `/health` that show figures of
     the evaluation: member -> figure.
     """
@@ -165,7 +167,11 @@ class Declaration(Declared):
     title: str
     service: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$")]
     description: str
+    intended_use: str
     limits: str
+    elsewhere: str
+    licence: str
+    cost_of_miss: float | None = Field(default=None, gt=0)
     data_file: str | None = None
     data_source: str
     default_version: Version
@@ -220,6 +226,8 @@ class Declaration(Declared):
             feature.encode(self.example[feature.name])
         if self.default_version not in self.versions:
             raise ValueError(f"default_version {self.default_version} is not among the versions")
+        if not self.binary and self.cost_of_miss is not None:
+            raise ValueError("cost_of_miss belongs to models with two classes, and to no others")
         if self.binary != (self.threshold is not None):
             raise ValueError("a threshold belongs to models with two classes, and to no others")
         unknown = [group.feature for group in self.groups if group.feature not in names]

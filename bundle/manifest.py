@@ -1,8 +1,8 @@
 """`bundle.json`: what a version of a model is made of, and how to tell that it is whole.
 
 A bundle is a folder `models/<name>/<version>/` with `model.onnx`, `model.joblib` (the fitted scikit-learn
-pipeline, kept for inspection and never loaded by the server) and `bundle.json`. A model that adds up has
-`additive.json`, too, and is served from it.
+pipeline, kept for inspection and never loaded by the server), `card.html` with its plots, and `bundle.json`.
+A model that adds up has `additive.json`, too, and is served from it.
 """
 
 import hashlib
@@ -19,6 +19,7 @@ from bundle.errors import BundleError
 
 MODEL_FILE = "model.onnx"
 MANIFEST_FILE = "bundle.json"
+CARD_FILE = "card.html"
 
 PARITY_TOLERANCE = 1e-5
 """Largest difference of a served probability from scikit-learn's, in training and at every probe."""
@@ -57,7 +58,27 @@ class GroupFigures(Record):
     group: str
     rows: int
     positives: int
-    miss_rate: Figure | None
+    figures: dict[str, Figure]
+
+
+class CalibrationBin(Record):
+    """Rows with a forecast in one tenth: how many, their mean forecast, and how often it came true."""
+
+    rows: int
+    forecast: Share
+    share: Figure
+
+
+class ThresholdFigures(Record):
+    """What answers are worth if the positive class is predicted from `threshold` on.
+
+    `cost` is that of 1,000 rows, in false alarms.
+    """
+
+    threshold: Share
+    miss_rate: Figure
+    false_alarm_rate: Figure
+    cost: Figure
 
 
 class Expectation(Record):
@@ -74,6 +95,8 @@ class Evaluation(Record):
     expectation: Expectation
     figures: dict[str, Figure]
     groups: list[GroupFigures]
+    calibration: list[CalibrationBin]
+    thresholds: list[ThresholdFigures]
 
 
 class Probe(Record):
@@ -84,10 +107,14 @@ class Probe(Record):
 
 
 class NumberDistribution(Record):
-    """Training values of a number: range, inner edges of its bins (right-closed), share of rows in each."""
+    """Training values of a number: range, mean of those that are there, and the share of rows in each bin.
+
+    `edges` are the inner ones of right-closed bins.
+    """
 
     minimum: float
     maximum: float
+    mean: float
     edges: list[float]
     shares: list[Share]
     missing: Share
@@ -107,7 +134,7 @@ class Manifest(Record):
     `chi_square` has the 99.9 % quantile for each number of bins there is: drift is told from chance by it.
     """
 
-    schema_version: Literal[2]
+    schema_version: Literal[3]
     model: str
     version: str
     estimator: Estimator
@@ -153,7 +180,9 @@ def load_manifest(folder: Path, declaration: Declaration) -> Manifest:
             raise BundleError(
                 f"{path} has another '{field}' than model.toml and the folder say: train the model again"
             )
-    if set(manifest.distribution) != set(manifest.features) or MODEL_FILE not in manifest.files:
+    if set(manifest.distribution) != set(manifest.features) or not {MODEL_FILE, CARD_FILE} <= set(
+        manifest.files
+    ):
         raise BundleError(f"{path} is incomplete: train the model again")
     for feature in declaration.features:
         described = manifest.distribution[feature.name]

@@ -5,7 +5,7 @@ stand in between are written once, when the model is loaded. `serving/schemas.py
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from pydantic_core import to_json
@@ -16,8 +16,9 @@ from serving.catalogue import Answer, ServedModel, TrainedRange
 class AnswerWriter:
     """Writes what one version of a model answers."""
 
-    def __init__(self, model: ServedModel) -> None:
+    def __init__(self, model: ServedModel, identify: Callable[[Answer], str] | None = None) -> None:
         declaration = model.declaration
+        self._identify = identify
         self._binary = declaration.binary
         self._heads = [
             f'{{"prediction":{json(it.prediction)},"label":{json(it.label)},' for it in declaration.classes
@@ -37,6 +38,10 @@ class AnswerWriter:
         """Return the answer to a row that was asked about alone."""
         warnings = self._list(answer.warnings)
         return f'{self._predicted(answer)},{self._context}"{request_id}","warnings":{warnings}}}'
+
+    def explained(self, answer: Answer, request_id: str, explanation: dict[str, Any]) -> str:
+        """Return such an answer with its explanation."""
+        return f'{self.one(answer, request_id)[:-1]},"explanation":{json(explanation)}}}'
 
     def each(self, answers: Iterable[Answer], request_id: str) -> str:
         """Return a list of such answers, which share a request."""
@@ -59,6 +64,8 @@ class AnswerWriter:
 
     def _predicted(self, answer: Answer) -> str:
         head, confidence = self._heads[answer.index], answer.confidence
+        if self._identify:
+            head += f'"prediction_id":"{self._identify(answer)}",'
         if self._binary:
             return f'{head}"probability":{answer.probabilities[1]!r},"confidence":{confidence!r}'
         every = ",".join(

@@ -17,10 +17,12 @@ from serving.catalogue import load_models
 from serving.engine import Engine
 from serving.errors import raise_api_error
 from serving.faults import BreakableEngine, Faults
+from serving.feedback import Feedback
 from serving.metrics import HttpMetrics, Vocabulary, workers_folder
 from serving.middleware import Lifecycle, Watch
 from serving.openapi import declared_routes, openapi_router
 from serving.resources import REFRESH_SECONDS, Resources
+from serving.routes.feedback import feedback_router
 from serving.routes.health import health_router
 from serving.routes.metrics import metrics_router
 from serving.routes.models import models_router
@@ -61,6 +63,7 @@ def create_app(settings: Settings, registry: CollectorRegistry) -> Application:
     version = project_version()
     lifecycle = Lifecycle()
     faults = Faults(settings, registry) if any(settings.faults.values()) else None
+    feedback = make_feedback(settings, watched, vocabulary)
     app = Application(
         title=f"{declaration.title} API",
         version=version,
@@ -71,9 +74,9 @@ def create_app(settings: Settings, registry: CollectorRegistry) -> Application:
         redirect_slashes=False,
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
         exception_handlers={HTTPException: raise_api_error, Exception: raise_api_error},
-        lifespan=lifespan(watched, Resources(vocabulary, declaration, version), settings),
+        lifespan=lifespan(watched, Resources(vocabulary, declaration, version), feedback, settings),
     )
-    answering = all_predictions(models, Admission(settings, lifecycle, faults))
+    answering = all_predictions(models, Admission(settings, lifecycle, faults), feedback)
     routers = [
         prediction_router(answering),
         models_router([version.model for version in watched]),
@@ -82,6 +85,8 @@ def create_app(settings: Settings, registry: CollectorRegistry) -> Application:
         pages_router(app.title, app.version, watched),
         openapi_router(app),
     ]
+    if feedback:
+        routers.append(feedback_router(feedback, Admission(settings, lifecycle, faults=None)))
     for router in routers:
         app.include_router(router)
     metrics = HttpMetrics(vocabulary, declaration, declared_routes(routers))
@@ -93,7 +98,20 @@ def create_app(settings: Settings, registry: CollectorRegistry) -> Application:
     return app
 
 
-def all_predictions(models: Sequence[Sequence[WatchedModel]], admission: Admission) -> list[Prediction]:
+def make_feedback(
+    settings: Settings, watched: Sequence[WatchedModel], vocabulary: Vocabulary
+) -> Feedback | None:
+    """Return what takes outcomes, where they are taken."""
+    return (
+        None
+        if settings.feedback_database is None
+        else Feedback(settings, [it.model for it in watched], vocabulary)
+    )
+
+
+def all_predictions(
+    models: Sequence[Sequence[WatchedModel]], admission: Admission, feedback: Feedback | None
+) -> list[Prediction]:
     """Return what answers with the main model, and with several models with each under its name."""
     prefixes = [("", models[0])]
     if len(models) > 1:
@@ -102,7 +120,9 @@ def all_predictions(models: Sequence[Sequence[WatchedModel]], admission: Admissi
         prediction
         for prefix, versions in prefixes
         for path, version in paths(versions)
-        for prediction in predictions(prefix + path, version, admission)
+        for prediction in predictions(
+            prefix + path, version, admission, feedback.identifier(version.model) if feedback else None
+        )
     ]
 
 
@@ -119,7 +139,10 @@ def engine_wrapper(settings: Settings) -> Callable[[Engine], Engine]:
 
 
 def lifespan(
-    models: Sequence[WatchedModel], resources: Resources, settings: Settings
+    models: Sequence[WatchedModel],
+    resources: Resources,
+    feedback: Feedback | None,
+    settings: Settings,
 ) -> Callable[[FastAPI], Any]:
     """Probe the models, and look at what the process uses, for as long as the application runs."""
 
@@ -138,11 +161,15 @@ def lifespan(
             asyncio.create_task(repeat(REFRESH_SECONDS, [resources.refresh])),
             asyncio.create_task(repeat(COUNT_SECONDS, count)),
         ]
+        if feedback:
+            tasks.append(asyncio.create_task(feedback.run()))
         yield
         for task in tasks:
             task.cancel()
         for count_last in count:
             count_last()
+        if feedback:
+            feedback.close()
 
     return running
 

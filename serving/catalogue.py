@@ -12,6 +12,7 @@ from bundle.declaration import Declaration, Feature, NumberFeature, load_declara
 from bundle.encoding import Encoder, Matrix
 from bundle.errors import BundleError
 from bundle.manifest import (
+    CARD_FILE,
     MANIFEST_FILE,
     PARITY_TOLERANCE,
     Manifest,
@@ -21,6 +22,7 @@ from bundle.manifest import (
     read_files,
 )
 from serving.engine import AdditiveEngine, Engine, EngineError, OnnxEngine
+from serving.explanations import AdditiveExplainer, Explainer, Explanation, ShapleyExplainer
 from serving.settings import Settings
 
 DECIMALS = 6
@@ -54,7 +56,14 @@ class ServedModel:
     """A verified version of a model, with the engine that runs it."""
 
     def __init__(
-        self, declaration: Declaration, manifest: Manifest, engine: Engine, threshold: float | None
+        self,
+        declaration: Declaration,
+        manifest: Manifest,
+        engine: Engine,
+        *,
+        explainer: Explainer,
+        threshold: float | None,
+        card: bytes,
     ) -> None:
         self.declaration = declaration
         self.manifest = manifest
@@ -64,6 +73,8 @@ class ServedModel:
         figures = manifest.evaluation.figures
         self.health = {name: figures[figure].value for name, figure in declaration.health.items()}
         self.engine = engine
+        self.card = card
+        self._explainer = explainer
         self._encoder = Encoder(declaration)
         self._ranges = [_trained_range(feature, manifest) for feature in declaration.features]
         self._bounds = [
@@ -100,6 +111,18 @@ class ServedModel:
             for row, column in np.argwhere(outside).tolist():
                 answers[row].warnings.append(self._ranges[column])
         return answers
+
+    def explain(self, values: list[float], answer: Answer) -> Explanation:
+        """Explain the answer to one encoded row; EngineError where the engine fails.
+
+        With two classes the log-odds are the positive one's, whatever was answered.
+        """
+        if self.declaration.binary:
+            return self._explainer.explain(values, 1, 0)
+        others = [place for place in range(len(answer.probabilities)) if place != answer.index]
+        return self._explainer.explain(
+            values, answer.index, max(others, key=answer.probabilities.__getitem__)
+        )
 
     def check_probes(self) -> None:
         """Compare the engine's answers with those that training wrote down; EngineError where they differ."""
@@ -175,15 +198,25 @@ def load_model(
             f"model.toml of '{declaration.name}': health names the figure '{min(unknown)}', "
             f"which {path / MANIFEST_FILE} lacks"
         )
-    content = read_files(path, manifest)[manifest.served_file]
+    contents = read_files(path, manifest)
     file = path / manifest.served_file
+    content, features, trained = contents[file.name], declaration.features, manifest.distribution
     try:
-        engine: Engine = (
-            AdditiveEngine(parse_additive(content, declaration.features, str(file)))
-            if manifest.served_file == ADDITIVE_FILE
-            else OnnxEngine(content)
+        if file.name == ADDITIVE_FILE:
+            additive = parse_additive(content, features, str(file))
+            engine = wrap(AdditiveEngine(additive))
+            explainer: Explainer = AdditiveExplainer(additive, features, trained)
+        else:
+            engine = wrap(OnnxEngine(content))
+            explainer = ShapleyExplainer(engine, features, trained)
+        model = ServedModel(
+            declaration,
+            manifest,
+            engine,
+            explainer=explainer,
+            threshold=threshold,
+            card=contents[CARD_FILE],
         )
-        model = ServedModel(declaration, manifest, wrap(engine), threshold)
         model.check_probes()
     except EngineError as error:
         raise BundleError(f"{file} does not give the answers that training recorded: {error}") from error

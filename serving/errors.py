@@ -5,12 +5,14 @@
       NotFound                 404
       MethodNotAllowed         405
       Timeout                  408   the body did not arrive in time
+      Conflict                 409   the prediction has another outcome already
       PayloadTooLarge          413
       UnsupportedMediaType     415
       ValidationError          422   the JSON is not what the model accepts
       Overloaded               429
       InternalError            500   a defect, or an injected fault
       ModelNotLoaded           503   the model is unusable at the moment
+      StoreUnavailable         503   outcomes cannot be stored at the moment
       NotReady                 503   the answer of /readyz while the process should get no traffic
 
 The names of the classes are the values of the label `error_type`.
@@ -76,6 +78,11 @@ class Timeout(ApiError):  # noqa: N818
     title = "The body did not arrive in time"
 
 
+class Conflict(ApiError):  # noqa: N818
+    status = HTTPStatus.CONFLICT
+    title = "This contradicts what is known"
+
+
 class PayloadTooLarge(ApiError):  # noqa: N818
     status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
     title = "The body is too large"
@@ -104,6 +111,11 @@ class InternalError(ApiError):
 class ModelNotLoaded(ApiError):  # noqa: N818
     status = HTTPStatus.SERVICE_UNAVAILABLE
     title = "The model is not usable at the moment"
+
+
+class StoreUnavailable(ApiError):  # noqa: N818
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    title = "Outcomes cannot be stored at the moment"
 
 
 class NotReady(ModelNotLoaded):

@@ -47,7 +47,7 @@ UNMATCHED = ("other", "unmatched")
 
 HELP = {
     "requests": "Requests answered, by method, route and status.",
-    "request_duration": "Seconds from a request to its answer, by method and route; no probes, no scrapes.",
+    "request_duration": "Seconds from request to answer, by method and route; no probes, scrapes, documents.",
     "errors": "Requests that failed, by error type and route.",
     "active_requests": "Requests being answered now; no probes, no scrapes.",
     "model_requests": "Prediction requests, failed ones included.",
@@ -69,11 +69,25 @@ HELP = {
     "feature_reference_share": "Share of the training data's rows in each bin.",
     "feature_reference_rows": "Rows of the training data.",
     "feature_chi_square": "99.9 % quantile of the chi-square distribution, by number of bins.",
+    "feedback": "Outcomes told, by what became of them: new, known, contradicted, or failed to be stored.",
+    "feedback_store_up": "1 while the database of outcomes answers, 0 while it does not.",
+    "model_outcomes": "Outcomes in the window, by predicted and true class.",
+    "model_quality": "Figure of the model by the outcomes in the window.",
+    "model_quality_low": "Lower end of the figure's interval.",
+    "model_quality_high": "Upper end of the figure's interval.",
+    "model_quality_expected": "The figure on the model's card.",
+    "model_calibration_score": "Mean score of the outcomes in a fifth of the scores.",
+    "model_calibration_observed": "Share of them where what was forecast came true.",
+    "model_calibration_low": "Lower end of that share's 95 % interval.",
+    "model_calibration_high": "Upper end of that share's 95 % interval.",
 }
 
 OF_VERSION = {"model": "model", "model_version": "version"}
 OF_FEATURE = OF_VERSION | {"feature": "feature"}
 OF_BIN = OF_FEATURE | {"bin": "bin"}
+OF_FIFTH = OF_VERSION | {"bin": "bin"}
+OF_FIGURE = OF_VERSION | {"figure": "figure"}
+CERTAINTY = {"certainty": "certainty"}
 COMMON = {
     "feature_values": MetricName(name="feature_values_total", labels=OF_BIN),
     "feature_refused": MetricName(name="feature_refused_total", labels=OF_FEATURE),
@@ -83,6 +97,19 @@ COMMON = {
     "feature_chi_square": MetricName(
         name="feature_chi_square_quantile", labels=OF_VERSION | {"bins": "bins"}
     ),
+    "feedback": MetricName(name="feedback_total", labels={"model": "model", "verdict": "verdict"}),
+    "feedback_store_up": MetricName(name="feedback_store_up"),
+    "model_outcomes": MetricName(
+        name="model_outcomes", labels=OF_VERSION | {"predicted": "predicted", "outcome": "outcome"}
+    ),
+    "model_quality": MetricName(name="model_quality", labels=OF_FIGURE),
+    "model_quality_low": MetricName(name="model_quality_low", labels=OF_FIGURE | CERTAINTY),
+    "model_quality_high": MetricName(name="model_quality_high", labels=OF_FIGURE | CERTAINTY),
+    "model_quality_expected": MetricName(name="model_quality_expected", labels=OF_FIGURE),
+    "model_calibration_score": MetricName(name="model_calibration_score", labels=OF_FIFTH),
+    "model_calibration_observed": MetricName(name="model_calibration_observed", labels=OF_FIFTH),
+    "model_calibration_low": MetricName(name="model_calibration_low", labels=OF_FIFTH),
+    "model_calibration_high": MetricName(name="model_calibration_high", labels=OF_FIFTH),
 }
 """Names that are the same for every model, so that the same rules and dashboard read them all."""
 
@@ -218,14 +245,14 @@ def check_concepts(declaration: Declaration) -> None:
 class DeclaredRoute:
     """A method and route that requests can match, and the statuses and error types of its answers.
 
-    A quiet route is for probes and scrapes: counted, but neither timed nor among the active requests.
+    Routes for probes, for scrapes and for the documentation's pages are counted and not `timed`.
     """
 
     method: str
     endpoint: str
     statuses: tuple[int, ...]
     error_types: tuple[str, ...]
-    quiet: bool
+    timed: bool
 
 
 class HttpMetrics:
@@ -249,8 +276,10 @@ class HttpMetrics:
                 self._request(place, status)(0)
             for error_type in route.error_types:
                 self._error(error_type, route.endpoint)(0)
-            if not route.quiet:
+            if route.timed:
                 self._duration(place)
+            else:
+                self._durations[place] = unmeasured
 
     def answered(self, place: tuple[str, str], status: int, seconds: float | None) -> None:
         """Count an answer of a method and endpoint, and time it unless it was a probe or a scrape."""

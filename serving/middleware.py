@@ -47,6 +47,7 @@ class RequestRecord:
 
     request_id: str
     headers: dict[bytes, bytes]
+    query: bytes = b""
     error_type: str | None = None
     told: str = ""
     """Fields of the log line as JSON, each with a comma before it."""
@@ -85,7 +86,7 @@ class Watch:
             return
         start = perf_counter()
         path, headers = scope["path"], dict(scope["headers"])
-        record = scope["record"] = RequestRecord(request_id(headers), headers)
+        record = scope["record"] = RequestRecord(request_id(headers), headers, scope["query_string"])
         answering = self.direct.get(path) if scope["method"] == "POST" else None
         quiet = path in QUIET_PATHS
         if not quiet:

@@ -47,13 +47,14 @@ def declared_routes(routers: Iterable[APIRouter]) -> Iterable[DeclaredRoute]:
     """Return what OpenAPI is told about each route as what metrics may expect of it."""
     misses = (NotFound, MethodNotAllowed)
     yield DeclaredRoute(
-        *UNMATCHED, tuple(int(e.status) for e in misses), tuple(e.__name__ for e in misses), quiet=False
+        *UNMATCHED, tuple(int(e.status) for e in misses), tuple(e.__name__ for e in misses), timed=True
     )
     for router in routers:
         for route in router.routes:
             if isinstance(route, APIRoute):
                 types = [str(r["x-error-type"]) for r in route.responses.values() if "x-error-type" in r]
                 quiet = route.path in QUIET_PATHS
+                timed = route.include_in_schema and not quiet
                 statuses = tuple(sorted({200, *(int(status) for status in route.responses)}))
                 for method in sorted(route.methods or ()):
-                    yield DeclaredRoute(method, route.path, statuses, () if quiet else tuple(types), quiet)
+                    yield DeclaredRoute(method, route.path, statuses, () if quiet else tuple(types), timed)

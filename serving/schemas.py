@@ -36,6 +36,9 @@ class Answer(Documented):
     prediction: int | str = Field(description="The predicted class, as the system's page shows it")
     label: str = Field(description="Name of the predicted class")
     confidence: float = Field(ge=0, le=1, description="Probability of the predicted class")
+    prediction_id: str | None = Field(
+        default=None, description="By which POST /feedback takes the outcome, where outcomes are taken"
+    )
     warnings: list[RangeWarning]
 
 
@@ -56,11 +59,35 @@ class Thresholded(Answered):
     threshold: float = Field(description="The positive class is predicted from this probability on")
 
 
-class TwoClassPrediction(TwoClassAnswer, Thresholded):
+class Contribution(Documented):
+    feature: str
+    value: int | float | str | None = Field(description="As it was read; null where it is unknown")
+    unit: str | None
+    contribution: float = Field(description="What it adds to the log-odds, against an average training row")
+    standard_error: float | None = Field(default=None, description="Of sampling, where there is any")
+
+
+class ExplanationAnswer(Documented):
+    """What the model made of each value: `reference` and the contributions add up to `log_odds`."""
+
+    of: str = Field(description="The class whose log-odds these are")
+    against: str
+    method: str
+    log_odds: float
+    reference: float = Field(description="Log-odds of an average row of the training data")
+    contributions: list[Contribution]
+    sentence: str
+
+
+class Explained(Documented):
+    explanation: ExplanationAnswer | None = Field(default=None, description="With ?explain=true")
+
+
+class TwoClassPrediction(TwoClassAnswer, Thresholded, Explained):
     pass
 
 
-class ManyClassPrediction(ManyClassAnswer, Answered):
+class ManyClassPrediction(ManyClassAnswer, Answered, Explained):
     pass
 
 
@@ -103,6 +130,10 @@ class ModelDescription(Documented):
     data_source: str
     data_sha256: str
     bundle_sha256: str = Field(description="sha256 of the file that answers")
+
+
+class FeedbackAnswer(Documented):
+    status: str = Field(description="accepted, or known where the same outcome had been told")
 
 
 class Models(Documented):
@@ -206,6 +237,19 @@ def batch_schema(declaration: Declaration, most: int) -> Schema:
     }
 
 
+def feedback_schema(outcomes: Iterable[int | str]) -> Schema:
+    """Return the JSON schema of an outcome that is told."""
+    return {
+        "type": "object",
+        "properties": {
+            "prediction_id": {"type": "string", "description": "That of the answer"},
+            "outcome": {"enum": list(outcomes), "description": "The class that was true"},
+        },
+        "required": ["prediction_id", "outcome"],
+        "additionalProperties": False,
+    }
+
+
 def examples(declaration: Declaration) -> tuple[Schema, Schema]:
     """Return OpenAPI's examples of a row, in codes and spelled out, and of a batch of both."""
     row, spelled = declaration.example, dict(declaration.example)
@@ -215,6 +259,14 @@ def examples(declaration: Declaration) -> tuple[Schema, Schema]:
             spelled[feature.name] = names.get(row[feature.name], row[feature.name])  # type: ignore[arg-type]
     one = {"codes": {"value": row}, "spelled out": {"value": spelled}}
     return one, {"two rows": {"value": {"instances": [row, spelled]}}}
+
+
+EXPLAIN_PARAMETER = {
+    "name": "explain",
+    "in": "query",
+    "description": "Whether the answer says what each feature contributed; for a single row",
+    "schema": {"type": "boolean", "default": False},
+}
 
 
 def json_body(schema: Schema, examples: Schema) -> Schema:

@@ -226,6 +226,6 @@ def run_worker(settings: Settings, listener: socket.socket, served: Event) -> No
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
     try:
         serve(settings, listener, served.set)
-    except BundleError as error:
+    except (SettingsError, BundleError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(FAILED_TO_START)

@@ -12,6 +12,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 
 REGISTERED = r"models:/(?P<name>[a-z][a-z0-9-]*)/(?P<number>[1-9][0-9]*)"
 ModelName = Annotated[str, Field(pattern=rf"^([a-z][a-z0-9-]*|{REGISTERED})$")]
+WITH_PASSWORDS = {"feedback_database"}
 Rate = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -39,6 +40,10 @@ class Settings(BaseSettings):
     body_timeout_seconds: float = Field(default=10, gt=0, le=600)
     drain_seconds: float = Field(default=10, ge=0, le=600)
     probe_seconds: float = Field(default=30, gt=0, le=3600)
+    feedback_database: str | None = None
+    feedback_keys: Path | None = None
+    feedback_days: int = Field(default=90, ge=1, le=3650)
+    feedback_window_days: int = Field(default=30, ge=1, le=3650)
     fault_error_rate: Rate = 0
     fault_simulated_error_rate: Rate = 0
     fault_latency_seconds: float = Field(default=0, ge=0, le=60)
@@ -77,6 +82,18 @@ class Settings(BaseSettings):
             else value
         )
 
+    @field_validator("feedback_database")
+    @classmethod
+    def _database(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        scheme, _, rest = value.partition("://")
+        if scheme not in ("sqlite", "postgresql") or not rest.strip("/"):
+            raise ValueError("must be sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE")
+        if scheme == "sqlite" and not Path(rest[1:]).parent.is_dir():
+            raise ValueError(f"the folder {Path(rest[1:]).parent} is missing: make it")
+        return value
+
     @field_validator("log_level", "log_format", "environment", mode="before")
     @classmethod
     def _lower(cls, value: object) -> object:
@@ -94,6 +111,8 @@ class Settings(BaseSettings):
             raise ValueError("MODEL=models:/... needs MLFLOW_TRACKING_URI, such as http://127.0.0.1:5001")
         if len(self.model) > 1 and (self.model_version or self.threshold is not None):
             raise ValueError("MODEL_VERSION and THRESHOLD only make sense with a single MODEL")
+        if (self.feedback_database is None) != (self.feedback_keys is None):
+            raise ValueError("FEEDBACK_DATABASE and FEEDBACK_KEYS (a folder) are set together, or neither")
         if self.environment == "production" and any(self.faults.values()):
             raise ValueError("FAULT_ settings inject failures and are refused with ENVIRONMENT=production")
         return self
@@ -117,5 +136,6 @@ def _sentence(fault: dict[str, object]) -> str:
     location = fault["loc"]
     message = str(fault["msg"]).removeprefix("Value error, ")
     if isinstance(location, tuple) and location:
-        return f"{str(location[0]).upper()}={fault['input']}: {message}"
+        shown = "" if location[0] in WITH_PASSWORDS else f"={fault['input']}"
+        return f"{str(location[0]).upper()}{shown}: {message}"
     return message

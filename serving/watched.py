@@ -11,6 +11,7 @@ from serving.catalogue import Answer, ServedModel
 from serving.drift import DriftCounts
 from serving.engine import EngineError
 from serving.errors import ModelNotLoaded
+from serving.explanations import Explanation
 from serving.metrics import LATENCY_BUCKETS, Record, Vocabulary, check_concepts, unmeasured
 
 Given = TypeVar("Given")
@@ -107,6 +108,13 @@ class WatchedModel:
         self._drift.row(values, answer)
         return answer
 
+    def explain(self, values: list[float], answer: Answer) -> Explanation:
+        """Explain the answer to one encoded row; ModelNotLoaded where the model fails."""
+        try:
+            return self.model.explain(values, answer)
+        except EngineError as error:
+            raise self._failed(error) from error
+
     def _timed(self, predict: Callable[[Given], Answered], given: Given) -> Answered:
         if not self.usable:
             raise ModelNotLoaded(f"The model {self.model.name} is not usable; it is tried again by itself.")
@@ -114,11 +122,7 @@ class WatchedModel:
         try:
             return predict(given)
         except EngineError as error:
-            self._set_aside(error)
-            raise ModelNotLoaded(
-                f"The model {self.model.name} failed and is set aside; it is tried again by itself.",
-                cause=str(error),
-            ) from error
+            raise self._failed(error) from error
         finally:
             self._observe_duration(perf_counter() - start)
 
@@ -151,6 +155,14 @@ class WatchedModel:
         for label, share in expectation.shares.items():
             vocabulary.gauge(declaration, "expected_share", "livemax", result=label, **dimensions)(share)
         vocabulary.gauge(declaration, "expected_confidence", "livemax", **dimensions)(expectation.confidence)
+
+    def _failed(self, error: EngineError) -> ModelNotLoaded:
+        """Set the model aside, and return what the client is told."""
+        self._set_aside(error)
+        return ModelNotLoaded(
+            f"The model {self.model.name} failed and is set aside; it is tried again by itself.",
+            cause=str(error),
+        )
 
     def _set_aside(self, error: EngineError) -> None:
         if self.usable:

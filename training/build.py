@@ -4,7 +4,7 @@ import importlib.metadata
 import importlib.util
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, cast
@@ -19,6 +19,7 @@ from bundle.bins import all_bins, score
 from bundle.declaration import CategoryFeature, Declaration, load_declaration
 from bundle.encoding import Encoder, Matrix
 from bundle.manifest import (
+    CARD_FILE,
     MANIFEST_FILE,
     MODEL_FILE,
     Data,
@@ -29,13 +30,13 @@ from bundle.manifest import (
     sha256,
 )
 from training.additive import derive
-from training.card import render_card
+from training.card import plots, render_card, render_page
 from training.distribution import describe, describe_score, quantiles
 from training.evaluation import evaluate, out_of_fold
 from training.export import check_parity, export, generate_rows
 from training.table import DataError, Rows
 
-LIBRARIES = ["numpy", "scikit-learn", "skl2onnx", "onnx", "onnxruntime", "joblib"]
+LIBRARIES = ["numpy", "scikit-learn", "skl2onnx", "onnx", "onnxruntime", "joblib", "matplotlib"]
 
 
 class Recipe(Protocol):
@@ -115,14 +116,14 @@ def build_version(
     distribution = describe(declaration, matrix)
     scored = describe_score(score(probabilities.reshape(-1, len(declaration.classes))))
     manifest = Manifest(
-        schema_version=2,
+        schema_version=3,
         model=declaration.name,
         version=folder.name,
         estimator=Estimator(name=estimator, type=type(pipeline[-1]).__name__),
         classes=declaration.labels,
         features=declaration.feature_names,
         threshold=declaration.threshold,
-        files={name: sha256(content) for name, content in files.items()},
+        files=hashes(files),
         data=Data(sha256=data.sha256, rows=len(rows)),
         libraries={name: importlib.metadata.version(name) for name in LIBRARIES},
         evaluation=evaluation,
@@ -131,6 +132,9 @@ def build_version(
         chi_square=quantiles(all_bins(declaration.features, distribution, scored)),
         probes=_probes(declaration, rows, matrix, pipeline),
     )
+    drawn = plots(declaration, evaluation)
+    files |= drawn | {CARD_FILE: render_page(declaration, manifest, drawn)}
+    manifest = manifest.model_copy(update={"files": hashes(files)})
     _write(folder, files, manifest)
     say(f"wrote {folder}")
     return manifest
@@ -163,6 +167,10 @@ def load_recipe(folder: Path) -> Recipe:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return cast("Recipe", module)
+
+
+def hashes(files: Mapping[str, bytes]) -> dict[str, str]:
+    return {name: sha256(content) for name, content in files.items()}
 
 
 def _joblib(pipeline: Pipeline) -> bytes:

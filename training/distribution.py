@@ -53,6 +53,7 @@ def _number(column: Matrix) -> NumberDistribution:
     return NumberDistribution(
         minimum=_decimal(present.min()),
         maximum=_decimal(present.max()),
+        mean=float(present.mean(dtype=np.float64)),
         edges=[_decimal(edge) for edge in edges],
         shares=[float(count) / len(column) for count in counts],
         missing=float(np.mean(np.isnan(column))),

@@ -1,14 +1,22 @@
-"""GET /models and GET /models/{name}: what is served, what it accepts, and how good it is."""
+"""GET /models, /models/{name} and its card: what is served, what it accepts, and how good it is."""
 
 from collections.abc import Sequence
+from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
+from starlette.responses import HTMLResponse
 
 from bundle.declaration import CategoryFeature, NumberFeature
 from bundle.manifest import NumberDistribution
 from serving.catalogue import ServedModel
 from serving.errors import NotFound
 from serving.schemas import FeatureDescription, ModelDescription, Models, problems
+
+CARD_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+}
+"""A card is read, and asks for nothing."""
 
 
 def models_router(models: Sequence[ServedModel]) -> APIRouter:
@@ -25,6 +33,24 @@ def models_router(models: Sequence[ServedModel]) -> APIRouter:
         if name not in main:
             raise NotFound(f"No such model is served; there is {', '.join(reversed(main))}.")
         return main[name]
+
+    cards = {(model.name, model.version): model.card for model in models}
+
+    @router.get(
+        "/models/{name}/card",
+        summary="The card of a model, for people: what it is for, how good it is, and where it is not",
+        response_class=HTMLResponse,
+        responses=problems(NotFound),
+    )
+    async def show_card(
+        name: str, version: Annotated[str | None, Query(description="The main one, unless given")] = None
+    ) -> HTMLResponse:
+        described = await show_model(name)
+        card = cards.get((name, version or described.version))
+        if card is None:
+            there = ", ".join(its for its_name, its in cards if its_name == name)
+            raise NotFound(f"No such version of {name} is served; there is {there}.")
+        return HTMLResponse(card, headers=CARD_HEADERS)
 
     return router
 

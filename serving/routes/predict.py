@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import parse_qs
 
 from fastapi import APIRouter, Request, Response
 from starlette.types import Receive
@@ -12,11 +13,13 @@ from bundle.encoding import Matrix
 from bundle.errors import FieldError, InvalidRowsError
 from serving.answers import AnswerWriter
 from serving.body import read_json
-from serving.catalogue import ServedModel
+from serving.catalogue import Answer, ServedModel
 from serving.errors import PREDICTION_ERRORS, Overloaded, ValidationError
+from serving.explanations import describe
 from serving.faults import Faults
 from serving.middleware import ClientGone, Lifecycle, RequestRecord
 from serving.schemas import (
+    EXPLAIN_PARAMETER,
     ManyClassBatch,
     ManyClassPrediction,
     TwoClassBatch,
@@ -30,6 +33,8 @@ from serving.schemas import (
 )
 from serving.settings import Settings
 from serving.watched import WatchedModel
+
+EXPLAIN = {"true": True, "1": True, "false": False, "0": False}
 
 
 @dataclass(frozen=True)
@@ -60,13 +65,13 @@ class Prediction(ABC):
 
     methods = frozenset({"POST"})
 
-    def __init__(self, path: str, watched: WatchedModel, admission: Admission) -> None:
+    def __init__(self, path: str, watched: WatchedModel, admission: Admission, writer: AnswerWriter) -> None:
         self.path = path
         self.watched = watched
         self.model = watched.model
         self.admission = admission
         self.most = admission.settings.max_batch_rows
-        self.writer = AnswerWriter(watched.model)
+        self.writer = writer
 
     async def respond(self, record: RequestRecord, receive: Receive) -> bytes:
         """Return the answer as JSON; ApiError where there is none."""
@@ -92,27 +97,37 @@ class RowPrediction(Prediction):
 
     def answer(self, body: Any, record: RequestRecord) -> str:
         model, writer = self.model, self.writer
+        explain = bool(record.query) and wants_explanation(record.query)
         if model.declaration.routes.lists and isinstance(body, list):
+            refuse_explanation(explain)
             answers = self.watched.predict(encode(self.watched, limited(body, self.most)))
             record.told += writer.summary(answers)
             return writer.each(answers, record.request_id)
-        answer = self.watched.predict_row(encode_row(self.watched, body))
+        values = encode_row(self.watched, body)
+        answer = self.watched.predict_row(values)
         record.told += writer.line(answer)
-        return writer.one(answer, record.request_id)
+        if not explain:
+            return writer.one(answer, record.request_id)
+        explanation = describe(self.watched.explain(values, answer), model.declaration, values)
+        return writer.explained(answer, record.request_id, explanation)
 
 
 class BatchPrediction(Prediction):
     def answer(self, body: Any, record: RequestRecord) -> str:
+        refuse_explanation(bool(record.query) and wants_explanation(record.query))
         answers = self.watched.predict(encode(self.watched, instances(body, self.most)))
         record.told += self.writer.summary(answers)
         return self.writer.batch(answers, record.request_id)
 
 
-def predictions(prefix: str, watched: WatchedModel, admission: Admission) -> list[Prediction]:
-    """Return what answers with one model under a prefix."""
+def predictions(
+    prefix: str, watched: WatchedModel, admission: Admission, identify: Callable[[Answer], str] | None
+) -> list[Prediction]:
+    """Return what answers with one model under a prefix; `identify` gives answers their ids."""
+    writer = AnswerWriter(watched.model, identify)
     return [
-        RowPrediction(f"{prefix}/predict", watched, admission),
-        BatchPrediction(f"{prefix}/predict/batch", watched, admission),
+        RowPrediction(f"{prefix}/predict", watched, admission, writer),
+        BatchPrediction(f"{prefix}/predict/batch", watched, admission, writer),
     ]
 
 
@@ -148,13 +163,13 @@ def row_document(model: ServedModel, most: int) -> dict[str, Any]:
     summary = f"Predict one row with {model.name} {model.version}"
     answered: Any = TwoClassPrediction if declaration.binary else ManyClassPrediction
     if not declaration.routes.lists:
-        body = json_body(row_schema(declaration), row)
+        body = json_body(row_schema(declaration), row) | {"parameters": [EXPLAIN_PARAMETER]}
         return {"summary": summary, "response_model": answered, "openapi_extra": body}
-    body = json_body(row_or_list_schema(declaration, most), row)
     return {
         "summary": f"{summary}, or each of a list",
+        "description": "A single row's answer says with `?explain=true` what each feature contributed.",
         "response_model": answered | list[answered],
-        "openapi_extra": body,
+        "openapi_extra": json_body(row_or_list_schema(declaration, most), row),
     }
 
 
@@ -166,6 +181,19 @@ def batch_document(model: ServedModel, most: int) -> dict[str, Any]:
         "response_model": TwoClassBatch if model.declaration.binary else ManyClassBatch,
         "openapi_extra": json_body(batch_schema(model.declaration, most), batch),
     }
+
+
+def wants_explanation(query: bytes) -> bool:
+    """Tell whether `explain=true` is asked for; ValidationError where it is something else than a boolean."""
+    asked = parse_qs(query.decode("latin-1"), keep_blank_values=True).get("explain", ["false"])[-1].lower()
+    if asked not in EXPLAIN:
+        raise ValidationError("'explain' must be true or false.")
+    return EXPLAIN[asked]
+
+
+def refuse_explanation(asked: bool) -> None:
+    if asked:
+        raise ValidationError("Explanations are given for one row at a time: send it alone to /predict.")
 
 
 def instances(body: Any, most: int) -> list[object]:

@@ -52,6 +52,7 @@ def typed(server: Server, checkout: Path, block: str) -> str:
 QUICKSTART_SAYS = [
     r'"label":"no_disease"',
     r'"label":"disease"',
+    r'"sentence":"disease has a probability of 37\.2% here',
     r'(?s)"label":"no_disease".*"label":"no_disease"',
     r'"status":422.*"detail":"\'chol\' must be a whole number from 50 to 1000 \(mg/dl\)\."',
     r'(?s)"status":"healthy".*^predictions_total.*^api_errors_total\{.*"ValidationError"\} 1\.0$',

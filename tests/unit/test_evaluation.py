@@ -5,13 +5,14 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, brier_score_loss, recall_score, roc_auc_score
 
-from training.evaluation import (
+from training.figures import (
     Scores,
     accuracy,
     auc,
     average_precision,
     brier,
     calibration,
+    false_alarm_rate,
     miss_rate,
     resampling_weights,
     summarise,
@@ -39,6 +40,8 @@ def test_figures_equal_scikit_learn_on_the_same_resample(scores: Scores, number:
     expected = average_precision_score(labels, probability)
     assert average_precision(scores)[number] == pytest.approx(expected)
     assert miss_rate(scores)[number] == pytest.approx(1 - recall_score(labels, probability >= 0.5))
+    specificity = recall_score(labels, probability >= 0.5, pos_label=0)
+    assert false_alarm_rate(scores)[number] == pytest.approx(1 - specificity)
     logit = np.log(probability / (1 - probability))
     fitted = LogisticRegression(C=np.inf, tol=1e-10, max_iter=1000).fit(logit[:, None], labels)
     intercept, slope = calibration(scores)[:, number]

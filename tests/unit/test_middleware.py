@@ -37,7 +37,7 @@ def ask(app: ASGIApp, registry: CollectorRegistry, declaration: Declaration) -> 
     async def send(message: Message) -> None:
         sent.append(message)
 
-    scope = {"type": "http", "method": "POST", "path": "/predict", "headers": []}
+    scope = {"type": "http", "method": "POST", "path": "/predict", "query_string": b"", "headers": []}
     asyncio.run(watch(scope, receive, send))
     return sent
 

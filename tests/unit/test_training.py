@@ -37,7 +37,10 @@ def test_training_twice_gives_the_same_bytes_and_the_committed_figures(folder: P
         assert result.returncode == 0, result.stderr
         files = [folder / "CARD.md", *sorted((folder / "v1").iterdir())]
         written.append({file.name: file.read_bytes() for file in files})
-    assert set(written[0]) == {"CARD.md", "additive.json", "bundle.json", "model.joblib", "model.onnx"}
+    assert set(written[0]) == {
+        "CARD.md", "additive.json", "bundle.json", "calibration.svg", "card.html", "groups.svg",
+        "model.joblib", "model.onnx",
+    }  # fmt: skip
     assert written[0] == written[1]
 
     declaration = load_declaration(HEART)

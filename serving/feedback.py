@@ -1,0 +1,237 @@
+"""Outcomes of predictions: taken, stored, and turned into what metrics show of a model's quality."""
+
+import asyncio
+import logging
+import math
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from time import monotonic, time
+from typing import Any, TypeVar
+
+from anyio import CapacityLimiter, to_thread
+
+from bundle.declaration import Declaration
+from serving.catalogue import Answer, ServedModel
+from serving.errors import Conflict, StoreUnavailable, ValidationError
+from serving.metrics import Record, Vocabulary
+from serving.outcomes import FIFTHS, Outcome, StoreError, Verdict
+from serving.prediction_ids import SECONDS_A_DAY, Keys, Predicted, id_writer, read_id
+from serving.quality import Quality, assess, expected
+from serving.settings import Settings
+
+Returned = TypeVar("Returned")
+
+log = logging.getLogger("serving")
+
+REFRESH_SECONDS = 15
+REST = 20
+"""Of its time the server spends at most a twentieth on reading outcomes."""
+
+ANSWER_SECONDS = 8
+RETRY = {"Retry-After": "5"}
+MEMBERS = {"prediction_id", "outcome"}
+FAILED = "failed"
+
+
+class Feedback:
+    """Takes outcomes for the models that are served, and knows how good their versions are."""
+
+    def __init__(self, settings: Settings, models: Sequence[ServedModel], vocabulary: Vocabulary) -> None:
+        self.keys = Keys(settings.feedback_keys)  # type: ignore[arg-type]  # settings see to it
+        self._days = settings.feedback_days
+        self._window = settings.feedback_window_days
+        # imported where outcomes are taken: SQLAlchemy would cost every other server 25 MiB
+        from serving.store import CONNECTIONS, Store  # noqa: PLC0415
+
+        self._store = Store(settings.feedback_database or "")
+        self._limiter = CapacityLimiter(CONNECTIONS)
+        self._declarations = {model.name: model.declaration for model in models}
+        self._shown = [ShownQuality(model, vocabulary) for model in models]
+        self._count = {
+            (name, verdict): vocabulary.counter(declaration, "feedback", model=name, verdict=verdict)
+            for name, declaration in self._declarations.items()
+            for verdict in (*(it.value for it in Verdict), FAILED)
+        }
+        self._up: bool | None = None
+        self._told = asyncio.Event()
+        self._set_up = vocabulary.gauge(models[0].declaration, "feedback_store_up", "livemin")
+
+    @property
+    def outcomes(self) -> list[int | str]:
+        """Every outcome that is accepted, those of the main model first."""
+        return list(dict.fromkeys(it for its in self._declarations.values() for it in accepted(its)))
+
+    @property
+    def example(self) -> int | str:
+        return self.outcomes[0]
+
+    def identifier(self, model: ServedModel) -> Callable[[Answer], str]:
+        return id_writer(self.keys, model)
+
+    async def take(self, body: Any) -> Verdict:
+        """Store what a client tells; ValidationError, Conflict, or StoreUnavailable where that fails."""
+        if not isinstance(body, dict) or set(body) != MEMBERS:
+            raise ValidationError("Feedback is an object with two members, 'prediction_id' and 'outcome'.")
+        predicted = read_id(body["prediction_id"], self.keys, self._days)
+        declaration = self._declarations.get(predicted.model)
+        if declaration is None:
+            raise ValidationError("'prediction_id' is that of a model that is not served here.")
+        outcome = to_outcome(predicted, declaration, body["outcome"])
+        try:
+            verdict = await self._asked(self._store.add, outcome)
+        except StoreError as error:
+            self._count[predicted.model, FAILED](1)
+            raise StoreUnavailable(
+                "The outcome could not be stored; send it again.", cause=str(error), headers=RETRY
+            ) from error
+        self._count[predicted.model, verdict.value](1)
+        self._told.set()
+        if verdict is Verdict.CONTRADICTED:
+            raise Conflict("This prediction has another outcome already, which stays.")
+        return verdict
+
+    async def run(self) -> None:
+        """Look at keys and outcomes, soon after one was told and every few seconds, while the server runs."""
+        while True:
+            begun = monotonic()
+            await self.refresh()
+            # what takes long is done seldom
+            await asyncio.sleep(max(1.0, REST * (monotonic() - begun)))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(REFRESH_SECONDS):
+                    await self._told.wait()
+            self._told.clear()
+
+    async def refresh(self) -> None:
+        """Show what the store says now; nothing, while it cannot be asked."""
+        self.keys.refresh()
+        since = int(time()) - self._window * SECONDS_A_DAY
+        try:
+            cells = {name: await self._asked(self._store.cells, name, since) for name in self._declarations}
+        except StoreError as error:
+            self._noted(False, cause=str(error))
+            for shown in self._shown:
+                shown.hide()
+            return
+        self._noted(True)
+        for shown in self._shown:
+            its = [cell for cell in cells[shown.model.name] if cell.version == shown.model.version]
+            shown.show(assess(shown.model.declaration, its))
+
+    def close(self) -> None:
+        self._store.close()
+
+    def _noted(self, up: bool, **fields: str) -> None:
+        """Show whether the store answers, and log where that has changed."""
+        self._set_up(up)
+        if up is not self._up:
+            level, said = (logging.INFO, "are stored") if up else (logging.ERROR, "cannot be stored")
+            log.log(level, "outcomes %s", said, extra={"fields": fields})
+        self._up = up
+
+    async def _asked(self, ask: Callable[..., Returned], *arguments: Any) -> Returned:
+        """Return what the store answers, without waiting for it longer than a client would."""
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                return await to_thread.run_sync(
+                    ask, *arguments, limiter=self._limiter, abandon_on_cancel=True
+                )
+        except TimeoutError:
+            raise StoreError(f"no answer within {ANSWER_SECONDS} s") from None
+
+
+def to_outcome(predicted: Predicted, declaration: Declaration, told: object) -> Outcome:
+    """Return what is stored; ValidationError where the outcome is no class of the model."""
+    names = accepted(declaration)
+    # the check of the type keeps true from being read as 1, and lists out of the dictionary
+    label = names.get(told) if type(told) in (int, float, str) else None  # type: ignore[call-overload]
+    if label is None:
+        listed = ", ".join(str(name) for name in names)
+        raise ValidationError(f"'outcome' must be one of {listed}.")
+    true = declaration.labels.index(label)
+    probabilities = predicted.probabilities
+    if declaration.binary:
+        score = probabilities[0]
+        squared_error = (score - true) ** 2
+    else:
+        score = probabilities[predicted.index]
+        squared_error = sum((it - (place == true)) ** 2 for place, it in enumerate(probabilities))
+    return Outcome(
+        number=predicted.number,
+        model=predicted.model,
+        version=predicted.version,
+        predicted_at=predicted.second,
+        received_at=int(time()),
+        predicted=declaration.labels[predicted.index],
+        outcome=label,
+        score=score,
+        squared_error=squared_error,
+    )
+
+
+def accepted(declaration: Declaration) -> dict[int | str, str]:
+    """Return every way to tell a class, and its label: as answers show it under `prediction`, and by name."""
+    shown: dict[int | str, str] = {it.prediction: it.label for it in declaration.classes}
+    return shown | {label: label for label in declaration.labels}
+
+
+class ShownQuality:
+    """The gauges of one version. A figure appears when it is first known, and is NaN when it no longer is."""
+
+    def __init__(self, model: ServedModel, vocabulary: Vocabulary) -> None:
+        self.model = model
+        self._vocabulary = vocabulary
+        self._origin = {"model": model.name, "version": model.version}
+        self._gauges: dict[tuple[str, ...], Record] = {}
+        card = expected(model.manifest, threshold=model.threshold)
+        self._set({("model_quality_expected", figure): value for figure, value in card.items()})
+        self._card = set(self._gauges)
+
+    def show(self, quality: Quality) -> None:
+        values: dict[tuple[str, ...], float] = {}
+        for (predicted, true), rows in quality.outcomes.items():
+            values["model_outcomes", predicted, true] = rows
+        for figure, estimate in quality.figures.items():
+            values["model_quality", figure] = estimate.value
+            for certainty, (low, high) in estimate.intervals.items():
+                values["model_quality_low", figure, certainty] = low
+                values["model_quality_high", figure, certainty] = high
+        for fifth, calibration in quality.calibration.items():
+            name = f"{fifth / FIFTHS:g} to {(fifth + 1) / FIFTHS:g}"
+            low, high = calibration.share.intervals["0.95"]
+            values["model_calibration_score", name] = calibration.score
+            values["model_calibration_observed", name] = calibration.share.value
+            values["model_calibration_low", name] = low
+            values["model_calibration_high", name] = high
+        self.hide(set(values))
+        self._set(values)
+
+    def hide(self, still_known: set[tuple[str, ...]] = frozenset()) -> None:  # type: ignore[assignment]
+        """Show no figures but those that are still known, and the card's."""
+        for key in set(self._gauges) - self._card - still_known:
+            self._gauges[key](math.nan)
+
+    def _set(self, values: Mapping[tuple[str, ...], float]) -> None:
+        for key, value in values.items():
+            if key not in self._gauges:
+                self._gauges[key] = self._gauge(*key)
+            self._gauges[key](value)
+
+    def _gauge(self, concept: str, *dimensions: str) -> Record:
+        named = dict(zip(DIMENSIONS[concept], dimensions, strict=True))
+        return self._vocabulary.gauge(
+            self.model.declaration, concept, "livemostrecent", **self._origin, **named
+        )
+
+
+DIMENSIONS = {
+    "model_outcomes": ("predicted", "outcome"),
+    "model_quality": ("figure",),
+    "model_quality_low": ("figure", "certainty"),
+    "model_quality_high": ("figure", "certainty"),
+    "model_quality_expected": ("figure",),
+    "model_calibration_score": ("bin",),
+    "model_calibration_observed": ("bin",),
+    "model_calibration_low": ("bin",),
+    "model_calibration_high": ("bin",),
+}

@@ -1,0 +1,40 @@
+"""POST /feedback: what came true of a prediction."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import JSONResponse
+
+from serving.errors import PREDICTION_ERRORS, Conflict, ModelNotLoaded, StoreUnavailable
+from serving.feedback import Feedback
+from serving.outcomes import Verdict
+from serving.routes.predict import Admission
+from serving.schemas import FeedbackAnswer, feedback_schema, json_body, problems
+
+ERRORS = [error for error in PREDICTION_ERRORS if error is not ModelNotLoaded]
+ACCEPTED, OK = 202, 200
+
+
+def feedback_router(feedback: Feedback, admission: Admission) -> APIRouter:
+    router = APIRouter(tags=["feedback"])
+    example: Any = {"an outcome": {"value": {"prediction_id": "...", "outcome": feedback.example}}}
+
+    @router.post(
+        "/feedback",
+        summary="Tell what came true of a prediction",
+        status_code=ACCEPTED,
+        responses={
+            ACCEPTED: {"model": FeedbackAnswer, "description": "The outcome is new, and on disk"},
+            OK: {"model": FeedbackAnswer, "description": "The outcome was known, and counts once"},
+            **problems(*ERRORS, Conflict, StoreUnavailable),
+        },
+        openapi_extra=json_body(feedback_schema(feedback.outcomes), example),
+    )
+    async def tell(request: Request) -> JSONResponse:
+        record = request.scope["record"]
+        verdict = await feedback.take(await admission.body(record, request.receive))
+        record.tell(feedback=verdict.value)
+        status = "accepted" if verdict is Verdict.NEW else "known"
+        return JSONResponse({"status": status}, ACCEPTED if verdict is Verdict.NEW else OK)
+
+    return router

@@ -1,0 +1,156 @@
+"""Keeps outcomes in a database, SQLite or PostgreSQL: what was predicted, and what came true.
+
+What is acknowledged is on disk. Each prediction has one outcome, whoever tells it how often; no value that a
+client sent to be predicted is kept. The schema is Alembic's (serving/migrations), brought up to date by the
+process that comes first.
+"""
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sql
+from alembic import command
+from alembic.config import Config
+from alembic.util import CommandError
+from sqlalchemy.dialects.postgresql import insert as insert_postgresql
+from sqlalchemy.dialects.sqlite import insert as insert_sqlite
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from serving.outcomes import FIFTHS, Cell, Outcome, StoreError, Verdict
+
+MIGRATIONS = Path(__file__).resolve().parent / "migrations"
+MIGRATION_LOCK = 7_461_928_375
+"""Any number: PostgreSQL lets one process at a time migrate under it."""
+
+CONNECTIONS = 5
+WAIT_SECONDS = 4
+
+SQLITE_SETTINGS = ("journal_mode = WAL", "synchronous = FULL", f"busy_timeout = {WAIT_SECONDS * 1000}")
+POSTGRESQL_SETTINGS = {
+    "connect_timeout": 3,
+    "tcp_user_timeout": 5000,
+    "application_name": "prediction-api",
+    "options": f"-c synchronous_commit=on -c statement_timeout={WAIT_SECONDS * 1000}",
+}
+
+logging.getLogger("alembic").setLevel(logging.WARNING)  # it tells of its own parts
+
+METADATA = sql.MetaData()
+OUTCOMES = sql.Table(
+    "outcomes",
+    METADATA,
+    sql.Column("number", sql.String(24), primary_key=True),
+    sql.Column("model", sql.String(63), nullable=False),
+    sql.Column("version", sql.String(63), nullable=False),
+    sql.Column("predicted_at", sql.BigInteger, nullable=False),
+    sql.Column("received_at", sql.BigInteger, nullable=False),
+    sql.Column("predicted", sql.String(255), nullable=False),
+    sql.Column("outcome", sql.String(255), nullable=False),
+    sql.Column("score", sql.Double, nullable=False),
+    sql.Column("squared_error", sql.Double, nullable=False),
+    sql.Index("outcomes_received", "model", "received_at"),
+)
+
+
+class Store:
+    """A database of outcomes. It may be away at any time, and come back."""
+
+    def __init__(self, url: str) -> None:
+        self._url = sql.make_url(url)
+        sqlite = self._url.get_backend_name() == "sqlite"
+        self._insert: Any = insert_sqlite if sqlite else insert_postgresql
+        if not sqlite:
+            self._url = self._url.set(drivername="postgresql+psycopg")
+        self._engine = sql.create_engine(
+            self._url,
+            connect_args={} if sqlite else POSTGRESQL_SETTINGS,
+            pool_size=CONNECTIONS,
+            max_overflow=0,
+            pool_timeout=WAIT_SECONDS,
+            pool_pre_ping=not sqlite,
+            hide_parameters=True,
+        )
+        if sqlite:
+            sql.event.listen(self._engine, "connect", _prepare_sqlite)
+            sql.event.listen(self._engine, "begin", _begin_sqlite)
+        self._migrated = False
+
+    def add(self, outcome: Outcome) -> Verdict:
+        """Keep an outcome, on disk when this returns; StoreError where that is not certain."""
+        columns = OUTCOMES.c
+        with self._transaction() as connection:
+            statement = self._insert(OUTCOMES).values(**asdict(outcome)).on_conflict_do_nothing()
+            if connection.execute(statement).rowcount == 1:
+                return Verdict.NEW
+            kept = connection.execute(
+                sql.select(columns.outcome).where(columns.number == outcome.number)
+            ).scalar_one()
+        return Verdict.KNOWN if kept == outcome.outcome else Verdict.CONTRADICTED
+
+    def cells(self, model: str, since: int) -> list[Cell]:
+        """Return what came true of a model's predictions, by what was told from a Unix second on."""
+        columns = OUTCOMES.c
+        bounds = [(columns.score < (fifth + 1) / FIFTHS, fifth) for fifth in range(FIFTHS - 1)]
+        fifth = sql.case(*bounds, else_=FIFTHS - 1).label("fifth")
+        alike: Sequence[Any] = (columns.version, columns.predicted, columns.outcome, fifth)
+        statement = (
+            sql.select(
+                *alike,
+                sql.func.count().label("rows"),
+                sql.func.sum(columns.score).label("score"),
+                sql.func.sum(columns.squared_error).label("squared_error"),
+                sql.func.sum(columns.squared_error * columns.squared_error).label("squared_error_squared"),
+            )
+            .where(columns.model == model, columns.received_at >= since)
+            .group_by(*alike)
+        )
+        with self._transaction() as connection:
+            return [Cell(**row) for row in connection.execute(statement).mappings()]
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sql.Connection]:
+        try:
+            self._migrate()
+            with self._engine.begin() as connection:
+                yield connection
+        except (SQLAlchemyError, CommandError, OSError) as error:
+            raise StoreError(_cause(error)) from error
+
+    def _migrate(self) -> None:
+        """Bring the schema up to date, once a process."""
+        if self._migrated:
+            return
+        with self._engine.begin() as connection:
+            if connection.dialect.name == "postgresql":
+                connection.execute(sql.select(sql.func.pg_advisory_xact_lock(MIGRATION_LOCK)))
+            config = Config()
+            config.set_main_option("script_location", str(MIGRATIONS))
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+        self._migrated = True
+
+
+def _prepare_sqlite(connection: Any, _: ConnectionPoolEntry) -> None:
+    """Have SQLite write through to the disk, and leave transactions to us."""
+    connection.isolation_level = None
+    for setting in SQLITE_SETTINGS:
+        connection.execute(f"PRAGMA {setting}")
+
+
+def _begin_sqlite(connection: sql.Connection) -> None:
+    """Take the lock at once: a transaction that reads first could not get it later."""
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _cause(error: Exception) -> str:
+    """Return the first line of what went wrong; the database's own words where there are any."""
+    said = str(getattr(error, "orig", None) or error).strip().splitlines()
+    return f"{type(error).__name__}: {said[0] if said else 'no details'}"

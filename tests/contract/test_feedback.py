@@ -1,0 +1,343 @@
+"""POST /feedback: a prediction has one outcome, what is acknowledged stays, what is forged is refused."""
+
+import base64
+import os
+import sqlite3
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from threading import Lock
+from time import time
+from typing import Any
+
+import pytest
+import requests
+import sqlalchemy as sql
+from alembic import command
+from alembic.config import Config
+
+from serving.errors import ValidationError
+from serving.prediction_ids import Keys, read_id
+from serving.store import MIGRATIONS
+from tests.harness import SAMPLE, Server, eventually, problem
+from tests.systems import System
+
+TODAY = datetime.now(UTC).date()
+SECRET = "a secret of thirty-two characters or more"  # noqa: S105
+
+
+def write_key(folder: Path, days_from_today: int = 0, secret: str = SECRET) -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / str(TODAY + timedelta(days=days_from_today))).write_text(secret, encoding="utf-8")
+    return folder
+
+
+def settings_for(folder: Path, **more: str) -> dict[str, str]:
+    keys = folder / "keys" if (folder / "keys").exists() else write_key(folder / "keys")
+    return {"FEEDBACK_DATABASE": f"sqlite:///{folder}/outcomes.db", "FEEDBACK_KEYS": str(keys)} | more
+
+
+@pytest.fixture
+def taking(start: Callable[..., Server], tmp_path: Path) -> Server:
+    """A server that takes outcomes."""
+    return start(**settings_for(tmp_path))
+
+
+def ids(server: Server, rows: list[dict[str, Any]]) -> list[str]:
+    """Return an id for each row, which is asked about in batches."""
+    found: list[str] = []
+    for first in range(0, len(rows), 500):
+        answer = server.post("/predict/batch", {"instances": rows[first : first + 500]})
+        found += [it["prediction_id"] for it in answer.json()["predictions"]]
+    return found
+
+
+def tell(server: Server, prediction_id: str, outcome: object) -> requests.Response:
+    return server.post("/feedback", {"prediction_id": prediction_id, "outcome": outcome})
+
+
+def kept(folder: Path) -> list[tuple[Any, ...]]:
+    with sqlite3.connect(folder / "outcomes.db") as database:
+        return database.execute("SELECT number, outcome FROM outcomes").fetchall()
+
+
+def test_an_outcome_counts_once_and_another_contradicts_it(taking: Server, system: System) -> None:
+    answer = taking.post("/predict", system.sample).json()
+    first, second = system.declaration.classes[:2]
+    accepted = tell(taking, answer["prediction_id"], first.prediction)
+    assert (accepted.status_code, accepted.json()) == (202, {"status": "accepted"})
+    for again in (first.prediction, first.label):
+        known = tell(taking, answer["prediction_id"], again)
+        assert (known.status_code, known.json()) == (200, {"status": "known"})
+    problem(tell(taking, answer["prediction_id"], second.label), 409, "Conflict")
+    counted = {verdict: taking.metric("feedback_total", model=system.name, verdict=verdict) for verdict in
+               ("new", "known", "contradicted", "failed")}  # fmt: skip
+    assert counted == {"new": 1, "known": 2, "contradicted": 1, "failed": 0}
+    total = lambda: taking.metric("model_outcomes", model=system.name) == 1  # noqa: E731
+    eventually(total, "one outcome is shown")
+
+
+def test_every_row_has_an_id_that_says_what_was_predicted(
+    taking: Server, system: System, tmp_path: Path
+) -> None:
+    answers = taking.post("/predict/batch", {"instances": system.rows[:100]}).json()["predictions"]
+    answers.append(taking.post("/predict", system.sample).json())
+    keys = Keys(tmp_path / "keys")
+    labels = system.declaration.labels
+    numbers = set()
+    for answer in answers:
+        said = read_id(answer["prediction_id"], keys, days=1)
+        assert (said.model, said.version) == (system.name, system.version)
+        assert labels[said.index] == answer["label"]
+        shown = (
+            [answer["probability"]] if system.declaration.binary else list(answer["probabilities"].values())
+        )
+        assert said.probabilities == shown
+        assert abs(said.second - time()) < 60
+        numbers.add(said.number)
+    assert len(numbers) == len(answers)
+
+
+def test_without_a_database_there_are_no_ids_and_no_feedback(server: Server, system: System) -> None:
+    assert "prediction_id" not in server.post("/predict", system.sample).json()
+    problem(server.post("/feedback", {}), 404, "NotFound")
+    assert "/feedback" not in server.get("/openapi.json").json()["paths"]
+    assert not [name for name, _ in server.metrics() if name.startswith(("feedback", "model_quality"))]
+
+
+@pytest.mark.heart
+def test_what_is_no_feedback_is_refused(taking: Server) -> None:
+    (one,) = ids(taking, [SAMPLE])
+    outcomes: list[object] = [True, False, 2, -1, "sick", "", None, [1], {"is": 1}, 0.5]
+    for outcome in outcomes:
+        refused = problem(tell(taking, one, outcome), 422, "ValidationError")
+        assert refused["detail"] == "'outcome' must be one of 0, 1, no_disease, disease."
+    bodies: list[object] = [
+        [],
+        {},
+        {"outcome": 1},
+        {"prediction_id": one, "outcome": 1, "age": 63},
+        "text",
+        1,
+    ]
+    for body in bodies:
+        refused = problem(taking.post("/feedback", body), 422, "ValidationError")
+        assert refused["detail"].startswith("Feedback is an object with two members")
+    assert taking.metric("feedback_total") == 0
+
+
+@pytest.mark.heart
+def test_a_forged_id_is_refused_whatever_bit_was_turned(taking: Server, tmp_path: Path) -> None:
+    (real,) = ids(taking, [SAMPLE])
+    keys = Keys(tmp_path / "keys")
+    content = base64.urlsafe_b64decode(real + "=" * (-len(real) % 4))
+    read_id(real, keys, days=1)
+    for bit in range(8 * len(content)):
+        turned = bytearray(content)
+        turned[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(ValidationError):
+            read_id(base64.urlsafe_b64encode(bytes(turned)).decode().rstrip("="), keys, days=1)
+    for wrong in ("", "x", real[:-4], real + "AAAA", real * 9, "é" * 70, "A" * 70, [real], 7):
+        problem(taking.post("/feedback", {"prediction_id": wrong, "outcome": 1}), 422, "ValidationError")
+
+
+@pytest.mark.heart
+def test_an_id_in_another_spelling_is_the_same_prediction(taking: Server) -> None:
+    """The last letter of base64 may hold bits that mean nothing."""
+    (real,) = ids(taking, [SAMPLE])
+    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    plain = base64.urlsafe_b64decode(real + "==")
+    spellings = [real[:-1] + it for it in letters if base64.urlsafe_b64decode(real[:-1] + it + "==") == plain]
+    assert len(spellings) > 1
+    assert Counter(tell(taking, it, 1).status_code for it in spellings) == {202: 1, 200: len(spellings) - 1}
+
+
+@pytest.mark.heart
+def test_ids_that_are_foreign_or_expired_are_refused(start: Callable[..., Server], tmp_path: Path) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    for folder, secret in ((here, SECRET), (there, SECRET[::-1])):
+        folder.mkdir()
+        write_key(folder / "keys", secret=secret)
+    ours, theirs = start(**settings_for(here)), start(**settings_for(there))
+    refused = problem(tell(ours, ids(theirs, [SAMPLE])[0], 1), 422, "ValidationError")
+    assert "not made by this installation" in refused["detail"]
+    iris = start(**settings_for(here), MODEL="iris")
+    (flower,) = ids(iris, [System("iris").sample])
+    refused = problem(tell(ours, flower, "setosa"), 422, "ValidationError")
+    assert "a model that is not served here" in refused["detail"]
+    (old,) = ids(ours, [SAMPLE])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("serving.prediction_ids.time", lambda: time() + 90 * 86_400 - 60)
+        read_id(old, Keys(here / "keys"), days=90)
+        patch.setattr("serving.prediction_ids.time", lambda: time() + 90 * 86_400 + 60)
+        with pytest.raises(ValidationError, match="has expired: outcomes are taken for 90 days"):
+            read_id(old, Keys(here / "keys"), days=90)
+
+
+@pytest.mark.heart
+def test_a_new_key_signs_from_its_day_on_and_old_ones_still_verify(
+    start: Callable[..., Server], tmp_path: Path
+) -> None:
+    keys = write_key(tmp_path / "keys", days_from_today=-30)
+    before = start(**settings_for(tmp_path))
+    (old,) = ids(before, [SAMPLE])
+    write_key(keys, secret=SECRET * 2)
+    write_key(keys, days_from_today=1, secret=SECRET * 3)
+    after = start(**settings_for(tmp_path))
+    (new,) = ids(after, [SAMPLE])
+    signed_by = [base64.urlsafe_b64decode(it[:4])[:2] for it in (old, new)]
+    days = [(TODAY - timedelta(days=it)).toordinal() - datetime(1970, 1, 1).toordinal() for it in (30, 0)]  # noqa: DTZ001
+    assert [int.from_bytes(it, "big") for it in signed_by] == days
+    # the server that runs since before the new key takes it up when it meets it
+    assert [tell(it, new, 1).status_code for it in (before, after)] == [202, 200]
+    assert [tell(it, old, 1).status_code for it in (after, before)] == [202, 200]
+    (keys / str(TODAY - timedelta(days=30))).unlink()
+    without = start(**settings_for(tmp_path))
+    problem(tell(without, old, 1), 422, "ValidationError")
+    assert tell(without, new, 1).status_code == 200
+
+
+@pytest.mark.heart
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_of_outcomes_told_at_once_one_counts(
+    start: Callable[..., Server], tmp_path: Path, workers: str
+) -> None:
+    server = start(**settings_for(tmp_path), WORKERS=workers)
+    told = [(it, outcome) for it in ids(server, [SAMPLE] * 40) for outcome in (0, 0, 0, 1, 1)]
+    with ThreadPoolExecutor(16) as clients:
+        answers = list(clients.map(lambda it: (*it, tell(server, *it).status_code), told))
+    rows = dict(kept(tmp_path))
+    assert len(rows) == 40
+    for prediction_id in {it for it, _ in told}:
+        statuses = {outcome: [] for outcome in (0, 1)}  # type: dict[int, list[int]]
+        for its, outcome, status in answers:
+            if its == prediction_id:
+                statuses[outcome].append(status)
+        (stays,) = (outcome for outcome, found in statuses.items() if 202 in found)
+        assert sorted(statuses[stays]) == [200] * (len(statuses[stays]) - 1) + [202]
+        assert set(statuses[1 - stays]) == {409}
+    eventually(lambda: server.metric("model_outcomes") == 40, "forty outcomes are shown")
+
+
+@pytest.mark.heart
+def test_a_killed_server_loses_nothing_that_it_acknowledged(
+    start: Callable[..., Server], tmp_path: Path
+) -> None:
+    first = start(**settings_for(tmp_path))
+    told = [(it, place % 2) for place, it in enumerate(ids(first, [SAMPLE] * 1000))]
+    servers, acknowledged, once = [first], [], Lock()
+
+    def until_settled(it: tuple[str, int]) -> list[int | None]:
+        statuses: list[int | None] = []
+        while not statuses or statuses[-1] not in (200, 202):
+            try:
+                statuses.append(tell(servers[-1], *it).status_code)
+            except requests.RequestException:
+                statuses.append(None)
+            if statuses[-1] == 202:
+                acknowledged.append(it[0])
+            if len(acknowledged) >= 300 and once.acquire(blocking=False):
+                first.process.kill()
+                servers.append(start(**settings_for(tmp_path)))
+        return statuses
+
+    with ThreadPoolExecutor(8) as clients:
+        outcomes = list(clients.map(until_settled, told))
+    assert len(servers) == 2
+    assert any(None in statuses for statuses in outcomes)
+    rows = dict(kept(tmp_path))
+    assert len(rows) == 1000
+    keys = Keys(tmp_path / "keys")
+    names = ["no_disease", "disease"]
+    assert rows == {read_id(it, keys, days=1).number: names[outcome] for it, outcome in told}
+    eventually(lambda: servers[-1].metric("model_outcomes") == 1000, "a thousand outcomes are shown")
+
+
+@pytest.mark.heart
+def test_a_full_disk_is_told_and_loses_nothing(start: Callable[..., Server], tmp_path: Path) -> None:
+    """A limit on the size of its files takes the disk's place."""
+    limited = ["bash", "-c", f'ulimit -f 96; exec "{os.sys.executable}" api_server.py']  # type: ignore[attr-defined]
+    server = start(limited, **settings_for(tmp_path))
+    every = ids(server, [SAMPLE] * 1000)
+    statuses: list[int] = []
+    while 503 not in statuses:
+        statuses.append(tell(server, every[len(statuses)], 1).status_code)
+    full = problem(tell(server, every[len(statuses)], 1), 503, "StoreUnavailable")
+    assert full["detail"] == "The outcome could not be stored; send it again."
+    assert tell(server, every[len(statuses)], 1).headers["retry-after"] == "5"
+    assert server.post("/predict", SAMPLE).status_code == 200
+    assert server.metric("feedback_total", verdict="failed") == 3
+    assert set(statuses[:-1]) == {202}
+    server.stop()
+    roomy = start(**settings_for(tmp_path))
+    assert {tell(roomy, it, 1).status_code for it in every[: len(statuses) - 1]} == {200}
+    assert tell(roomy, every[len(statuses)], 1).status_code in (200, 202)
+
+
+@pytest.mark.heart
+def test_a_database_that_is_away_is_told_and_taken_up_when_it_comes(
+    start: Callable[..., Server], tmp_path: Path
+) -> None:
+    (tmp_path / "outcomes.db").mkdir()
+    server = start(**settings_for(tmp_path))
+    (one,) = ids(server, [SAMPLE])
+    away = tell(server, one, 1)
+    problem(away, 503, "StoreUnavailable")
+    assert away.headers["retry-after"] == "5"
+    assert server.metric("feedback_store_up") == 0
+    (line,) = [line for line in server.lines if "outcomes cannot be stored" in line]
+    assert "unable to open database file" in line
+    (tmp_path / "outcomes.db").rmdir()
+    assert tell(server, one, 1).status_code == 202
+    eventually(lambda: server.metric("feedback_store_up") == 1, "the store is up")
+    eventually(lambda: server.metric("model_outcomes") == 1, "the outcome is shown")
+
+
+@pytest.mark.heart
+def test_a_database_of_the_first_schema_is_taken_over_with_its_outcomes(
+    start: Callable[..., Server], tmp_path: Path
+) -> None:
+    url = f"sqlite:///{tmp_path}/outcomes.db"
+    engine = sql.create_engine(url)
+    with engine.begin() as connection:
+        config = Config()
+        config.set_main_option("script_location", str(MIGRATIONS))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        row = "('a', 'heart-disease', 'v1', :now, :now, 'disease', 'no_disease', 0.75, 0.5625)"
+        connection.execute(sql.text(f"INSERT INTO outcomes VALUES {row}"), {"now": int(time())})  # noqa: S608
+    engine.dispose()
+    server = start(**settings_for(tmp_path))
+    assert tell(server, ids(server, [SAMPLE])[0], 0).status_code == 202
+    eventually(lambda: server.metric("model_outcomes") == 2, "both outcomes are shown")
+    assert server.metric("model_quality", figure="accuracy") == 0.5
+    with sqlite3.connect(tmp_path / "outcomes.db") as database:
+        assert database.execute("SELECT version_num FROM alembic_version").fetchall() == [("0002",)]
+        assert database.execute("SELECT name FROM sqlite_master WHERE name = 'outcomes_received'").fetchall()
+
+
+@pytest.mark.heart
+def test_a_database_of_a_later_schema_is_left_alone(start: Callable[..., Server], tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "outcomes.db") as database:
+        database.execute("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)")
+        database.execute("INSERT INTO alembic_version VALUES ('9999')")
+    server = start(**settings_for(tmp_path))
+    assert tell(server, ids(server, [SAMPLE])[0], 0).status_code == 503
+    (line,) = [line for line in server.lines if "outcomes cannot be stored" in line]
+    assert "9999" in line
+    assert server.get("/readyz").status_code == 200
+
+
+@pytest.mark.heart
+def test_the_log_says_what_became_of_it_and_nothing_more(taking: Server) -> None:
+    (one,) = ids(taking, [SAMPLE])
+    body = {"prediction_id": one, "outcome": 1}
+    taking.post("/feedback", body, headers={"X-Request-ID": "told"})
+    (line,) = taking.requests_logged("told")
+    assert line["feedback"] == "new"
+    assert set(line) == {
+        "time", "level", "message", "request_id", "method", "route", "status", "duration_ms", "feedback",
+    }  # fmt: skip
+    assert not [it for it in taking.lines if one in it]

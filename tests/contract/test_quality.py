@@ -1,0 +1,89 @@
+"""What metrics say of a model's quality is what scikit-learn says of the same outcomes."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.calibration import calibration_curve
+from sklearn.metrics import accuracy_score, brier_score_loss, confusion_matrix, recall_score
+
+from tests.contract.test_feedback import settings_for
+from tests.harness import Server, eventually
+from tests.systems import System
+
+FIFTHS = ["0 to 0.2", "0.2 to 0.4", "0.4 to 0.6", "0.6 to 0.8", "0.8 to 1"]
+
+
+def test_figures_are_scikit_learns(start: Callable[..., Server], system: System, tmp_path: Path) -> None:
+    server = start(**settings_for(tmp_path))
+    rows = system.rows[:150]
+    answers = server.post("/predict/batch", {"instances": rows}).json()["predictions"]
+    labels, binary = system.declaration.labels, system.declaration.binary
+    predicted = np.array([labels.index(it["label"]) for it in answers])
+    truth = np.random.default_rng(0).integers(len(labels), size=len(rows))
+    truth = np.where(np.random.default_rng(1).random(len(rows)) < 0.7, predicted, truth)
+    for answer, true in zip(answers, truth, strict=True):
+        told = {"prediction_id": answer["prediction_id"], "outcome": labels[true]}
+        assert server.post("/feedback", told).status_code == 202
+    of_version = {"model": system.name, "model_version": system.version}
+    eventually(lambda: server.metric("model_outcomes", **of_version) == len(rows), "all are shown")
+
+    def shown(name: str, **more: str) -> float:
+        return server.metric(name, **of_version, **more)
+
+    matrix = confusion_matrix(truth, predicted, labels=range(len(labels)))
+    for true, label in enumerate(labels):
+        for called, name in enumerate(labels):
+            assert shown("model_outcomes", outcome=label, predicted=name) == matrix[true, called]
+    every = np.array(
+        [
+            [1 - it["probability"], it["probability"]] if binary else list(it["probabilities"].values())
+            for it in answers
+        ]
+    )
+    figures = {"accuracy": accuracy_score(truth, predicted)}
+    if binary:
+        figures["brier"] = brier_score_loss(truth, every[:, 1])
+        figures["sensitivity"] = recall_score(truth, predicted)
+        figures["specificity"] = recall_score(truth, predicted, pos_label=0)
+    else:
+        figures["brier"] = float(((every - np.eye(len(labels))[truth]) ** 2).sum(axis=1).mean())
+    for figure, value in figures.items():
+        assert shown("model_quality", figure=figure) == pytest.approx(value, abs=1e-6), figure
+        for certainty in ("0.95", "0.999"):
+            low = shown("model_quality_low", figure=figure, certainty=certainty)
+            assert low < value < shown("model_quality_high", figure=figure, certainty=certainty)
+    came_true, score = (truth, every[:, 1]) if binary else (truth == predicted, every.max(axis=1))
+    observed, forecast = calibration_curve(came_true, score, n_bins=5)
+    bins = [name for name, held in zip(FIFTHS, np.histogram(score, 5, (0, 1))[0], strict=True) if held]
+    for name, share, mean in zip(bins, observed, forecast, strict=True):
+        assert shown("model_calibration_observed", bin=name) == pytest.approx(share)
+        assert shown("model_calibration_score", bin=name) == pytest.approx(mean)
+        assert shown("model_calibration_low", bin=name) <= share <= shown("model_calibration_high", bin=name)
+
+
+def test_the_cards_figures_stand_beside(start: Callable[..., Server], system: System, tmp_path: Path) -> None:
+    server = start(**settings_for(tmp_path))
+    for version in system.declaration.versions:
+        if version != system.version and not system.declaration.routes.versioned:
+            continue
+        card = server.get(f"/models/{system.name}").json()["evaluation"]["figures"]
+        if version == system.version:
+            expected = {"accuracy": card["accuracy"]["value"], "brier": card["brier"]["value"]}
+            if system.declaration.binary:
+                expected["sensitivity"] = 1 - card["miss_rate"]["value"]
+                expected["specificity"] = 1 - card["false_alarm_rate"]["value"]
+            for figure, value in expected.items():
+                shown = server.metric("model_quality_expected", model_version=version, figure=figure)
+                assert shown == pytest.approx(value)
+    assert len(server.metrics()) <= 850
+
+
+@pytest.mark.heart
+def test_of_another_threshold_the_card_knows_the_brier_score_alone(
+    start: Callable[..., Server], tmp_path: Path
+) -> None:
+    server = start(**settings_for(tmp_path), THRESHOLD="0.3")
+    names = {dict(labels)["figure"] for name, labels in server.metrics() if name == "model_quality_expected"}
+    assert names == {"brier"}

@@ -1,0 +1,107 @@
+"""Intervals are what textbooks say, and ids are signed as the standard library would."""
+
+import hashlib
+import hmac
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.stats import binomtest, norm
+
+from serving.prediction_ids import Key, Keys
+from serving.quality import NORMAL_QUANTILES, mean, share
+from serving.settings import Settings, SettingsError
+
+
+@pytest.mark.parametrize(("part", "whole"), [(0, 1), (1, 1), (7, 10), (0, 40), (320, 400)])
+def test_a_share_has_wilsons_interval(part: int, whole: int) -> None:
+    estimate = share(part, whole)
+    assert estimate.value == part / whole
+    for certainty, interval in estimate.intervals.items():
+        expected = binomtest(part, whole).proportion_ci(float(certainty), method="wilson")
+        assert interval == pytest.approx((expected.low, expected.high), abs=1e-6)
+
+
+def test_quantiles_are_the_normal_distributions() -> None:
+    for certainty, quantile in NORMAL_QUANTILES.items():
+        assert quantile == pytest.approx(norm.ppf(0.5 + float(certainty) / 2), abs=1e-6)
+
+
+def test_a_mean_has_the_interval_of_its_standard_error() -> None:
+    values = np.random.default_rng(0).beta(1, 6, 300)
+    estimate = mean(values.sum(), (values**2).sum(), 300)
+    error = values.std(ddof=1) / np.sqrt(300)
+    assert estimate.value == pytest.approx(values.mean())
+    assert estimate.intervals["0.95"] == pytest.approx(
+        (values.mean() - 1.959964 * error, values.mean() + 1.959964 * error)
+    )
+    assert mean(0.25, 0.0625, 1).intervals["0.999"] == (0.25, 0.25)
+
+
+@pytest.mark.parametrize("secret", [b"k" * 32, b"k" * 64, b"a longer key than a block of SHA-256 holds" * 3])
+def test_the_signature_is_hmac_sha256(secret: bytes) -> None:
+    for message in (b"", b"message", b"m" * 200):
+        assert Key(0, secret).mac(message) == hmac.digest(secret, message, hashlib.sha256)[:16]
+
+
+@pytest.mark.parametrize(
+    ("files", "sentence"),
+    [
+        (None, "cannot be read"),
+        ({}, "holds no key of a day up to today"),
+        ({"2999-01-01": "k" * 32}, "holds no key of a day up to today"),
+        ({"README": "k" * 32}, "holds no key of a day up to today"),
+        ({"2026-01-01": "short"}, "is shorter than 32 characters"),
+        ({"2026-13-41": "k" * 32}, "is not named by a day"),
+    ],
+)
+def test_keys_that_cannot_sign_are_told_in_a_sentence(
+    tmp_path: Path, files: dict[str, str] | None, sentence: str
+) -> None:
+    folder = tmp_path / "keys"
+    if files is not None:
+        folder.mkdir()
+    for name, content in (files or {}).items():
+        (folder / name).write_text(content, encoding="utf-8")
+    with pytest.raises(SettingsError, match=sentence):
+        Keys(folder)
+
+
+def test_keys_that_are_known_stay_where_the_folder_goes_away(tmp_path: Path) -> None:
+    (tmp_path / "2026-01-01").write_text("k" * 32, encoding="utf-8")
+    keys = Keys(tmp_path)
+    signing = keys.signing
+    (tmp_path / "2026-01-01").unlink()
+    keys.refresh()
+    assert keys.signing is signing
+    assert keys.get(signing.day) is signing
+
+
+@pytest.mark.parametrize(
+    ("url", "sentence"),
+    [
+        ("mysql://user:hunter2@host/db", "must be sqlite:///FILE or postgresql://"),
+        ("sqlite://", "must be sqlite:///FILE"),
+        ("sqlite:////nowhere/at/all.db", "the folder /nowhere/at is missing: make it"),
+    ],
+)
+def test_a_database_that_makes_no_sense_is_told_without_its_password(
+    monkeypatch: pytest.MonkeyPatch, url: str, sentence: str
+) -> None:
+    from serving.settings import load_settings  # noqa: PLC0415
+
+    monkeypatch.setenv("FEEDBACK_DATABASE", url)
+    monkeypatch.setenv("FEEDBACK_KEYS", "keys")
+    with pytest.raises(SettingsError, match=sentence) as raised:
+        load_settings()
+    assert "hunter2" not in str(raised.value)
+    monkeypatch.setenv("FEEDBACK_DATABASE", "postgresql://user:hunter2@host/db")
+    monkeypatch.delenv("FEEDBACK_KEYS")
+    with pytest.raises(SettingsError, match="are set together") as raised:
+        load_settings()
+    assert "hunter2" not in str(raised.value)
+
+
+def test_a_database_url_is_taken_as_it_is() -> None:
+    settings = Settings(feedback_database="postgresql://u:p@h/d", feedback_keys=Path("keys"))
+    assert settings.feedback_database == "postgresql://u:p@h/d"
