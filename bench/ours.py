@@ -21,6 +21,7 @@ from bench.wide import train_wide
 from serving.catalogue import ServedModel, load_model
 from serving.drift import TOGETHER, DriftCounts
 from serving.metrics import Vocabulary
+from serving.prediction_ids import Keys, id_writer
 from training.export import generate_rows
 
 ECHO = ["-m", "uvicorn", "bench.echo:app", "--port", "{port}", "--no-access-log", "--log-level", "warning"]
@@ -49,7 +50,7 @@ Points = list[tuple[float, float, float]]
 
 def measure(say: Say) -> list[Figure]:
     """Return every figure that has a goal, in the order of the table."""
-    steps = [cost, latency, engines, drift, batches, start, memory, workers, scrapes]
+    steps = [cost, latency, engines, drift, ids, explanations, batches, start, memory, workers, scrapes]
     figures = []
     for step in steps:
         say(f"{step.__name__} ...")
@@ -63,34 +64,48 @@ def cost() -> Iterator[Figure]:
     """CPU of one request over 16 connections, as a multiple of the echo's in the same round."""
     rounds = []
     for _ in range(SETS):  # two processes of the same program differ by a few per cent
-        with ExitStack() as running, without_metrics() as unmeasured:
+        with ExitStack() as running, without_metrics() as unmeasured, feedback_settings() as feedback:
             start = running.enter_context
             echo = start(MeasuredServer(ECHO))
             whole = start(MeasuredServer(OURS))
             silent = start(MeasuredServer(OURS, LOG_LEVEL="error"))
             uncounted = start(MeasuredServer(OURS, MODELS_DIR=str(unmeasured)))
+            identified = start(MeasuredServer(OURS, **feedback))  # type: ignore[arg-type]
             for turn in range(ROUNDS_OF_SET + 1):
-                costs = [server.load(SECONDS).cpu for server in (echo, whole, silent, uncounted)]
+                servers = (echo, whole, silent, uncounted, identified)
+                costs = [server.load(SECONDS).cpu for server in servers]
                 if turn:  # the first round warms up
                     rounds.append(costs)
     yield of_rounds("CPU of a bare uvicorn echo's request", [it[0] * 1e6 for it in rounds], "us")
     yield of_rounds("CPU of `POST /predict`", [it[1] * 1e6 for it in rounds], "us")
     yield of_rounds(
         "CPU of `POST /predict`, metrics, request id and a log line included, as a multiple of the echo's",
-        [ours / echo for echo, ours, _, _ in rounds],
+        [it[1] / it[0] for it in rounds],
         "x",
         "at most 2.5",
     )
-    yield of_rounds(
-        "share of metrics in it", [100 * (1 - bare / ours) for _, ours, _, bare in rounds], "%", "at most 6"
-    )
+    yield of_rounds("share of metrics in it", [100 * (1 - it[3] / it[1]) for it in rounds], "%", "at most 6")
     yield of_rounds(
         "share of the log line in it",
-        [100 * (1 - bare / ours) for _, ours, bare, _ in rounds],
+        [100 * (1 - it[2] / it[1]) for it in rounds],
         "%",
         "at most 6",
         LOG_LINE,
     )
+    yield of_rounds(
+        "what it costs more where outcomes are taken: the signed id of the prediction",
+        [(it[4] - it[1]) * 1e6 for it in rounds],
+        "us",
+        "at most 3",
+    )
+
+
+@contextmanager
+def feedback_settings() -> Iterator[dict[str, str]]:
+    """Give settings of a server that takes outcomes."""
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "2026-01-01").write_text("k" * 32, encoding="utf-8")
+        yield {"FEEDBACK_DATABASE": f"sqlite:///{folder}/outcomes.db", "FEEDBACK_KEYS": folder}
 
 
 @contextmanager
@@ -154,6 +169,25 @@ def drift() -> Iterator[Figure]:
         yield of_rounds(
             f"counting a row of {name} for drift in a batch of 1,000", [it / 1000 for it in batch], "us"
         )
+
+
+def ids() -> Iterator[Figure]:
+    """What an id adds to the writing of an answer."""
+    with feedback_settings() as settings:
+        keys = Keys(Path(settings["FEEDBACK_KEYS"]))
+    model = load_model(MODELS / "heart-disease")
+    answer = model.predict_row(model.encode_row(model.declaration.example))
+    taken = call_times(partial(id_writer(keys, model), answer))
+    yield of_rounds("signing a prediction's id, p50", taken, "us", "at most 3")
+
+
+def explanations() -> Iterator[Figure]:
+    """What `?explain=true` takes more."""
+    for name, version in (("heart-disease", "v1"), ("churn", "v2"), ("fraud", "v1")):
+        model = load_model(MODELS / name, version)
+        values = model.encode_row(model.declaration.example)
+        taken = call_times(partial(model.explain, values, model.predict_row(values)), calls=1)
+        yield of_rounds(f"explaining a row of {name} {version}, p50", [it / 1e3 for it in taken], "ms")
 
 
 def row_times(model: ServedModel) -> list[float]:

@@ -11,8 +11,8 @@ from bundle.declaration import Declaration
 from bundle.manifest import Manifest
 from serving.outcomes import FIFTHS, Cell
 
-NORMAL_QUANTILES = {"0.95": 1.959964, "0.999": 3.290527}
-"""Certainty of an interval -> quantile. Dashboards show the one, alerts use the other."""
+NORMAL_QUANTILES = {"0.95": 1.959964, "0.9999": 3.890592}
+"""Certainty of an interval -> quantile. Dashboards show the one; alerts look again and again: the other."""
 
 
 @dataclass(frozen=True)

@@ -85,7 +85,8 @@ class Store:
         columns = OUTCOMES.c
         with self._transaction() as connection:
             statement = self._insert(OUTCOMES).values(**asdict(outcome)).on_conflict_do_nothing()
-            if connection.execute(statement).rowcount == 1:
+            # psycopg tells no number of rows here
+            if connection.execute(statement.returning(columns.number)).first():
                 return Verdict.NEW
             kept = connection.execute(
                 sql.select(columns.outcome).where(columns.number == outcome.number)

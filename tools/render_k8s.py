@@ -13,7 +13,10 @@ import yaml
 PROJECT = Path(__file__).resolve().parent.parent
 CHART = PROJECT / "helm-charts" / "heart-disease-api"
 NAMESPACE = "mlops"
-RULES = [PROJECT / "monitoring" / "rules" / name for name in ("heart-disease-api.yaml", "drift.yaml")]
+RULES = [
+    PROJECT / "monitoring" / "rules" / name
+    for name in ("heart-disease-api.yaml", "drift.yaml", "quality.yaml")
+]
 CHARTS_RULES = CHART / "files" / "rules.yaml"
 HEADER = "# Rendered from helm-charts/heart-disease-api by `make k8s`; do not edit.\n"
 

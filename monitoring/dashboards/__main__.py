@@ -7,7 +7,7 @@ from pathlib import Path
 from grafana_foundation_sdk.builders import dashboard as dashboards
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
-from monitoring.dashboards import api, churn, fraud, health, iris, objectives
+from monitoring.dashboards import api, churn, fraud, health, iris, objectives, quality
 from monitoring.dashboards.summary import summary
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
@@ -17,7 +17,10 @@ HEART: dict[str, Make] = {
     "monitoring/grafana-objectives.json": objectives.dashboard,
     "monitoring/grafana-health.json": partial(health.dashboard, "heart-disease-api", "heart-disease"),
 }
-DASHBOARDS = HEART | {
+CLUSTER: dict[str, Make] = HEART | {"monitoring/grafana-quality.json": quality.dashboard}
+"""On Kubernetes, where the chart can take outcomes."""
+
+DASHBOARDS = CLUSTER | {
     "compose/iris/dashboards/iris.json": iris.dashboard,
     "compose/iris/dashboards/health.json": partial(health.dashboard, "iris", "iris"),
     "compose/churn/dashboards/churn.json": churn.dashboard,
@@ -33,7 +36,7 @@ def render() -> dict[str, str]:
         name: JSONEncoder(sort_keys=True, indent=1).encode(make().build()) + "\n"
         for name, make in DASHBOARDS.items()
     }
-    page = summary({name: boards[name] for name in HEART})
+    page = summary({name: boards[name] for name in CLUSTER})
     return boards | {"monitoring/IMPLEMENTATION_SUMMARY.md": page}
 
 

@@ -170,6 +170,13 @@ def number(title: str, description: str, unit: str, expression: str, width: int 
     )
 
 
+def numbers(title: str, description: str, unit: str, query: Query, width: int = 6) -> stat.Panel:
+    """Return a figure of each series, with its legend."""
+    expression, legend = query
+    panel = number(title, description, unit, expression, width)
+    return panel.targets([_instant(expression).legend_format(legend)])
+
+
 def status(title: str, description: str, expression: str, words: dict[str, str]) -> stat.Panel:
     """Return a word for 0, in red, and one for 1, in green."""
     mapping = {

@@ -59,6 +59,10 @@ def refused(*options: str) -> str:
         ("httpRoute.enabled=true", "needs httpRoute.parentRefs"),
         ("faults.allowed=true", "needs a server.environment other than production"),
         ("extraEnv[0].name=FAULT_ERROR_RATE,extraEnv[0].value=1", "FAULT_ERROR_RATE injects faults"),
+        ("feedback.enabled=true", "SQLite is for one replica; set replicaCount=1"),
+        ("feedback.enabled=true,replicaCount=1,autoscaling.enabled=true", "SQLite is for one replica"),
+        ("feedback.storage.size=much", "size"),
+        ("extraEnv[0].name=FEEDBACK_KEYS,extraEnv[0].value=k", "has a value of its own in this chart"),
         ("extraEnv[0].name=THRESHOLD,extraEnv[0].value=1", "has a value of its own in this chart"),
     ],
 )

@@ -1,9 +1,7 @@
 """POST /feedback: a prediction has one outcome, what is acknowledged stays, what is forged is refused."""
 
-import base64
 import os
 import sqlite3
-from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -132,26 +130,15 @@ def test_what_is_no_feedback_is_refused(taking: Server) -> None:
 def test_a_forged_id_is_refused_whatever_bit_was_turned(taking: Server, tmp_path: Path) -> None:
     (real,) = ids(taking, [SAMPLE])
     keys = Keys(tmp_path / "keys")
-    content = base64.urlsafe_b64decode(real + "=" * (-len(real) % 4))
+    content = bytes.fromhex(real)
     read_id(real, keys, days=1)
     for bit in range(8 * len(content)):
         turned = bytearray(content)
         turned[bit // 8] ^= 1 << bit % 8
         with pytest.raises(ValidationError):
-            read_id(base64.urlsafe_b64encode(bytes(turned)).decode().rstrip("="), keys, days=1)
-    for wrong in ("", "x", real[:-4], real + "AAAA", real * 9, "é" * 70, "A" * 70, [real], 7):
+            read_id(turned.hex(), keys, days=1)
+    for wrong in ("", "x", real[:-4], real + "aaaa", real * 9, real.upper(), "é" * 104, "a" * 104, [real], 7):
         problem(taking.post("/feedback", {"prediction_id": wrong, "outcome": 1}), 422, "ValidationError")
-
-
-@pytest.mark.heart
-def test_an_id_in_another_spelling_is_the_same_prediction(taking: Server) -> None:
-    """The last letter of base64 may hold bits that mean nothing."""
-    (real,) = ids(taking, [SAMPLE])
-    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-    plain = base64.urlsafe_b64decode(real + "==")
-    spellings = [real[:-1] + it for it in letters if base64.urlsafe_b64decode(real[:-1] + it + "==") == plain]
-    assert len(spellings) > 1
-    assert Counter(tell(taking, it, 1).status_code for it in spellings) == {202: 1, 200: len(spellings) - 1}
 
 
 @pytest.mark.heart
@@ -187,7 +174,7 @@ def test_a_new_key_signs_from_its_day_on_and_old_ones_still_verify(
     write_key(keys, days_from_today=1, secret=SECRET * 3)
     after = start(**settings_for(tmp_path))
     (new,) = ids(after, [SAMPLE])
-    signed_by = [base64.urlsafe_b64decode(it[:4])[:2] for it in (old, new)]
+    signed_by = [bytes.fromhex(it[:4]) for it in (old, new)]
     days = [(TODAY - timedelta(days=it)).toordinal() - datetime(1970, 1, 1).toordinal() for it in (30, 0)]  # noqa: DTZ001
     assert [int.from_bytes(it, "big") for it in signed_by] == days
     # the server that runs since before the new key takes it up when it meets it

@@ -51,7 +51,7 @@ def test_figures_are_scikit_learns(start: Callable[..., Server], system: System,
         figures["brier"] = float(((every - np.eye(len(labels))[truth]) ** 2).sum(axis=1).mean())
     for figure, value in figures.items():
         assert shown("model_quality", figure=figure) == pytest.approx(value, abs=1e-6), figure
-        for certainty in ("0.95", "0.999"):
+        for certainty in ("0.95", "0.9999"):
             low = shown("model_quality_low", figure=figure, certainty=certainty)
             assert low < value < shown("model_quality_high", figure=figure, certainty=certainty)
     came_true, score = (truth, every[:, 1]) if binary else (truth == predicted, every.max(axis=1))

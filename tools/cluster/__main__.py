@@ -30,6 +30,7 @@ PACKAGES = {  # what must be here, and the Debian package that brings it
     "debootstrap": "debootstrap",
     "shellcheck": "shellcheck",
     "dockerd": "docker.io",
+    "pg_ctlcluster": "postgresql",  # for tests of outcomes
 }
 
 

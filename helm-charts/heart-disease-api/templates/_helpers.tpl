@@ -28,6 +28,15 @@ app.kubernetes.io/part-of: heart-disease-api
 {{ include "heart-disease-api.commonLabels" . }}
 {{- end }}
 
+{{- /* Whether outcomes are kept in SQLite, on a volume that one pod has. */}}
+{{- define "heart-disease-api.sqlite" -}}
+{{- if and .Values.feedback.enabled (not .Values.feedback.databaseSecret) }}true{{ end -}}
+{{- end }}
+
+{{- define "heart-disease-api.keysSecret" -}}
+{{- default (printf "%s-feedback-keys" (include "heart-disease-api.fullname" .)) .Values.feedback.keysSecret -}}
+{{- end }}
+
 {{- define "heart-disease-api.containerSecurity" -}}
 allowPrivilegeEscalation: false
 readOnlyRootFilesystem: true

@@ -1,0 +1,211 @@
+"""Outcomes in a real PostgreSQL, told to two servers at once; and in SQLite on a real disk that is full.
+
+These need PostgreSQL and root, and none of the cluster's nodes.
+"""
+
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from threading import Lock
+
+import pytest
+import requests
+import sqlalchemy as sql
+from alembic import command
+from alembic.config import Config
+
+from serving.store import MIGRATIONS
+from tests.cluster.postgresql import Postgresql
+from tests.contract.test_feedback import ids, settings_for, tell
+from tests.harness import SAMPLE, Server, eventually, problem
+
+Start = Callable[..., Server]
+
+
+@pytest.fixture
+def database() -> Iterator[Postgresql]:
+    with Postgresql() as running:
+        yield running
+
+
+@pytest.fixture
+def servers(tmp_path: Path) -> Iterator[Start]:
+    """Start servers that share keys."""
+    with ExitStack() as running:
+
+        def start(url: str) -> Server:
+            settings = settings_for(tmp_path) | {"FEEDBACK_DATABASE": url}
+            server = Server(settings)
+            running.callback(server.stop)
+            return server.wait_until_ready()
+
+        yield start
+
+
+def rows(database: Postgresql) -> int:
+    return int(database.ask("SELECT count(*) FROM outcomes"))
+
+
+def test_two_servers_start_at_once_and_take_the_same_outcome_once(
+    servers: Start, database: Postgresql
+) -> None:
+    with ThreadPoolExecutor(2) as both:
+        first, second = both.map(servers, [database.url] * 2)
+    every = ids(first, [SAMPLE] * 60)
+    told = [(server, it, outcome) for it in every for outcome in (0, 0, 1) for server in (first, second)]
+    with ThreadPoolExecutor(16) as clients:
+        answers = list(clients.map(lambda it: (it[1], it[2], tell(*it).status_code), told))
+    assert rows(database) == 60
+    for it in every:
+        found = [(outcome, status) for its, outcome, status in answers if its == it]
+        (stays,) = [outcome for outcome, status in found if status == 202]
+        assert min(status for outcome, status in found if outcome == stays) == 200
+        assert {status for outcome, status in found if outcome != stays} == {409}
+    for server in (first, second):
+        eventually(lambda server=server: server.metric("model_outcomes") == 60, "both show them")  # type: ignore[misc]
+    shown = [
+        {key: value for key, value in server.metrics().items() if key[0].startswith("model_quality")}
+        for server in (first, second)
+    ]
+    assert shown[0] == shown[1]
+
+
+def test_a_killed_database_loses_nothing_and_predictions_go_on(servers: Start, database: Postgresql) -> None:
+    server = servers(database.url)
+    told = [(it, place % 2) for place, it in enumerate(ids(server, [SAMPLE] * 1000))]
+    acknowledged: list[str] = []
+    predicted: list[int] = []
+    once = Lock()
+
+    def until_settled(it: tuple[str, int]) -> list[int]:
+        statuses = [0]
+        while statuses[-1] not in (200, 202):
+            answer = tell(server, *it)
+            statuses.append(answer.status_code)
+            if answer.status_code == 503:
+                assert answer.headers["retry-after"] == "5"
+                predicted.append(server.post("/predict", SAMPLE).status_code)
+            if answer.status_code == 202:
+                acknowledged.append(it[0])
+            if len(acknowledged) >= 300 and once.acquire(blocking=False):
+                database.kill()
+                eventually(lambda: len(predicted) > 20, "predictions were made without the database")
+                database.start()
+        return statuses[1:]
+
+    with ThreadPoolExecutor(8) as clients:
+        outcomes = list(clients.map(until_settled, told))
+    assert {status for statuses in outcomes for status in statuses} <= {200, 202, 503}
+    assert any(503 in statuses for statuses in outcomes)
+    assert set(predicted) == {200}
+    assert rows(database) == 1000
+    assert int(database.ask("SELECT count(*) FROM outcomes WHERE outcome = 'disease'")) == 500
+    eventually(lambda: server.metric("model_outcomes") == 1000, "a thousand are shown")
+    assert server.metric("feedback_store_up") == 1
+
+
+def test_a_database_that_hangs_is_told_in_time(servers: Start, database: Postgresql) -> None:
+    """A stopped server accepts connections and says nothing."""
+    server = servers(database.url)
+    (one,) = ids(server, [SAMPLE])
+    processes = subprocess.run(
+        ["pgrep", "--full", f"postgres.*{database.port}|postgres: .*outcomes"],
+        capture_output=True, text=True, check=True,
+    ).stdout.split()  # fmt: skip
+    subprocess.run(["kill", "-STOP", *processes], check=True)
+    try:
+        began = time.monotonic()
+        problem(tell(server, one, 1), 503, "StoreUnavailable")
+        assert time.monotonic() - began < 30
+        assert server.post("/predict", SAMPLE).status_code == 200
+    finally:
+        subprocess.run(["kill", "-CONT", *processes], check=True)
+    eventually(lambda: tell(server, one, 1).status_code in (200, 202), "the outcome is taken")
+    assert rows(database) == 1
+
+
+def test_a_database_that_comes_later_or_refuses_is_told(servers: Start, database: Postgresql) -> None:
+    database.kill()
+    server = servers(database.url)
+    (one,) = ids(server, [SAMPLE])
+    problem(tell(server, one, 1), 503, "StoreUnavailable")
+    assert server.metric("feedback_store_up") == 0
+    database.start()
+    assert eventually(lambda: tell(server, one, 1).status_code == 202, "it is taken")
+    stranger = servers(database.url.replace("secret", "guess"))
+    problem(tell(stranger, one, 1), 503, "StoreUnavailable")
+    (line,) = [line for line in stranger.lines if "outcomes cannot be stored" in line]
+    assert "password authentication failed" in line
+    assert "guess" not in "".join(stranger.lines)
+
+
+def test_the_first_schema_is_taken_over_with_its_outcomes(servers: Start, database: Postgresql) -> None:
+    engine = sql.create_engine(database.url.replace("postgresql:", "postgresql+psycopg:"))
+    with engine.begin() as connection:
+        config = Config()
+        config.set_main_option("script_location", str(MIGRATIONS))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+    engine.dispose()
+    now = int(time.time())
+    old = f"('a', 'heart-disease', 'v1', {now}, {now}, 'disease', 'no_disease', 0.75, 0.5625)"
+    database.ask(f"INSERT INTO outcomes VALUES {old}")  # noqa: S608
+    server = servers(database.url)
+    assert tell(server, ids(server, [SAMPLE])[0], 0).status_code == 202
+    assert (rows(database), database.ask("SELECT version_num FROM alembic_version")) == (2, "0002")
+    eventually(lambda: server.metric("model_outcomes") == 2, "both are shown")
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 256 KiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)], check=True)
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def fill(file: Path) -> None:
+    """Write until there is no room."""
+    with suppress(OSError), file.open("wb", 0) as filler:
+        while True:
+            filler.write(bytes(4096))
+
+
+def test_a_disk_that_is_full_or_read_only_is_told_and_loses_nothing(disk: Path, servers: Start) -> None:
+    server = servers(f"sqlite:///{disk}/outcomes.db")
+    every = ids(server, [SAMPLE] * 1000)
+    eventually(lambda: server.metric("feedback_store_up") == 1, "the schema is there")
+    fill(disk / "filler")
+    statuses: list[int] = []
+    while 503 not in statuses:
+        statuses.append(tell(server, every[len(statuses)], 1).status_code)
+    assert server.post("/predict", SAMPLE).status_code == 200
+    (disk / "filler").unlink()
+    refused = every[len(statuses) - 1]
+    assert tell(server, refused, 1).status_code in (200, 202)
+    assert {tell(server, it, 1).status_code for it in every[: len(statuses)]} == {200}
+
+    assert server.stop() == 0
+    subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+    again = servers(f"sqlite:///{disk}/outcomes.db")
+    problem(tell(again, every[-1], 1), 503, "StoreUnavailable")
+    assert again.metric("feedback_store_up") == 0
+    assert again.post("/predict", SAMPLE).status_code == 200
+    subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
+    assert tell(again, every[-1], 1).status_code == 202
+    eventually(lambda: again.metric("feedback_store_up") == 1, "the store is up")
+    eventually(lambda: again.metric("model_outcomes") == len(statuses) + 1, "all are shown")
+
+
+def test_the_port_is_closed_where_nobody_listens(servers: Start) -> None:
+    server = servers("postgresql://api:secret@127.0.0.1:9/outcomes")
+    (one,) = ids(server, [SAMPLE])
+    began = time.monotonic()
+    problem(tell(server, one, 1), 503, "StoreUnavailable")
+    assert time.monotonic() - began < 10
+    assert requests.get(f"{server.url}/readyz", timeout=5).status_code == 200
