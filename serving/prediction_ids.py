@@ -3,7 +3,7 @@
 So nothing is stored to answer, and whoever has the id can tell an outcome weeks later. It is, in hexadecimal,
 
     day of the key (u16) | second (u32) | random (u64) | class (u8) | number of probabilities (u8)
-    | each in millionths (u32) | model/version | the first 16 bytes of HMAC (RFC 2104) with BLAKE2s of all that
+    | each in millionths (u32) | model/version | 16 bytes of HMAC-BLAKE2s (RFC 2104) of all that
 
 Of two classes it holds the probability of the positive one. Keys are files of a folder, each named by the day
 (2026-11-22, in UTC) from which it signs: a key for tomorrow is known everywhere before anyone signs with it.

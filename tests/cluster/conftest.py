@@ -55,6 +55,19 @@ def ready_pods(core: client.CoreV1Api) -> list[client.V1Pod]:
     return [pod for pod in pods(core) if is_ready(pod)]
 
 
+def kill(pod: client.V1Pod) -> None:
+    """Kill a pod's container as a machine would that runs out of memory."""
+    container = pod.status.container_statuses[0].container_id.removeprefix("containerd://")
+    socket = PROJECT / ".cluster" / pod.spec.node_name / "containerd.sock"
+    run("ctr", f"--address={socket}", "--namespace=k8s.io", "tasks", "kill", "--signal=SIGKILL", container)
+
+
+def restarts(core: client.CoreV1Api, pod: client.V1Pod) -> int:
+    """Return how often a pod's container was started again; 0 while it is not ready."""
+    status = core.read_namespaced_pod(pod.metadata.name, NAMESPACE).status.container_statuses[0]
+    return int(status.restart_count) if status.ready else 0
+
+
 @pytest.fixture(scope="session", autouse=True)
 def cluster() -> None:
     """Use the cluster that `make cluster` has started, with the image that `make test-cluster` has built."""

@@ -14,12 +14,16 @@ OWNER = "postgres"
 
 
 class Postgresql:
-    """Runs for as long as the context, as the user that the package made: it refuses to be root."""
+    """Runs for as long as the context, as the user that the package made: it refuses to be root.
 
-    def __init__(self, host: str = "127.0.0.1", port: int | None = None) -> None:
+    With the name of a node it runs in that node's network, where pods reach it.
+    """
+
+    def __init__(self, host: str = "127.0.0.1", node: str | None = None) -> None:
         assert PROGRAMS, "there is no PostgreSQL: install Debian's package postgresql"
         self._host = host
-        self.port = port or free_port()
+        self._inside = ["nsenter", f"--net=/run/netns/{node}"] if node else []
+        self.port = free_port()
         self._folder = Path(tempfile.mkdtemp(prefix="postgresql-"))
         shutil.chown(self._folder, OWNER, OWNER)
         self._data = self._folder / "data"
@@ -43,11 +47,18 @@ class Postgresql:
 
     def start(self) -> None:
         listening = ["-p", str(self.port), "-c", f"listen_addresses={self._host}"]
+        owner = ["setpriv", f"--reuid={OWNER}", f"--regid={OWNER}", "--clear-groups"]
         self._process = subprocess.Popen(
-            [PROGRAMS[-1] / "postgres", "-D", self._data, "-k", self._folder, *listening],
-            user=OWNER,
-            group=OWNER,
-            extra_groups=[],
+            [
+                *self._inside,
+                *owner,
+                PROGRAMS[-1] / "postgres",
+                "-D",
+                self._data,
+                "-k",
+                self._folder,
+                *listening,
+            ],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             cwd=self._folder,

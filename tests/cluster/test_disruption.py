@@ -8,7 +8,17 @@ from contextlib import contextmanager
 import pytest
 from kubernetes import client
 
-from tests.cluster.conftest import NAMESPACE, RELEASE, URL, helm_install, kubectl, pods, ready_pods
+from tests.cluster.conftest import (
+    NAMESPACE,
+    RELEASE,
+    URL,
+    helm_install,
+    kill,
+    kubectl,
+    pods,
+    ready_pods,
+    restarts,
+)
 from tests.harness import PROJECT, Load, eventually, run
 
 pytestmark = pytest.mark.usefixtures("release")
@@ -89,21 +99,12 @@ def test_lost_kubelet(core: client.CoreV1Api) -> None:
 def test_killed_container(core: client.CoreV1Api) -> None:
     """The other pod answers on; the killed one is back and ready by itself. What it was answering is lost."""
     victim = next(pod for pod in ready_pods(core) if pod.spec.node_name == "heart-node2")
-    container = victim.status.container_statuses[0].container_id.removeprefix("containerd://")
-    socket = PROJECT / ".cluster" / "heart-node2" / "containerd.sock"
-
-    def restarted() -> bool:
-        status = core.read_namespaced_pod(victim.metadata.name, NAMESPACE).status.container_statuses[0]
-        return bool(status.restart_count > 0 and status.ready)
-
     with Load(URL, clients=4) as load:
         eventually(lambda: load.answered > 50, "the load runs")
-        run(
-            "ctr", f"--address={socket}", "--namespace=k8s.io", "tasks", "kill", "--signal=SIGKILL", container
-        )
+        kill(victim)
         killed_at = load.answered
         eventually(lambda: load.answered > killed_at + 100, "answers go on")
-        eventually(restarted, "it is back", 60)
+        eventually(lambda: restarts(core, victim) > 0, "it is back", 60)
 
 
 def test_autoscaling_out_and_in(core: client.CoreV1Api) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from kubernetes import client
 
 from monitoring.dashboards.__main__ import HEART
 from tests.cluster.conftest import NAMESPACE, NODES, RELEASE, URL, answers, helm_install, kubectl, ready_pods
+from tests.cluster.postgresql import Postgresql
 from tests.cluster.receivers import HTTP_PORT, SMTP_PORT
 from tests.harness import PROJECT, SAMPLE, Load, copy_project, eventually, panel_queries, run
 
@@ -314,6 +316,77 @@ def test_history_and_silences_outlive_a_kill(core: client.CoreV1Api) -> None:
     assert [one["comment"] for one in kept] == ["kept"]
 
 
+KEYS = f"{RELEASE}-feedback-keys"
+
+
+def feedback(database: Postgresql) -> str:
+    """Return values of a release that keeps outcomes there."""
+    port = database.port
+    return f"feedback.enabled=true,feedback.databaseSecret=outcomes,feedback.databasePort={port}"
+
+
+@pytest.fixture
+def taking_outcomes(core: client.CoreV1Api) -> Iterator[Postgresql]:
+    """A release of two pods that keep outcomes in a PostgreSQL on a node."""
+    with Postgresql(NODE, "heart-node1") as database:
+        secret = ["secret", "generic", "outcomes", f"--from-literal=url={database.url}"]
+        kubectl("create", "--namespace", NAMESPACE, *secret)
+        helm_install("--set", feedback(database))
+        eventually(lambda: scraped(core), "the new pods are scraped", 60)
+        yield database
+        helm_install()
+        kubectl("delete", "secret", "outcomes", KEYS, "--namespace", NAMESPACE)
+
+
+def told_outcomes(outcome: int, number: int) -> list[int]:
+    """Predict, tell the outcome of each prediction, and return the statuses."""
+    statuses = []
+    for _ in range(number):
+        answer = requests.post(f"{URL}/predict", json=SAMPLE, timeout=5).json()
+        told = {"prediction_id": answer["prediction_id"], "outcome": outcome}
+        statuses.append(requests.post(f"{URL}/feedback", json=told, timeout=10).status_code)
+    return statuses
+
+
+def test_outcomes_move_the_figures_of_the_quality_dashboard(
+    receivers: Path, taking_outcomes: Postgresql, core: client.CoreV1Api
+) -> None:
+    accuracy = 'max(model_quality{figure="accuracy"})'
+    assert told_outcomes(0, 60) == [202] * 60
+    assert told_outcomes(1, 1) == [202]  # a positive outcome, for sensitivity
+    eventually(lambda: query(f"{accuracy} > {60 / 61 - 1e-9}"), "the first outcomes are shown", 60)
+    eventually(lambda: query("count(model_outcomes) == 8"), "by both pods", 60)
+    for title, expression in panel_queries("monitoring/grafana-quality.json"):
+        eventually(lambda expression=expression: query(expression), title, 60)  # type: ignore[misc]
+    assert told_outcomes(1, 120) == [202] * 120
+    eventually(lambda: query(f"{accuracy} < {60 / 181 + 1e-9}"), "the others are shown", 60)
+    alert = "ModelQualityBelowCard"
+    eventually(lambda: told(receivers, alert, "firing", ALL_WAYS), "the decline is told", 120)
+    firing = query(f'ALERTS{{alertname="{alert}", alertstate="firing"}}')
+    assert "accuracy" in {one["metric"]["figure"] for one in firing}
+    assert taking_outcomes.ask("SELECT count(*) FROM outcomes") == "181"
+
+    before = requests.post(f"{URL}/predict", json=SAMPLE, timeout=5).json()["prediction_id"]
+    tomorrow = (datetime.now(UTC) + timedelta(days=1)).date()
+    patch = json.dumps({"stringData": {str(tomorrow): "k" * 64}})
+    kubectl("patch", "secret", KEYS, "--namespace", NAMESPACE, "--patch", patch)
+    helm_install("--set", f"{feedback(taking_outcomes)},feedback.days=30")
+    keys = json.loads(kubectl("get", "secret", KEYS, "--namespace", NAMESPACE, "--output", "json"))["data"]
+    assert len(keys) == 2
+    body = {"prediction_id": before, "outcome": 0}
+    assert requests.post(f"{URL}/feedback", json=body, timeout=10).status_code == 202
+    taking_outcomes.kill()
+    away = requests.post(f"{URL}/feedback", json=body, timeout=15)
+    assert (away.status_code, away.headers["retry-after"]) == (503, "5")
+    assert requests.post(f"{URL}/predict", json=SAMPLE, timeout=5).status_code == 200
+    taking_outcomes.start()
+
+    def known() -> bool:
+        return requests.post(f"{URL}/feedback", json=body, timeout=15).status_code == 200
+
+    eventually(known, "the outcome is known", 60)
+
+
 def test_every_query_of_every_panel_returns_data() -> None:
     run(MONITORING / "test-metrics.sh", "--requests", "400", "--errors", "10")
     for title, expression in (it for name in HEART for it in panel_queries(name)):
@@ -369,6 +442,7 @@ def test_grafana_finds_its_files_where_it_reads_them(folder: Path, core: client.
         "/etc/grafana/dashboards/grafana-dashboard.json",
         "/etc/grafana/dashboards/grafana-objectives.json",
         "/etc/grafana/dashboards/grafana-health.json",
+        "/etc/grafana/dashboards/grafana-quality.json",
     }
 
 

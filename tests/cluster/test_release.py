@@ -8,7 +8,19 @@ import pytest
 import requests
 from kubernetes import client
 
-from tests.cluster.conftest import NAMESPACE, NODES, RELEASE, URL, answers, helm_install, kubectl, pods
+from tests.cluster.conftest import (
+    NAMESPACE,
+    NODES,
+    RELEASE,
+    URL,
+    answers,
+    helm_install,
+    kill,
+    kubectl,
+    pods,
+    ready_pods,
+    restarts,
+)
 from tests.harness import PROJECT, SAMPLE, copy_project, eventually, run
 
 
@@ -110,6 +122,34 @@ def test_a_broken_bundle_rolls_back_and_the_old_release_answers_on(release: None
     history = json.loads(run("helm", "history", RELEASE, "--namespace", NAMESPACE, "--output", "json").stdout)
     assert "Rollback" in history[-1]["description"]
     assert history[-1]["status"] == "deployed"
+
+
+def test_outcomes_in_sqlite_outlive_a_killed_container(core: client.CoreV1Api) -> None:
+    helm_install("--set", "feedback.enabled=true,replicaCount=1")
+    try:
+        eventually(answers, "the node port answers", 60)
+        told = [
+            {"prediction_id": requests.post(f"{URL}/predict", json=SAMPLE, timeout=5).json()["prediction_id"]}
+            for _ in range(20)
+        ]
+
+        def statuses() -> set[int]:
+            sent = [requests.post(f"{URL}/feedback", json=it | {"outcome": 1}, timeout=10) for it in told]
+            return {answer.status_code for answer in sent}
+
+        assert statuses() == {202}
+        (pod,) = ready_pods(core)
+        kill(pod)
+        eventually(lambda: restarts(core, pod) > 0 and answers(), "it is back", 60)
+        assert statuses() == {200}
+        (pod,) = ready_pods(core)
+        kubectl("delete", "pod", pod.metadata.name, "--namespace", NAMESPACE)
+        eventually(lambda: len(ready_pods(core)) == 1 and answers(), "another takes its place", 60)
+        assert statuses() == {200}
+    finally:
+        helm_install()
+        kept = ["secret/heart-disease-api-feedback-keys", "pvc/heart-disease-api-outcomes"]
+        kubectl("delete", *kept, "--namespace", NAMESPACE)
 
 
 def test_plain_manifests_work_without_helm(core: client.CoreV1Api) -> None:
