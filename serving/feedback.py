@@ -94,7 +94,10 @@ class Feedback:
         """Look at keys and outcomes, soon after one was told and every few seconds, while the server runs."""
         while True:
             begun = monotonic()
-            await self.refresh()
+            try:
+                await self.refresh()
+            except Exception:  # a defect must not end it in silence
+                log.exception("quality cannot be shown")
             # what takes long is done seldom
             await asyncio.sleep(max(1.0, REST * (monotonic() - begun)))
             with suppress(TimeoutError):
@@ -144,6 +147,9 @@ def to_outcome(predicted: Predicted, declaration: Declaration, told: object) -> 
     """Return what is stored; ValidationError where the outcome is no class of the model."""
     names = accepted(declaration)
     # the check of the type keeps true from being read as 1, and lists out of the dictionary
+    number = 1 if declaration.binary else len(declaration.classes)
+    if predicted.index >= len(declaration.classes) or len(predicted.probabilities) != number:
+        raise ValidationError("'prediction_id' is that of a version with other classes.")
     label = names.get(told) if type(told) in (int, float, str) else None  # type: ignore[call-overload]
     if label is None:
         listed = ", ".join(str(name) for name in names)

@@ -60,9 +60,12 @@ def mean(total: float, squares: float, rows: int) -> Estimate:
 
 
 def assess(declaration: Declaration, cells: Iterable[Cell]) -> Quality:
-    """Return the quality of the version whose cells these are; without any there are no figures."""
-    cells = list(cells)
+    """Return the quality of the version whose cells these are; without any there are no figures.
+
+    Outcomes of classes that the model no longer has are left out.
+    """
     labels = declaration.labels
+    cells = [cell for cell in cells if {cell.predicted, cell.outcome} <= set(labels)]
     outcomes = {(predicted, true): 0 for predicted in labels for true in labels}
     for cell in cells:
         outcomes[cell.predicted, cell.outcome] += cell.rows

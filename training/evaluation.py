@@ -124,7 +124,8 @@ def _figure(
     weights: Floats,
 ) -> Figure:
     per_row = np.mean([figure(labels, repeat, declaration.threshold) for repeat in probabilities], axis=0)
-    return summarise(weights @ per_row / weights.sum(axis=1))
+    with np.errstate(invalid="ignore"):  # a resample may have none of a group's rows
+        return summarise(weights @ per_row / weights.sum(axis=1))
 
 
 def _binary_figure(
@@ -150,6 +151,8 @@ def _group_figures(
 ) -> list[GroupFigures]:
     figures = []
     for feature, group, member in _group_members(declaration, matrix):
+        if not member.any():
+            continue
         its = (declaration, labels[member], probabilities[:, member], weights[:, member])
         rates = {"accuracy": _figure(accuracy, *its)}
         positives, rows = int(labels[member].sum()), int(member.sum())

@@ -74,7 +74,7 @@ def test_an_outcome_counts_once_and_another_contradicts_it(taking: Server, syste
                ("new", "known", "contradicted", "failed")}  # fmt: skip
     assert counted == {"new": 1, "known": 2, "contradicted": 1, "failed": 0}
     total = lambda: taking.metric("model_outcomes", model=system.name) == 1  # noqa: E731
-    eventually(total, "one outcome is shown")
+    eventually(total, "one outcome is shown", 8)
 
 
 def test_every_row_has_an_id_that_says_what_was_predicted(

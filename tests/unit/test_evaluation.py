@@ -2,9 +2,12 @@
 
 import numpy as np
 import pytest
+from sklearn.calibration import calibration_curve
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, brier_score_loss, recall_score, roc_auc_score
 
+from bundle.declaration import Declaration
+from training.evaluation import evaluate
 from training.figures import (
     Scores,
     accuracy,
@@ -59,6 +62,34 @@ def test_brier_and_accuracy_by_row(scores: Scores) -> None:
     three = np.array([[0.2, 0.5, 0.3], [0.6, 0.3, 0.1]])
     assert accuracy(np.array([1, 2]), three, None).tolist() == [1, 0]
     assert brier(np.array([1, 2]), three, None).tolist() == pytest.approx([0.38, 0.36 + 0.09 + 0.81])
+
+
+def test_thresholds_are_compared_by_what_their_errors_cost(declaration: Declaration) -> None:
+    """Ten rows, thirty times; a miss costs five false alarms, so 1/6 is the cheaper threshold."""
+    labels = np.array([0, 0, 0, 0, 1, 0, 0, 1, 1, 1] * 30)
+    positive = np.array(([0.1] * 5 + [0.3] * 3 + [0.8] * 2) * 30)
+    probabilities = np.stack([1 - positive, positive], axis=1)[None]
+    matrix = np.zeros((300, len(declaration.features)), dtype=np.float32)
+    half, sixth = evaluate(declaration, matrix, labels, probabilities).thresholds
+    assert (half.threshold, sixth.threshold) == (0.5, 0.1667)
+    assert (half.miss_rate.value, half.false_alarm_rate.value, half.cost.value) == (0.5, 0, 1000)
+    assert (sixth.miss_rate.value, sixth.cost.value) == (0.25, 700)  # one miss, two false alarms
+    assert sixth.false_alarm_rate.value == pytest.approx(2 / 6, abs=1e-4)
+    assert sixth.cost.low < 700 < sixth.cost.high
+
+
+def test_calibration_is_scikit_learns_curve_by_tenths(declaration: Declaration) -> None:
+    random = np.random.default_rng(0)
+    positive = random.uniform(0, 1, 500)
+    labels = (random.uniform(0, 1, 500) < positive**2).astype(np.int64)
+    probabilities = np.stack([1 - positive, positive], axis=1)[None]
+    matrix = np.zeros((500, len(declaration.features)), dtype=np.float32)
+    bins = evaluate(declaration, matrix, labels, probabilities).calibration
+    shares, forecasts = calibration_curve(labels, positive, n_bins=10)
+    assert [it.share.value for it in bins] == pytest.approx(shares.tolist(), abs=1e-4)
+    assert [it.forecast for it in bins] == pytest.approx(forecasts.tolist(), abs=1e-4)
+    assert sum(it.rows for it in bins) == 500
+    assert all(it.share.low <= it.share.value <= it.share.high for it in bins)
 
 
 def test_an_interval_is_as_wide_as_theory_says() -> None:

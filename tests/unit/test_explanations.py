@@ -126,11 +126,12 @@ def test_sampled_contributions_are_as_near_as_they_say() -> None:
         probability = model.engine.probabilities(np.where(members, values, average).astype(np.float32))
         total[order] += np.diff(np.log(probability[:, 1] / probability[:, 0]))
     assert explanation.standard_errors is not None
-    for found, expected, error in zip(
-        explanation.contributions, total / 2000, explanation.standard_errors, strict=True
-    ):
-        assert abs(found - expected) < 4 * error + 0.01
-    assert max(explanation.standard_errors) < 0.05
+    errors = np.array(explanation.standard_errors)
+    off = np.array(explanation.contributions) - total / 2000
+    assert max(errors) < 0.05
+    assert np.abs(off[errors <= 1e-6]).max() < 1e-4
+    as_told = off[errors > 1e-6] / errors[errors > 1e-6]
+    assert 0.2 < np.square(as_told).mean() < 3  # it would be 1 on average, had all their own orders
 
 
 def test_orders_and_sets_split_a_score_alike() -> None:

@@ -2,15 +2,20 @@
 
 import hashlib
 import hmac
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy.stats import binomtest, norm
 
-from serving.prediction_ids import Key, Keys
-from serving.quality import NORMAL_QUANTILES, mean, share
-from serving.settings import Settings, SettingsError
+from bundle.declaration import Declaration
+from serving.errors import ValidationError
+from serving.feedback import to_outcome
+from serving.outcomes import Cell
+from serving.prediction_ids import Key, Keys, Predicted
+from serving.quality import NORMAL_QUANTILES, assess, mean, share
+from serving.settings import Settings, SettingsError, load_settings
 
 
 @pytest.mark.parametrize(("part", "whole"), [(0, 1), (1, 1), (7, 10), (0, 40), (320, 400)])
@@ -67,6 +72,25 @@ def test_keys_that_cannot_sign_are_told_in_a_sentence(
         Keys(folder)
 
 
+CELL = Cell("v1", "disease", "disease", 4, 3, 2.7, 0.03, 0.0003)
+
+
+def test_outcomes_of_classes_that_are_no_more_are_left_out(declaration: Declaration) -> None:
+    gone = replace(CELL, predicted="sick"), replace(CELL, outcome="well")
+    assert assess(declaration, [CELL, *gone]) == assess(declaration, [CELL])
+    assert assess(declaration, [CELL]).outcomes["disease", "disease"] == 3
+    assert assess(declaration, []).figures == {}
+
+
+@pytest.mark.parametrize(("index", "probabilities"), [(2, [0.5]), (1, [0.2, 0.3, 0.5])])
+def test_an_id_of_a_version_with_other_classes_is_refused(
+    declaration: Declaration, index: int, probabilities: list[float]
+) -> None:
+    predicted = Predicted("a", "heart-disease", "v0", 0, index, probabilities)
+    with pytest.raises(ValidationError, match="a version with other classes"):
+        to_outcome(predicted, declaration, 1)
+
+
 def test_keys_that_are_known_stay_where_the_folder_goes_away(tmp_path: Path) -> None:
     (tmp_path / "2026-01-01").write_text("k" * 32, encoding="utf-8")
     keys = Keys(tmp_path)
@@ -88,8 +112,6 @@ def test_keys_that_are_known_stay_where_the_folder_goes_away(tmp_path: Path) -> 
 def test_a_database_that_makes_no_sense_is_told_without_its_password(
     monkeypatch: pytest.MonkeyPatch, url: str, sentence: str
 ) -> None:
-    from serving.settings import load_settings  # noqa: PLC0415
-
     monkeypatch.setenv("FEEDBACK_DATABASE", url)
     monkeypatch.setenv("FEEDBACK_KEYS", "keys")
     with pytest.raises(SettingsError, match=sentence) as raised:

@@ -1,4 +1,5 @@
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -42,6 +43,8 @@ def test_training_twice_gives_the_same_bytes_and_the_committed_figures(folder: P
         "model.joblib", "model.onnx",
     }  # fmt: skip
     assert written[0] == written[1]
+    names = re.findall(r' id="([^"]+)"', written[0]["card.html"].decode())
+    assert len(names) == len(set(names)) > 50
 
     declaration = load_declaration(HEART)
     fresh, committed = load_manifest(folder / "v1", declaration), load_manifest(HEART / "v1", declaration)
