@@ -336,6 +336,11 @@ def taking_outcomes(core: client.CoreV1Api) -> Iterator[Postgresql]:
         yield database
         helm_install()
         kubectl("delete", "secret", "outcomes", KEYS, "--namespace", NAMESPACE)
+        # a pod that drains still answers, and nobody adds up its counters any more
+        every = f"app={RELEASE}"
+        drained = lambda: len(core.list_namespaced_pod(NAMESPACE, label_selector=every).items) == 2  # noqa: E731
+        eventually(drained, "the old pods are gone", 60)
+        eventually(lambda: scraped(core), "the new pods are scraped", 60)
 
 
 def told_outcomes(outcome: int, number: int) -> list[int]:
