@@ -29,6 +29,7 @@ NODE = NODES["heart-node1"]
 PROMETHEUS = f"http://{NODE}:30090"
 ALERTMANAGER = f"http://{NODE}:30093"
 SCRAPE_SECONDS = 10
+KEYS = f"{RELEASE}-feedback-keys"
 PART_OF = "app.kubernetes.io/part-of=heart-disease-monitoring"
 
 
@@ -87,8 +88,25 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def monitoring(receivers: Path, folder: Path, core: client.CoreV1Api) -> Iterator[None]:
-    helm_install()
+def outcomes() -> Iterator[Postgresql]:
+    """A PostgreSQL on a node; the release keeps outcomes there until a test installs it otherwise."""
+    with Postgresql(NODE, "heart-node1") as database:
+        kubectl("create", "namespace", NAMESPACE, check=False)
+        secret = ["secret", "generic", "outcomes", f"--from-literal=url={database.url}"]
+        kubectl("create", "--namespace", NAMESPACE, *secret)
+        yield database
+        kubectl("delete", "secret", "outcomes", KEYS, "--namespace", NAMESPACE)
+
+
+def feedback(database: Postgresql) -> str:
+    """Return values of a release that keeps outcomes there."""
+    port = database.port
+    return f"feedback.enabled=true,feedback.databaseSecret=outcomes,feedback.databasePort={port}"
+
+
+@pytest.fixture(scope="module")
+def monitoring(receivers: Path, folder: Path, core: client.CoreV1Api, outcomes: Postgresql) -> Iterator[None]:
+    helm_install("--set", feedback(outcomes))
     web = f"http://{NODE}:{HTTP_PORT}"
     secrets = [f"--from-literal=slack-url={web}/slack", f"--from-literal=webhook-url={web}/webhook"]
     secrets.append("--from-literal=smtp-password=unused")
@@ -143,6 +161,55 @@ def test_a_shift_of_age_is_told_by_its_name(receivers: Path) -> None:
             ("age", "heart-disease")
         }
     eventually(lambda: told(receivers, "FeatureDriftStrong", "firing", ALL_WAYS), "the drift is told", 60)
+
+
+def told_outcomes(outcome: int, number: int) -> list[int]:
+    """Predict, tell the outcome of each prediction, and return the statuses."""
+    statuses = []
+    for _ in range(number):
+        answer = requests.post(f"{URL}/predict", json=SAMPLE, timeout=5).json()
+        told = {"prediction_id": answer["prediction_id"], "outcome": outcome}
+        statuses.append(requests.post(f"{URL}/feedback", json=told, timeout=10).status_code)
+    return statuses
+
+
+def test_outcomes_move_the_figures_of_the_quality_dashboard(
+    receivers: Path, outcomes: Postgresql, core: client.CoreV1Api
+) -> None:
+    accuracy = 'max(model_quality{figure="accuracy"})'
+    assert told_outcomes(0, 60) == [202] * 60
+    assert told_outcomes(1, 1) == [202]  # a positive outcome, for sensitivity
+    eventually(lambda: query(f"{accuracy} > {60 / 61 - 1e-9}"), "the first outcomes are shown", 60)
+    eventually(lambda: query("count(model_outcomes) == 8"), "by both pods", 60)
+    for title, expression in panel_queries("monitoring/grafana-quality.json"):
+        eventually(lambda expression=expression: query(expression), title, 60)  # type: ignore[misc]
+    assert told_outcomes(1, 120) == [202] * 120
+    eventually(lambda: query(f"{accuracy} < {60 / 181 + 1e-9}"), "the others are shown", 60)
+    alert = "ModelQualityBelowCard"
+    eventually(lambda: told(receivers, alert, "firing", ALL_WAYS), "the decline is told", 120)
+    firing = query(f'ALERTS{{alertname="{alert}", alertstate="firing"}}')
+    assert "accuracy" in {one["metric"]["figure"] for one in firing}
+    assert outcomes.ask("SELECT count(*) FROM outcomes") == "181"
+
+    before = requests.post(f"{URL}/predict", json=SAMPLE, timeout=5).json()["prediction_id"]
+    tomorrow = (datetime.now(UTC) + timedelta(days=1)).date()
+    patch = json.dumps({"stringData": {str(tomorrow): "k" * 64}})
+    kubectl("patch", "secret", KEYS, "--namespace", NAMESPACE, "--patch", patch)
+    helm_install("--set", f"{feedback(outcomes)},feedback.days=30")
+    keys = json.loads(kubectl("get", "secret", KEYS, "--namespace", NAMESPACE, "--output", "json"))["data"]
+    assert len(keys) == 2
+    body = {"prediction_id": before, "outcome": 0}
+    assert requests.post(f"{URL}/feedback", json=body, timeout=10).status_code == 202
+    outcomes.kill()
+    away = requests.post(f"{URL}/feedback", json=body, timeout=15)
+    assert (away.status_code, away.headers["retry-after"]) == (503, "5")
+    assert requests.post(f"{URL}/predict", json=SAMPLE, timeout=5).status_code == 200
+    outcomes.start()
+
+    def known() -> bool:
+        return requests.post(f"{URL}/feedback", json=body, timeout=15).status_code == 200
+
+    eventually(known, "the outcome is known", 60)
 
 
 @pytest.fixture
@@ -314,82 +381,6 @@ def test_history_and_silences_outlive_a_kill(core: client.CoreV1Api) -> None:
     assert max(after - before for before, after in pairwise(times)) < took + 2 * SCRAPE_SECONDS
     kept = requests.get(f"{ALERTMANAGER}/api/v2/silences", timeout=5).json()
     assert [one["comment"] for one in kept] == ["kept"]
-
-
-KEYS = f"{RELEASE}-feedback-keys"
-
-
-def feedback(database: Postgresql) -> str:
-    """Return values of a release that keeps outcomes there."""
-    port = database.port
-    return f"feedback.enabled=true,feedback.databaseSecret=outcomes,feedback.databasePort={port}"
-
-
-@pytest.fixture
-def taking_outcomes(core: client.CoreV1Api) -> Iterator[Postgresql]:
-    """A release of two pods that keep outcomes in a PostgreSQL on a node."""
-    with Postgresql(NODE, "heart-node1") as database:
-        secret = ["secret", "generic", "outcomes", f"--from-literal=url={database.url}"]
-        kubectl("create", "--namespace", NAMESPACE, *secret)
-        helm_install("--set", feedback(database))
-        eventually(lambda: scraped(core), "the new pods are scraped", 60)
-        yield database
-        helm_install()
-        kubectl("delete", "secret", "outcomes", KEYS, "--namespace", NAMESPACE)
-        # a pod that drains still answers, and nobody adds up its counters any more
-        every = f"app={RELEASE}"
-        drained = lambda: len(core.list_namespaced_pod(NAMESPACE, label_selector=every).items) == 2  # noqa: E731
-        eventually(drained, "the old pods are gone", 60)
-        eventually(lambda: scraped(core), "the new pods are scraped", 60)
-
-
-def told_outcomes(outcome: int, number: int) -> list[int]:
-    """Predict, tell the outcome of each prediction, and return the statuses."""
-    statuses = []
-    for _ in range(number):
-        answer = requests.post(f"{URL}/predict", json=SAMPLE, timeout=5).json()
-        told = {"prediction_id": answer["prediction_id"], "outcome": outcome}
-        statuses.append(requests.post(f"{URL}/feedback", json=told, timeout=10).status_code)
-    return statuses
-
-
-def test_outcomes_move_the_figures_of_the_quality_dashboard(
-    receivers: Path, taking_outcomes: Postgresql, core: client.CoreV1Api
-) -> None:
-    accuracy = 'max(model_quality{figure="accuracy"})'
-    assert told_outcomes(0, 60) == [202] * 60
-    assert told_outcomes(1, 1) == [202]  # a positive outcome, for sensitivity
-    eventually(lambda: query(f"{accuracy} > {60 / 61 - 1e-9}"), "the first outcomes are shown", 60)
-    eventually(lambda: query("count(model_outcomes) == 8"), "by both pods", 60)
-    for title, expression in panel_queries("monitoring/grafana-quality.json"):
-        eventually(lambda expression=expression: query(expression), title, 60)  # type: ignore[misc]
-    assert told_outcomes(1, 120) == [202] * 120
-    eventually(lambda: query(f"{accuracy} < {60 / 181 + 1e-9}"), "the others are shown", 60)
-    alert = "ModelQualityBelowCard"
-    eventually(lambda: told(receivers, alert, "firing", ALL_WAYS), "the decline is told", 120)
-    firing = query(f'ALERTS{{alertname="{alert}", alertstate="firing"}}')
-    assert "accuracy" in {one["metric"]["figure"] for one in firing}
-    assert taking_outcomes.ask("SELECT count(*) FROM outcomes") == "181"
-
-    before = requests.post(f"{URL}/predict", json=SAMPLE, timeout=5).json()["prediction_id"]
-    tomorrow = (datetime.now(UTC) + timedelta(days=1)).date()
-    patch = json.dumps({"stringData": {str(tomorrow): "k" * 64}})
-    kubectl("patch", "secret", KEYS, "--namespace", NAMESPACE, "--patch", patch)
-    helm_install("--set", f"{feedback(taking_outcomes)},feedback.days=30")
-    keys = json.loads(kubectl("get", "secret", KEYS, "--namespace", NAMESPACE, "--output", "json"))["data"]
-    assert len(keys) == 2
-    body = {"prediction_id": before, "outcome": 0}
-    assert requests.post(f"{URL}/feedback", json=body, timeout=10).status_code == 202
-    taking_outcomes.kill()
-    away = requests.post(f"{URL}/feedback", json=body, timeout=15)
-    assert (away.status_code, away.headers["retry-after"]) == (503, "5")
-    assert requests.post(f"{URL}/predict", json=SAMPLE, timeout=5).status_code == 200
-    taking_outcomes.start()
-
-    def known() -> bool:
-        return requests.post(f"{URL}/feedback", json=body, timeout=15).status_code == 200
-
-    eventually(known, "the outcome is known", 60)
 
 
 def test_every_query_of_every_panel_returns_data() -> None:
