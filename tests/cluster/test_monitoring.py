@@ -231,7 +231,7 @@ def faulty(core: client.CoreV1Api) -> Iterator[None]:
 
 
 def test_errors_and_an_unusable_model_are_told(receivers: Path, faulty: None, core: client.CoreV1Api) -> None:
-    for _ in range(100):
+    for _ in range(300):  # of the hour's requests enough for a burn
         requests.post(f"{URL}/predict", json=SAMPLE, timeout=5)
     burn = "PredictionErrorsFastBurn"
     eventually(lambda: told(receivers, burn, "firing", ALL_WAYS), "the burst is told", 120)
