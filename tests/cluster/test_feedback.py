@@ -19,7 +19,7 @@ from alembic.config import Config
 
 from serving.store import MIGRATIONS
 from tests.cluster.postgresql import Postgresql
-from tests.contract.test_feedback import ids, settings_for, tell
+from tests.contract.test_feedback import ids, refusals, settings_for, tell
 from tests.harness import SAMPLE, Server, eventually, problem
 
 Start = Callable[..., Server]
@@ -132,12 +132,12 @@ def test_a_database_that_comes_later_or_refuses_is_told(servers: Start, database
     server = servers(database.url)
     (one,) = ids(server, [SAMPLE])
     problem(tell(server, one, 1), 503, "StoreUnavailable")
-    assert server.metric("feedback_store_up") == 0
+    eventually(lambda: server.metric("feedback_store_up") == 0, "metrics show it")
     database.start()
     assert eventually(lambda: tell(server, one, 1).status_code == 202, "it is taken")
     stranger = servers(database.url.replace("secret", "guess"))
     problem(tell(stranger, one, 1), 503, "StoreUnavailable")
-    (line,) = [line for line in stranger.lines if "outcomes cannot be stored" in line]
+    (line,) = refusals(stranger)
     assert "password authentication failed" in line
     assert "guess" not in "".join(stranger.lines)
 
@@ -194,7 +194,7 @@ def test_a_disk_that_is_full_or_read_only_is_told_and_loses_nothing(disk: Path, 
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
     again = servers(f"sqlite:///{disk}/outcomes.db")
     problem(tell(again, every[-1], 1), 503, "StoreUnavailable")
-    assert again.metric("feedback_store_up") == 0
+    eventually(lambda: again.metric("feedback_store_up") == 0, "metrics show it")
     assert again.post("/predict", SAMPLE).status_code == 200
     subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
     assert tell(again, every[-1], 1).status_code == 202

@@ -56,6 +56,13 @@ def tell(server: Server, prediction_id: str, outcome: object) -> requests.Respon
     return server.post("/feedback", {"prediction_id": prediction_id, "outcome": outcome})
 
 
+def refusals(server: Server) -> list[str]:
+    """Wait for the line that says that the database cannot be used."""
+    return eventually(
+        lambda: [line for line in server.lines if "outcomes cannot be stored" in line], "it is logged"
+    )
+
+
 def kept(folder: Path) -> list[tuple[Any, ...]]:
     with sqlite3.connect(folder / "outcomes.db") as database:
         return database.execute("SELECT number, outcome FROM outcomes").fetchall()
@@ -273,8 +280,8 @@ def test_a_database_that_is_away_is_told_and_taken_up_when_it_comes(
     away = tell(server, one, 1)
     problem(away, 503, "StoreUnavailable")
     assert away.headers["retry-after"] == "5"
-    assert server.metric("feedback_store_up") == 0
-    (line,) = [line for line in server.lines if "outcomes cannot be stored" in line]
+    eventually(lambda: server.metric("feedback_store_up") == 0, "metrics show it")
+    (line,) = refusals(server)
     assert "unable to open database file" in line
     (tmp_path / "outcomes.db").rmdir()
     assert tell(server, one, 1).status_code == 202
@@ -312,7 +319,7 @@ def test_a_database_of_a_later_schema_is_left_alone(start: Callable[..., Server]
         database.execute("INSERT INTO alembic_version VALUES ('9999')")
     server = start(**settings_for(tmp_path))
     assert tell(server, ids(server, [SAMPLE])[0], 0).status_code == 503
-    (line,) = [line for line in server.lines if "outcomes cannot be stored" in line]
+    (line,) = refusals(server)
     assert "9999" in line
     assert server.get("/readyz").status_code == 200
 
