@@ -4,6 +4,7 @@ import asyncio
 import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from time import monotonic, time
 from typing import Any, TypeVar
@@ -40,7 +41,7 @@ class Feedback:
         self.keys = Keys(settings.feedback_keys)  # type: ignore[arg-type]  # settings see to it
         self._days = settings.feedback_days
         self._window = settings.feedback_window_days
-        # imported where outcomes are taken: SQLAlchemy would cost every other server 25 MiB
+        # imported where outcomes are taken: SQLAlchemy would cost every other server memory
         from serving.store import CONNECTIONS, Store  # noqa: PLC0415
 
         self._store = Store(settings.feedback_database or "")
@@ -146,10 +147,10 @@ class Feedback:
 def to_outcome(predicted: Predicted, declaration: Declaration, told: object) -> Outcome:
     """Return what is stored; ValidationError where the outcome is no class of the model."""
     names = accepted(declaration)
-    # the check of the type keeps true from being read as 1, and lists out of the dictionary
     number = 1 if declaration.binary else len(declaration.classes)
     if predicted.index >= len(declaration.classes) or len(predicted.probabilities) != number:
         raise ValidationError("'prediction_id' is that of a version with other classes.")
+    # the check of the type keeps true from being read as 1, and lists out of the dictionary
     label = names.get(told) if type(told) in (int, float, str) else None  # type: ignore[call-overload]
     if label is None:
         listed = ", ".join(str(name) for name in names)
@@ -212,7 +213,7 @@ class ShownQuality:
         self.hide(set(values))
         self._set(values)
 
-    def hide(self, still_known: set[tuple[str, ...]] = frozenset()) -> None:  # type: ignore[assignment]
+    def hide(self, still_known: AbstractSet[tuple[str, ...]] = frozenset()) -> None:
         """Show no figures but those that are still known, and the card's."""
         for key in set(self._gauges) - self._card - still_known:
             self._gauges[key](math.nan)

@@ -132,11 +132,16 @@ class Store:
         with self._engine.begin() as connection:
             if connection.dialect.name == "postgresql":
                 connection.execute(sql.select(sql.func.pg_advisory_xact_lock(MIGRATION_LOCK)))
-            config = Config()
-            config.set_main_option("script_location", str(MIGRATIONS))
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            upgrade(connection)
         self._migrated = True
+
+
+def upgrade(connection: sql.Connection, revision: str = "head") -> None:
+    """Bring the schema to a revision."""
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.attributes["connection"] = connection
+    command.upgrade(config, revision)
 
 
 def _prepare_sqlite(connection: Any, _: ConnectionPoolEntry) -> None:

@@ -14,10 +14,8 @@ from threading import Lock
 import pytest
 import requests
 import sqlalchemy as sql
-from alembic import command
-from alembic.config import Config
 
-from serving.store import MIGRATIONS
+from serving.store import upgrade
 from tests.cluster.postgresql import Postgresql
 from tests.contract.test_feedback import ids, refusals, settings_for, tell
 from tests.harness import SAMPLE, Server, eventually, problem
@@ -145,10 +143,7 @@ def test_a_database_that_comes_later_or_refuses_is_told(servers: Start, database
 def test_the_first_schema_is_taken_over_with_its_outcomes(servers: Start, database: Postgresql) -> None:
     engine = sql.create_engine(database.url.replace("postgresql:", "postgresql+psycopg:"))
     with engine.begin() as connection:
-        config = Config()
-        config.set_main_option("script_location", str(MIGRATIONS))
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0001")
+        upgrade(connection, "0001")
     engine.dispose()
     now = int(time.time())
     old = f"('a', 'heart-disease', 'v1', {now}, {now}, 'disease', 'no_disease', 0.75, 0.5625)"

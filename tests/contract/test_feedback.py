@@ -1,7 +1,7 @@
 """POST /feedback: a prediction has one outcome, what is acknowledged stays, what is forged is refused."""
 
-import os
 import sqlite3
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -13,12 +13,10 @@ from typing import Any
 import pytest
 import requests
 import sqlalchemy as sql
-from alembic import command
-from alembic.config import Config
 
 from serving.errors import ValidationError
 from serving.prediction_ids import Keys, read_id
-from serving.store import MIGRATIONS
+from serving.store import upgrade
 from tests.harness import SAMPLE, Server, eventually, problem
 from tests.systems import System
 
@@ -252,7 +250,7 @@ def test_a_killed_server_loses_nothing_that_it_acknowledged(
 @pytest.mark.heart
 def test_a_full_disk_is_told_and_loses_nothing(start: Callable[..., Server], tmp_path: Path) -> None:
     """A limit on the size of its files takes the disk's place."""
-    limited = ["bash", "-c", f'ulimit -f 96; exec "{os.sys.executable}" api_server.py']  # type: ignore[attr-defined]
+    limited = ["bash", "-c", f'ulimit -f 96; exec "{sys.executable}" api_server.py']
     server = start(limited, **settings_for(tmp_path))
     every = ids(server, [SAMPLE] * 1000)
     statuses: list[int] = []
@@ -296,10 +294,7 @@ def test_a_database_of_the_first_schema_is_taken_over_with_its_outcomes(
     url = f"sqlite:///{tmp_path}/outcomes.db"
     engine = sql.create_engine(url)
     with engine.begin() as connection:
-        config = Config()
-        config.set_main_option("script_location", str(MIGRATIONS))
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0001")
+        upgrade(connection, "0001")
         row = "('a', 'heart-disease', 'v1', :now, :now, 'disease', 'no_disease', 0.75, 0.5625)"
         connection.execute(sql.text(f"INSERT INTO outcomes VALUES {row}"), {"now": int(time())})  # noqa: S608
     engine.dispose()
