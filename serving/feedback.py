@@ -147,8 +147,7 @@ class Feedback:
 def to_outcome(predicted: Predicted, declaration: Declaration, told: object) -> Outcome:
     """Return what is stored; ValidationError where the outcome is no class of the model."""
     names = accepted(declaration)
-    number = 1 if declaration.binary else len(declaration.classes)
-    if predicted.index >= len(declaration.classes) or len(predicted.probabilities) != number:
+    if len(predicted.probabilities) != len(declaration.classes):
         raise ValidationError("'prediction_id' is that of a version with other classes.")
     # the check of the type keeps true from being read as 1, and lists out of the dictionary
     label = names.get(told) if type(told) in (int, float, str) else None  # type: ignore[call-overload]
@@ -158,7 +157,7 @@ def to_outcome(predicted: Predicted, declaration: Declaration, told: object) -> 
     true = declaration.labels.index(label)
     probabilities = predicted.probabilities
     if declaration.binary:
-        score = probabilities[0]
+        score = probabilities[1]
         squared_error = (score - true) ** 2
     else:
         score = probabilities[predicted.index]
