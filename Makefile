@@ -64,7 +64,7 @@ train: .venv/train.done ## train MODEL (heart-disease) from DATA (its own file) 
 test-budget: .venv/dev.done ## count the instructions of a request (needs valgrind)
 	.venv/bin/python -m pytest tests/budget $(ARGS)
 
-bench: .venv/dev.done ## measure the server, five minutes (needs wrk)
+bench: .venv/dev.done ## measure the server, ten minutes (needs wrk)
 	.venv/bin/python -m bench ours
 
 bench-peers: .venv/dev.done ## measure it against other servers, each in its own environment (needs wrk)
