@@ -1,7 +1,7 @@
 # `make` lists the verbs. Everything they need beyond Python 3.11 and make is installed into .venv from requirements/.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-budget test-cluster test-compose cluster cluster-down up down register k8s dashboards lint format train bench bench-peers bench-cluster bench-drift lock clean
+.PHONY: help run test test-budget test-cluster test-compose cluster cluster-down up down register compare retrain k8s dashboards lint format train bench bench-peers bench-cluster bench-drift lock clean
 
 MODEL ?= heart-disease
 DATA ?=
@@ -77,6 +77,12 @@ bench-cluster: cluster ## measure pods, and what they cost Prometheus (needs wrk
 bench-drift: .venv/dev.done ## measure how often alerts on drift are wrong, and how well they see (needs Go)
 	@.venv/bin/python -m tools.cluster build
 	.venv/bin/python -m bench drift
+
+compare: .venv/train.done ## compare versions A and B of MODEL on the labelled rows of DATA
+	@.venv/bin/python -m training.compare --model $(MODEL) --a $(A) --b $(B) $(if $(DATA),--data $(DATA))
+
+retrain: .venv/train.done ## train MODEL's next version from DATA, and write it if it is no worse than the served one
+	@.venv/bin/python -m training.retrain --model $(MODEL) $(if $(DATA),--data $(DATA)) $(if $(SEEN),--seen $(SEEN))
 
 lock: .venv/dev.done ## resolve requirements/*.in into the hashed lock files anew
 	@for name in serve train dev mlflow; do echo "requirements/$$name.txt"; \

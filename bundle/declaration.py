@@ -3,6 +3,7 @@
 import math
 import tomllib
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -23,13 +24,18 @@ class Declared(BaseModel):
 
 
 class FeatureBase(Declared):
-    """One input: how clients send it, and how it stands in the matrix (NaN where it is missing)."""
+    """One input: how clients send it, and how it stands in the matrix (NaN where it is missing).
+
+    `rising` has lists of values along which the positive class becomes likelier, as the field knows: where
+    that is not so, a model has learnt something else.
+    """
 
     name: Name
     column: str
     description: str
     nullable: bool = False
     missing_codes: tuple[int, ...] = ()
+    rising: tuple[tuple[float | str, ...], ...] = ()
 
     @property
     def or_unknown(self) -> str:
@@ -198,6 +204,12 @@ class Declaration(Declared):
     def labels(self) -> list[str]:
         return [declared.label for declared in self.classes]
 
+    @property
+    def without_version(self) -> list[str]:
+        """The concepts that would not tell one version from another that is served beside it."""
+        named = sorted(BY_VERSION & set(self.metrics))
+        return [it for it in named if "version" not in self.metrics[it].labels.values()]
+
     def feature(self, name: str) -> NumberFeature | CategoryFeature:
         return next(feature for feature in self.features if feature.name == name)
 
@@ -206,9 +218,19 @@ class Declaration(Declared):
         metrics = [metric.name for metric in self.metrics.values()]
         if twice := sorted({name for name in metrics if metrics.count(name) > 1}):
             raise ValueError(f"two metrics have the name {twice[0]}")
-        for concept in BY_VERSION & set(self.metrics) if self.routes.versioned else ():
-            if "version" not in self.metrics[concept].labels.values():
-                raise ValueError(f"versions are served side by side, so metrics.{concept} needs the version")
+        if self.routes.versioned and self.without_version:
+            raise ValueError(
+                f"versions are served side by side, so metrics.{self.without_version[0]} needs the version"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _directions_possible(self) -> Self:
+        for feature in self.features:
+            for value in chain.from_iterable(feature.rising):
+                feature.encode(value)
+            if feature.rising and not self.binary:
+                raise ValueError(f"{feature.name} has rising, which belongs to models with two classes")
         return self
 
     @model_validator(mode="after")

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import tomllib
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from itertools import chain
 from typing import Any
@@ -13,15 +13,18 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
+from bundle.errors import BundleError
+from serving.answers import AnswerWriter
 from serving.catalogue import load_models
 from serving.engine import Engine
 from serving.errors import raise_api_error
-from serving.faults import BreakableEngine, Faults
+from serving.faults import BreakableEngine, Faults, candidate_wrapper
 from serving.feedback import Feedback
 from serving.metrics import HttpMetrics, Vocabulary, workers_folder
 from serving.middleware import Lifecycle, Watch
 from serving.openapi import declared_routes, openapi_router
 from serving.resources import REFRESH_SECONDS, Resources
+from serving.rollout import Rollout
 from serving.routes.feedback import feedback_router
 from serving.routes.health import health_router
 from serving.routes.metrics import metrics_router
@@ -62,6 +65,8 @@ def create_app(settings: Settings, registry: CollectorRegistry) -> Application:
     declaration = watched[0].model.declaration
     version = project_version()
     lifecycle = Lifecycle()
+    rollout = make_rollout(settings, models[0], vocabulary)
+    required = [it for it in watched if rollout is None or it is not rollout.candidate]
     faults = Faults(settings, registry) if any(settings.faults.values()) else None
     feedback = make_feedback(settings, watched, vocabulary)
     app = Application(
@@ -74,13 +79,13 @@ def create_app(settings: Settings, registry: CollectorRegistry) -> Application:
         redirect_slashes=False,
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
         exception_handlers={HTTPException: raise_api_error, Exception: raise_api_error},
-        lifespan=lifespan(watched, Resources(vocabulary, declaration, version), feedback, settings),
+        lifespan=lifespan(watched, Resources(vocabulary, declaration, version), feedback, rollout, settings),
     )
-    answering = all_predictions(models, Admission(settings, lifecycle, faults), feedback)
+    answering = all_predictions(models, Admission(settings, lifecycle, faults), feedback, rollout)
     routers = [
         prediction_router(answering),
         models_router([version.model for version in watched]),
-        health_router(watched, lifecycle),
+        health_router(required, lifecycle),
         metrics_router(registry),
         pages_router(app.title, app.version, watched),
         openapi_router(app),
@@ -109,28 +114,53 @@ def make_feedback(
     )
 
 
+def make_rollout(
+    settings: Settings, versions: Sequence[WatchedModel], vocabulary: Vocabulary
+) -> Rollout | None:
+    """Return what chooses between the main model's served version and its candidate, where there is one.
+
+    A candidate that is the served version has been promoted.
+    """
+    served, name = versions[0], settings.candidate_version
+    if name is None or name == served.model.version:
+        return None
+    candidate = next((it for it in versions if it.model.version == name), None)
+    if candidate and settings.canary_share:
+        declaration = candidate.model.declaration
+        if declaration.without_version:
+            raise BundleError(
+                f"model.toml of '{declaration.name}': CANARY_PERCENT needs the version among the labels of "
+                f"metrics.{declaration.without_version[0]}"
+            )
+        candidate.model.engine = candidate_wrapper(settings.fault_candidate_file)(candidate.model.engine)
+        return Rollout(served, candidate, settings, vocabulary)
+    return Rollout(served, None, settings, vocabulary)
+
+
 def all_predictions(
-    models: Sequence[Sequence[WatchedModel]], admission: Admission, feedback: Feedback | None
+    models: Sequence[Sequence[WatchedModel]],
+    admission: Admission,
+    feedback: Feedback | None,
+    rollout: Rollout | None,
 ) -> list[Prediction]:
-    """Return what answers with the main model, and with several models with each under its name."""
+    """Return what answers with the main model, and with several models with each under its name.
+
+    Under its name alone a model answers with the version that the rollout chooses.
+    """
     prefixes = [("", models[0])]
     if len(models) > 1:
         prefixes += [(f"/models/{versions[0].model.name}", versions) for versions in models]
-    return [
-        prediction
-        for prefix, versions in prefixes
-        for path, version in paths(versions)
-        for prediction in predictions(
-            prefix + path, version, admission, feedback.identifier(version.model) if feedback else None
-        )
-    ]
-
-
-def paths(versions: Sequence[WatchedModel]) -> Iterator[tuple[str, WatchedModel]]:
-    """Return where the versions of a model answer: the main one without a version in its path, too."""
-    yield "", versions[0]
-    if versions[0].model.declaration.routes.versioned:
-        yield from ((f"/{watched.model.version}", watched) for watched in versions)
+    answering: list[Prediction] = []
+    for prefix, versions in prefixes:
+        writers = {
+            it.model.version: AnswerWriter(it.model, feedback.identifier(it.model) if feedback else None)
+            for it in versions
+        }
+        answering += predictions(prefix, versions[0], admission, writers, rollout)
+        if versions[0].model.declaration.routes.versioned:
+            for it in versions:
+                answering += predictions(f"{prefix}/{it.model.version}", it, admission, writers, None)
+    return answering
 
 
 def engine_wrapper(settings: Settings) -> Callable[[Engine], Engine]:
@@ -142,6 +172,7 @@ def lifespan(
     models: Sequence[WatchedModel],
     resources: Resources,
     feedback: Feedback | None,
+    rollout: Rollout | None,
     settings: Settings,
 ) -> Callable[[FastAPI], Any]:
     """Probe the models, and look at what the process uses, for as long as the application runs."""
@@ -163,6 +194,8 @@ def lifespan(
         ]
         if feedback:
             tasks.append(asyncio.create_task(feedback.run()))
+        if rollout and rollout.shadow:
+            tasks.append(asyncio.create_task(rollout.shadow.run()))
         yield
         for task in tasks:
             task.cancel()

@@ -165,10 +165,16 @@ def load_models(
 
 
 def load_versions(folder: Path, settings: Settings, wrap: Callable[[Engine], Engine]) -> list[ServedModel]:
-    """Load one version (the declared default), and all others that are declared to be served beside it."""
+    """Load one version (the declared default), and all others that are to be served beside it."""
     main = load_model(folder, settings.model_version, settings.threshold, wrap)
     beside = main.declaration.routes.versioned and not settings.one_version_only
     others = [name for name in main.declaration.versions if beside and name != main.version]
+    candidate = settings.candidate_version
+    if candidate and candidate not in (main.version, *others):
+        if settings.canary_share:
+            others.append(candidate)
+        else:
+            read_bundle(folder, candidate)  # which a shadow loads in a process of its own
     return [main, *(load_model(folder, name, settings.threshold, wrap) for name in others)]
 
 
@@ -182,23 +188,12 @@ def load_model(
 
     BundleError says in one sentence which file is missing, altered or wrong.
     """
-    declaration = load_declaration(folder)
-    version = version or declaration.default_version
+    declaration, manifest, contents = read_bundle(folder, version)
     if threshold is not None and not declaration.binary:
         raise BundleError(
             f"THRESHOLD belongs to models with two classes, and '{declaration.name}' has more: unset it"
         )
-    path = folder / version
-    if not path.is_dir():
-        there = ", ".join(sorted(v for v in declaration.versions if (folder / v).is_dir())) or "none"
-        raise BundleError(f"{path} is missing: '{declaration.name}' has these versions: {there}")
-    manifest = load_manifest(path, declaration)
-    if unknown := set(declaration.health.values()) - set(manifest.evaluation.figures):
-        raise BundleError(
-            f"model.toml of '{declaration.name}': health names the figure '{min(unknown)}', "
-            f"which {path / MANIFEST_FILE} lacks"
-        )
-    contents = read_files(path, manifest)
+    path = folder / manifest.version
     file = path / manifest.served_file
     content, features, trained = contents[file.name], declaration.features, manifest.distribution
     try:
@@ -225,6 +220,23 @@ def load_model(
             f"{path}: model.toml does not accept a probe row of bundle.json: train the model again"
         ) from None
     return model
+
+
+def read_bundle(folder: Path, version: str | None) -> tuple[Declaration, Manifest, dict[str, bytes]]:
+    """Return what a version (the declared default) says and holds; BundleError where it is not whole."""
+    declaration = load_declaration(folder)
+    version = version or declaration.default_version
+    path = folder / version
+    if not path.is_dir():
+        there = ", ".join(sorted(v for v in declaration.versions if (folder / v).is_dir())) or "none"
+        raise BundleError(f"{path} is missing: '{declaration.name}' has these versions: {there}")
+    manifest = load_manifest(path, declaration)
+    if unknown := set(declaration.health.values()) - set(manifest.evaluation.figures):
+        raise BundleError(
+            f"model.toml of '{declaration.name}': health names the figure '{min(unknown)}', "
+            f"which {path / MANIFEST_FILE} lacks"
+        )
+    return declaration, manifest, read_files(path, manifest)
 
 
 def _trained_range(feature: Feature, manifest: Manifest) -> TrainedRange:

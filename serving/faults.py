@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +43,34 @@ class Faults:
         if self._random.random() < self._settings.fault_simulated_error_rate:
             record.error_type = InternalError.__name__
             record.tell(simulated_error=True)
+
+
+def candidate_wrapper(file: Path | None) -> Callable[[Engine], Engine]:
+    return (lambda engine: BreakableCandidate(engine, file)) if file else (lambda engine: engine)
+
+
+class BreakableCandidate:
+    """A candidate's engine that does what a file says while it exists (FAULT_CANDIDATE_FILE).
+
+    `raise` fails, `slow` takes ten times as long, and `hang` never answers.
+    """
+
+    def __init__(self, engine: Engine, file: Path) -> None:
+        self._engine = engine
+        self._file = file
+
+    def probabilities(self, matrix: Matrix) -> NDArray[np.floating]:
+        return self._engine.probabilities(matrix)
+
+    def row(self, values: Sequence[float]) -> list[float]:
+        fault = self._file.read_text(encoding="utf-8").strip() if self._file.exists() else ""
+        if fault == "raise":
+            raise EngineError("injected fault: the file of FAULT_CANDIDATE_FILE says so")
+        while fault == "hang":
+            pass
+        for _ in range(9 if fault == "slow" else 0):
+            self._engine.row(values)
+        return self._engine.row(values)
 
 
 class BreakableEngine:

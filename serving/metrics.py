@@ -80,6 +80,13 @@ HELP = {
     "model_calibration_observed": "Share of them where what was forecast came true.",
     "model_calibration_low": "Lower end of that share's 95 % interval.",
     "model_calibration_high": "Upper end of that share's 95 % interval.",
+    "version_requests": "Prediction requests to a version that stands beside another, by outcome.",
+    "version_duration": "Seconds from a request's body to its answer, by version.",
+    "version_share": "Share of requests that the version is meant to get, 0 to 1.",
+    "shadow_rows": "Rows shown to a candidate: agreed, disagreed, failed, or dropped for want of time.",
+    "shadow_difference": "Largest difference between a class's probability by candidate and served version.",
+    "shadow_duration": "Seconds the candidate took for a row.",
+    "shadow_up": "1 while the candidate answers in the shadow, 0 while it does not.",
 }
 
 OF_VERSION = {"model": "model", "model_version": "version"}
@@ -87,6 +94,7 @@ OF_FEATURE = OF_VERSION | {"feature": "feature"}
 OF_BIN = OF_FEATURE | {"bin": "bin"}
 OF_FIFTH = OF_VERSION | {"bin": "bin"}
 OF_FIGURE = OF_VERSION | {"figure": "figure"}
+OUTCOME = {"outcome": "outcome"}
 CERTAINTY = {"certainty": "certainty"}
 COMMON = {
     "feature_values": MetricName(name="feature_values_total", labels=OF_BIN),
@@ -110,6 +118,13 @@ COMMON = {
     "model_calibration_observed": MetricName(name="model_calibration_observed", labels=OF_FIFTH),
     "model_calibration_low": MetricName(name="model_calibration_low", labels=OF_FIFTH),
     "model_calibration_high": MetricName(name="model_calibration_high", labels=OF_FIFTH),
+    "version_requests": MetricName(name="version_requests_total", labels=OF_VERSION | OUTCOME),
+    "version_duration": MetricName(name="version_duration_seconds", labels=OF_VERSION),
+    "version_share": MetricName(name="version_share", labels=OF_VERSION),
+    "shadow_rows": MetricName(name="shadow_rows_total", labels=OF_VERSION | OUTCOME),
+    "shadow_difference": MetricName(name="shadow_difference", labels=OF_VERSION),
+    "shadow_duration": MetricName(name="shadow_duration_seconds", labels=OF_VERSION),
+    "shadow_up": MetricName(name="shadow_up", labels=OF_VERSION),
 }
 """Names that are the same for every model, so that the same rules and dashboard read them all."""
 

@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 PROJECT = Path(__file__).resolve().parent.parent
 
+VERSION = r"^v[1-9][0-9]*$"
 REGISTERED = r"models:/(?P<name>[a-z][a-z0-9-]*)/(?P<number>[1-9][0-9]*)"
 ModelName = Annotated[str, Field(pattern=rf"^([a-z][a-z0-9-]*|{REGISTERED})$")]
 WITH_PASSWORDS = {"feedback_database"}
@@ -28,10 +29,15 @@ class Settings(BaseSettings):
     port: int = Field(default=8000, ge=0, le=65535)
     workers: int = Field(default=1, ge=1, le=64)
     model: Annotated[tuple[ModelName, ...], NoDecode] = ("heart-disease",)
-    model_version: Annotated[str, Field(pattern=r"^v[1-9][0-9]*$")] | None = None
+    model_version: Annotated[str, Field(pattern=VERSION)] | None = None
     models_dir: Path = PROJECT / "models"
     mlflow_tracking_uri: Annotated[str, Field(pattern=r"^https?://[^/]")] | None = None
     threshold: float | None = Field(default=None, gt=0, lt=1)
+    candidate_version: Annotated[str, Field(pattern=VERSION)] | None = None
+    canary_percent: float = Field(default=0, ge=0, le=100)
+    canary_paused: bool = False
+    canary_key_header: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,64}$")] = "X-Request-Key"
+    shadow: bool = False
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "text"] = "json"
     max_body_bytes: int = Field(default=1024 * 1024, ge=1024)
@@ -48,6 +54,7 @@ class Settings(BaseSettings):
     fault_simulated_error_rate: Rate = 0
     fault_latency_seconds: float = Field(default=0, ge=0, le=60)
     fault_engine_file: Path | None = None
+    fault_candidate_file: Path | None = None
     fault_seed: int = 0
 
     _from_registry: bool = PrivateAttr(default=False)
@@ -64,6 +71,11 @@ class Settings(BaseSettings):
         return copy
 
     @property
+    def canary_share(self) -> float:
+        """The share of requests that the candidate answers, 0 to 1."""
+        return 0 if self.canary_paused else self.canary_percent / 100
+
+    @property
     def faults(self) -> dict[str, float]:
         """The strength of every fault that can be injected, 0 where it is off."""
         return {
@@ -71,6 +83,7 @@ class Settings(BaseSettings):
             "simulated_error_rate": self.fault_simulated_error_rate,
             "latency_seconds": self.fault_latency_seconds,
             "engine_file": float(self.fault_engine_file is not None),
+            "candidate_file": float(self.fault_candidate_file is not None),
         }
 
     @field_validator("model", mode="before")
@@ -111,6 +124,10 @@ class Settings(BaseSettings):
             raise ValueError("MODEL=models:/... needs MLFLOW_TRACKING_URI, such as http://127.0.0.1:5001")
         if len(self.model) > 1 and (self.model_version or self.threshold is not None):
             raise ValueError("MODEL_VERSION and THRESHOLD only make sense with a single MODEL")
+        if self.candidate_version and (len(self.model) > 1 or registered(self.model)):
+            raise ValueError("CANDIDATE_VERSION only makes sense with a single MODEL that is a folder")
+        if (self.canary_percent or self.shadow) and not self.candidate_version:
+            raise ValueError("CANARY_PERCENT and SHADOW need CANDIDATE_VERSION, such as v2")
         if (self.feedback_database is None) != (self.feedback_keys is None):
             raise ValueError("FEEDBACK_DATABASE and FEEDBACK_KEYS (a folder) are set together, or neither")
         if self.environment == "production" and any(self.faults.values()):

@@ -28,9 +28,10 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run what needs a system for each of the four, or, with the mark `heart`, for the heart system alone."""
+    """Run what needs a system for each of the four, or for the one whose mark it has: `heart` or `churn`."""
     if "system" in metafunc.fixturenames:
-        names = ["heart-disease"] if metafunc.definition.get_closest_marker("heart") else list(PAGES)
+        marked = [name for name in PAGES if metafunc.definition.get_closest_marker(name.partition("-")[0])]
+        names = marked or list(PAGES)
         metafunc.parametrize("system", names, indirect=True, scope="session")
 
 

@@ -34,6 +34,7 @@ from training.card import plots, render_card, render_page
 from training.distribution import describe, describe_score, quantiles
 from training.evaluation import evaluate, out_of_fold
 from training.export import check_parity, export, generate_rows
+from training.figures import Floats
 from training.table import DataError, Rows
 
 LIBRARIES = ["numpy", "scikit-learn", "skl2onnx", "onnx", "onnxruntime", "joblib", "matplotlib"]
@@ -64,11 +65,16 @@ def build(folder: Path, version: str | None, data: Path | None, say: Callable[[s
         build_version(folder / name, declaration, recipe, training, say)
         for name in ([version] if version else declaration.versions)
     ]
+    write_card(folder, declaration, say)
+    return built
+
+
+def write_card(folder: Path, declaration: Declaration, say: Callable[[str], None]) -> None:
+    """Write `folder/CARD.md` of every version there is."""
     there = [name for name in declaration.versions if (folder / name).is_dir()]
     card = render_card(declaration, [load_manifest(folder / name, declaration) for name in there])
     (folder / "CARD.md").write_text(card, encoding="utf-8")
     say(f"wrote {folder / 'CARD.md'}")
-    return built
 
 
 @dataclass(frozen=True)
@@ -87,15 +93,21 @@ def build_version(
     recipe: Recipe,
     data: TrainingData,
     say: Callable[[str], None],
+    *,
+    probabilities: Floats | None = None,
 ) -> Manifest:
-    """Evaluate, fit, export and check one version, and write its bundle."""
+    """Evaluate, fit, export and check one version, and write its bundle.
+
+    `probabilities` are those out of fold [repeats, rows, classes], where they are known.
+    """
     estimator = declaration.versions[folder.name].estimator
     rows, matrix, labels = data.rows, data.matrix, data.labels
     say(f"{len(rows)} rows, {len(declaration.features)} features; {estimator} as {folder.name}")
 
-    probabilities = out_of_fold(
-        lambda: recipe.build_pipeline(estimator, declaration), matrix, labels, len(declaration.classes)
-    )
+    if probabilities is None:
+        probabilities = out_of_fold(
+            lambda: recipe.build_pipeline(estimator, declaration), matrix, labels, len(declaration.classes)
+        )
     evaluation = evaluate(declaration, matrix, labels, probabilities)
     for name, figure in evaluation.figures.items():
         say(f"  {name:22} {figure.value:7.4f}  ({figure.low:.4f} to {figure.high:.4f})")

@@ -150,7 +150,7 @@ def _group_figures(
     weights: Floats,
 ) -> list[GroupFigures]:
     figures = []
-    for feature, group, member in _group_members(declaration, matrix):
+    for feature, group, member in group_members(declaration, matrix):
         if not member.any():
             continue
         its = (declaration, labels[member], probabilities[:, member], weights[:, member])
@@ -218,7 +218,7 @@ def _calibration(forecasts: Floats, outcomes: Floats, weights: Floats) -> list[C
     return bins
 
 
-def _group_members(declaration: Declaration, matrix: Matrix) -> list[tuple[str, str, NDArray[np.bool_]]]:
+def group_members(declaration: Declaration, matrix: Matrix) -> list[tuple[str, str, NDArray[np.bool_]]]:
     """Return feature, name and members [rows] of every group the declaration names."""
     members = []
     for group in declaration.groups:

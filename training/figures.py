@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from bundle.manifest import Figure
 
@@ -102,9 +103,9 @@ def calibration(scores: Scores) -> Floats:
     clipped = np.clip(scores.probability, 1e-6, 1 - 1e-6)
     logit = np.log(clipped / (1 - clipped))
     intercept = np.zeros(len(scores.weights))
-    slope = np.ones(len(scores.weights))
+    slope = np.zeros(len(scores.weights))
     for _ in range(NEWTON_STEPS):
-        fitted = 1 / (1 + np.exp(-(intercept[:, None] + slope[:, None] * logit)))
+        fitted = expit(intercept[:, None] + slope[:, None] * logit)
         residual = scores.weights * (scores.labels - fitted)
         curvature = scores.weights * fitted * (1 - fitted)
         g0, g1 = residual.sum(axis=1), residual @ logit

@@ -7,7 +7,7 @@ from pathlib import Path
 from grafana_foundation_sdk.builders import dashboard as dashboards
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
-from monitoring.dashboards import api, churn, fraud, health, iris, objectives, quality
+from monitoring.dashboards import api, churn, fraud, health, iris, objectives, quality, versions
 from monitoring.dashboards.summary import summary
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
@@ -17,14 +17,18 @@ HEART: dict[str, Make] = {
     "monitoring/grafana-objectives.json": objectives.dashboard,
     "monitoring/grafana-health.json": partial(health.dashboard, "heart-disease-api", "heart-disease"),
 }
-CLUSTER: dict[str, Make] = HEART | {"monitoring/grafana-quality.json": quality.dashboard}
-"""On Kubernetes, where the chart can take outcomes."""
+CLUSTER: dict[str, Make] = HEART | {
+    "monitoring/grafana-quality.json": quality.dashboard,
+    "monitoring/grafana-versions.json": versions.dashboard,
+}
+"""On Kubernetes, where the chart can take outcomes and try a candidate."""
 
 DASHBOARDS = CLUSTER | {
     "compose/iris/dashboards/iris.json": iris.dashboard,
     "compose/iris/dashboards/health.json": partial(health.dashboard, "iris", "iris"),
     "compose/churn/dashboards/churn.json": churn.dashboard,
     "compose/churn/dashboards/health.json": partial(health.dashboard, "churn", "churn"),
+    "compose/churn/dashboards/versions.json": versions.dashboard,
     "compose/fraud/dashboards/fraud.json": fraud.dashboard,
     "compose/fraud/dashboards/health.json": partial(health.dashboard, "fraud", "fraud"),
 }

@@ -1,8 +1,9 @@
 """POST /predict and POST /predict/batch."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -14,10 +15,11 @@ from bundle.errors import FieldError, InvalidRowsError
 from serving.answers import AnswerWriter
 from serving.body import read_json
 from serving.catalogue import Answer, ServedModel
-from serving.errors import PREDICTION_ERRORS, Overloaded, ValidationError
+from serving.errors import PREDICTION_ERRORS, ModelNotLoaded, Overloaded, ValidationError
 from serving.explanations import describe
 from serving.faults import Faults
 from serving.middleware import ClientGone, Lifecycle, RequestRecord
+from serving.rollout import Rollout
 from serving.schemas import (
     EXPLAIN_PARAMETER,
     ManyClassBatch,
@@ -65,69 +67,118 @@ class Prediction(ABC):
 
     methods = frozenset({"POST"})
 
-    def __init__(self, path: str, watched: WatchedModel, admission: Admission, writer: AnswerWriter) -> None:
+    def __init__(
+        self,
+        path: str,
+        watched: WatchedModel,
+        admission: Admission,
+        writers: Mapping[str, AnswerWriter],
+        rollout: Rollout | None = None,
+    ) -> None:
         self.path = path
         self.watched = watched
         self.model = watched.model
         self.admission = admission
         self.most = admission.settings.max_batch_rows
-        self.writer = writer
+        self.writers = writers
+        self.rollout = rollout
+        self.shadow = rollout.shadow if rollout else None
 
     async def respond(self, record: RequestRecord, receive: Receive) -> bytes:
         """Return the answer as JSON; ApiError where there is none."""
-        self.watched.asked()
+        rollout = self.rollout
+        watched = rollout.choose(record) if rollout else self.watched
+        watched.asked()
         try:
-            content = self.answer(await self.admission.body(record, receive), record)
+            body = await self.admission.body(record, receive)
+            if rollout:
+                content = self.counted(body, record, watched, rollout)
+            else:
+                content = self.answer(body, record, watched)
         except ClientGone:
             raise
         except Exception:
-            self.watched.failed()
+            watched.failed()
             raise
         if record.error_type:
-            self.watched.simulated_error()
+            watched.simulated_error()
         return content.encode()
 
+    def counted(self, body: Any, record: RequestRecord, watched: WatchedModel, rollout: Rollout) -> str:
+        """Return the answer of one of two versions; the served one's where the candidate fails."""
+        counts = rollout.counts[watched.model.version]
+        start = perf_counter()
+        try:
+            content = self.answer(body, record, watched)
+        except ValidationError:
+            counts.refused(1)
+            raise
+        except ModelNotLoaded:
+            counts.failed(1)
+            if watched is self.watched:
+                raise
+            watched.failed()
+            record.told = ""
+            return self.counted(body, record, self.watched, rollout)
+        counts.succeeded(1)
+        counts.observe(perf_counter() - start)
+        return content
+
     @abstractmethod
-    def answer(self, body: Any, record: RequestRecord) -> str:
-        """Return what is answered to a body, and note in the record what its log line says."""
+    def answer(self, body: Any, record: RequestRecord, watched: WatchedModel) -> str:
+        """Return what a version answers to a body, and note in the record what its log line says."""
+
+    def predicted(self, watched: WatchedModel, rows: list[object]) -> list[Answer]:
+        """Return a version's answer to each row."""
+        matrix = encode(watched, rows)
+        answers = watched.predict(matrix)
+        if self.shadow and watched is self.watched:
+            self.shadow.rows(matrix, answers)
+        return answers
 
 
 class RowPrediction(Prediction):
     """One row; or, where the model declares it, a list of them."""
 
-    def answer(self, body: Any, record: RequestRecord) -> str:
-        model, writer = self.model, self.writer
+    def answer(self, body: Any, record: RequestRecord, watched: WatchedModel) -> str:
+        declaration, writer = self.model.declaration, self.writers[watched.model.version]
         explain = bool(record.query) and wants_explanation(record.query)
-        if model.declaration.routes.lists and isinstance(body, list):
+        if declaration.routes.lists and isinstance(body, list):
             refuse_explanation(explain)
-            answers = self.watched.predict(encode(self.watched, limited(body, self.most)))
+            answers = self.predicted(watched, limited(body, self.most))
             record.told += writer.summary(answers)
             return writer.each(answers, record.request_id)
-        values = encode_row(self.watched, body)
-        answer = self.watched.predict_row(values)
+        values = encode_row(watched, body)
+        answer = watched.predict_row(values)
+        if self.shadow and watched is self.watched:
+            self.shadow.row(values, answer)
         record.told += writer.line(answer)
         if not explain:
             return writer.one(answer, record.request_id)
-        explanation = describe(self.watched.explain(values, answer), model.declaration, values)
+        explanation = describe(watched.explain(values, answer), declaration, values)
         return writer.explained(answer, record.request_id, explanation)
 
 
 class BatchPrediction(Prediction):
-    def answer(self, body: Any, record: RequestRecord) -> str:
+    def answer(self, body: Any, record: RequestRecord, watched: WatchedModel) -> str:
         refuse_explanation(bool(record.query) and wants_explanation(record.query))
-        answers = self.watched.predict(encode(self.watched, instances(body, self.most)))
-        record.told += self.writer.summary(answers)
-        return self.writer.batch(answers, record.request_id)
+        writer = self.writers[watched.model.version]
+        answers = self.predicted(watched, instances(body, self.most))
+        record.told += writer.summary(answers)
+        return writer.batch(answers, record.request_id)
 
 
 def predictions(
-    prefix: str, watched: WatchedModel, admission: Admission, identify: Callable[[Answer], str] | None
+    prefix: str,
+    watched: WatchedModel,
+    admission: Admission,
+    writers: Mapping[str, AnswerWriter],
+    rollout: Rollout | None,
 ) -> list[Prediction]:
-    """Return what answers with one model under a prefix; `identify` gives answers their ids."""
-    writer = AnswerWriter(watched.model, identify)
+    """Return what answers with one model under a prefix, written by its version's writer."""
     return [
-        RowPrediction(f"{prefix}/predict", watched, admission, writer),
-        BatchPrediction(f"{prefix}/predict/batch", watched, admission, writer),
+        RowPrediction(f"{prefix}/predict", watched, admission, writers, rollout),
+        BatchPrediction(f"{prefix}/predict/batch", watched, admission, writers, rollout),
     ]
 
 

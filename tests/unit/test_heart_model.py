@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bundle.declaration import load_declaration
 from serving.catalogue import ServedModel
 from tests.harness import HEART, SAMPLE, csv_rows
 from training.build import load_recipe
@@ -20,21 +21,22 @@ def risk(heart: ServedModel, row: Any, **changes: Any) -> float:
 @pytest.mark.parametrize("row", BASELINES)
 @pytest.mark.parametrize(
     ("field", "rising"),
-    [
-        ("ca", [0, 1, 2, 3]),
-        ("oldpeak", [0, 0.5, 1, 2, 3, 4, 6.2]),
-        ("exang", ["no", "yes"]),
-        ("thal", ["normal", "reversible defect"]),
-        ("thal", ["fixed defect", "reversible defect"]),
-        ("cp", ["atypical angina", "asymptomatic"]),
-        ("cp", ["non-anginal pain", "asymptomatic"]),
-        ("cp", ["typical angina", "asymptomatic"]),
-        ("thalach", [202, 170, 150, 120, 90, 71]),
-    ],
+    [(feature.name, values) for feature in load_declaration(HEART).features for values in feature.rising],
 )
 def test_risk_rises(heart: ServedModel, row: Any, field: str, rising: list[Any]) -> None:
     risks = [risk(heart, row, **{field: value}) for value in rising]
     assert all(low < high for low, high in pairwise(risks)), risks
+
+
+def test_what_medicine_knows_is_declared() -> None:
+    declared = {it.name: [list(values) for values in it.rising] for it in load_declaration(HEART).features}
+    rising = {name: lists for name, lists in declared.items() if lists}
+    assert set(rising) == {"ca", "oldpeak", "exang", "thal", "cp", "thalach"}
+    assert rising["ca"] == [[0, 1, 2, 3]]
+    assert rising["thalach"] == [[202, 170, 150, 120, 90, 71]]
+    assert rising["exang"] == [["no", "yes"]]
+    assert {values[-1] for values in rising["cp"]} == {"asymptomatic"}
+    assert {values[-1] for values in rising["thal"]} == {"reversible defect"}
 
 
 def test_the_sample_is_a_man_without_narrowing(heart: ServedModel) -> None:

@@ -26,6 +26,8 @@ def test_every_setting_is_documented_with_its_default() -> None:
 def shown(default: Any) -> str:
     if default is None:
         return "unset"
+    if isinstance(default, bool):
+        return str(default).lower()
     if isinstance(default, Path):
         return str(default.relative_to(PROJECT))
     return ",".join(default) if isinstance(default, tuple) else str(default)

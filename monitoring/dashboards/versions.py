@@ -1,0 +1,143 @@
+"""The dashboard of two versions side by side: traffic, latency, errors, scores, shadow and quality."""
+
+from grafana_foundation_sdk.builders import dashboard as dashboards
+
+from monitoring.dashboards.panels import (
+    MODEL,
+    new_dashboard,
+    number,
+    numbers,
+    percentiles,
+    series,
+    status,
+)
+
+CHOSEN = 'model=~"$model"'
+VERSION = "{{model_version}}"
+PAGE = "Page: docs/rollout.md"
+
+
+def dashboard() -> dashboards.Dashboard:
+    """Return the dashboard; its queries read what every model shows while it has a candidate."""
+    requests = f"rate(version_requests_total{{{CHOSEN}}}[$__rate_interval])"
+    failed = f'rate(version_requests_total{{{CHOSEN}, outcome="error"}}[$__rate_interval])'
+    got = f"increase(version_requests_total{{{CHOSEN}}}[$__range])"
+    shown = f"rate(shadow_rows_total{{{CHOSEN}}}[$__rate_interval])"
+    difference = f"shadow_difference_bucket{{{CHOSEN}}}"
+    quality = [
+        (
+            f"max by (model_version, figure) ({name}{{{CHOSEN}{certainty}}})",
+            f"{{{{figure}}}} {VERSION} {what}",
+        )
+        for name, certainty, what in (
+            ("model_quality", "", ""),
+            ("model_quality_low", ', certainty="0.95"', "from"),
+            ("model_quality_high", ', certainty="0.95"', "to"),
+        )
+    ]
+    scored = f'feature_values_total{{{CHOSEN}, feature="score"}}'
+    scores = f"sum by (model_version, bin) (increase({scored}[$__range]))"
+    return (
+        new_dashboard(
+            "Model versions",
+            "model-versions",
+            "The served version and its candidate: what each gets, how it answers, and how good it is.",
+            variables=(MODEL,),
+            labels_of="version_share",
+        )
+        .with_panel(
+            numbers(
+                "Share Meant",
+                f"Share of requests that a version is meant to get. {PAGE}",
+                "percentunit",
+                (f"max by (model_version) (version_share{{{CHOSEN}}})", VERSION),
+            )
+        )
+        .with_panel(
+            numbers(
+                "Share Got",
+                "Share of requests that a version got in the range shown.",
+                "percentunit",
+                (f"sum by (model_version) ({got}) / ignoring(model_version) group_left sum({got})", VERSION),
+            )
+        )
+        .with_panel(
+            status(
+                "Shadow",
+                "Red while a candidate does not answer in the shadow, or where none is asked.",
+                f"min(shadow_up{{{CHOSEN}}}) or vector(0)",
+                {"0": "silent", "1": "answers"},
+            )
+        )
+        .with_panel(
+            number(
+                "Shadow Disagrees",
+                "Share of the rows in the range shown for which the candidate's class is another.",
+                "percentunit",
+                f'sum(increase(shadow_rows_total{{{CHOSEN}, outcome="disagreed"}}[$__range])) / '
+                f'(sum(increase(shadow_rows_total{{{CHOSEN}, outcome=~"agreed|disagreed"}}[$__range])) > 0)',
+            )
+        )
+        .with_panel(
+            series(
+                "Requests",
+                "Prediction requests a second of a version, by outcome; refused ones were invalid.",
+                "reqps",
+                (f"sum by (model_version, outcome) ({requests})", f"{VERSION} {{{{outcome}}}}"),
+            )
+        )
+        .with_panel(
+            series(
+                "Errors",
+                "Share of a version's requests that failed; the candidate's were then answered for.",
+                "percentunit",
+                (f"sum by (model_version) ({failed}) / sum by (model_version) ({requests})", VERSION),
+            )
+        )
+        .with_panel(
+            series(
+                "Latency",
+                "Seconds from a request's body to its answer.",
+                "s",
+                *percentiles(f"version_duration_seconds_bucket{{{CHOSEN}}}", "model_version"),
+            )
+        )
+        .with_panel(
+            series(
+                "Latency in the Shadow",
+                "Seconds that the candidate took for a row, in its own process at the lowest priority.",
+                "s",
+                *percentiles(f"shadow_duration_seconds_bucket{{{CHOSEN}}}"),
+            )
+        )
+        .with_panel(
+            series(
+                "Scores",
+                "Share of a version's rows in each tenth of the training data's scores.",
+                "percentunit",
+                (
+                    f"{scores} / ignoring(bin) group_left sum by (model_version) ({scores})",
+                    f"{VERSION} {{{{bin}}}}",
+                ),
+            )
+        )
+        .with_panel(
+            series(
+                "Score Difference in the Shadow",
+                "Largest difference between a class's probability by candidate and served version.",
+                "percentunit",
+                *percentiles(difference),
+            )
+        )
+        .with_panel(
+            series(
+                "Shadow Rows",
+                "Rows a second that a candidate agreed or disagreed about, failed on, or had no time for.",
+                "short",
+                (f"sum by (outcome) ({shown})", "{{outcome}}"),
+            )
+        )
+        .with_panel(
+            series("Quality", "Figures by the outcomes told, with their 95 % intervals.", "none", *quality)
+        )
+    )

@@ -1,0 +1,228 @@
+"""Two versions side by side: shares, stickiness, shadow, and a candidate that fails, hangs or is slow."""
+
+import os
+import signal
+import sys
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from scipy.stats import binomtest
+
+from tests.harness import Server, eventually, run
+from tests.systems import System
+
+Start = Callable[..., Server]
+
+CANARY = {"MODEL_VERSION": "v1", "CANDIDATE_VERSION": "v2"}
+KEYS = 600
+
+pytestmark = pytest.mark.churn
+
+
+def speakers(server: Server, keys: int = KEYS, header: str = "X-Request-Key") -> dict[str, str]:
+    """Return which version answers each key."""
+
+    def speaker(key: str) -> str:
+        answer = server.post("/predict", server_row, headers={header: key})
+        assert answer.status_code == 200, answer.text
+        return str(answer.json()["model"]["version"])
+
+    server_row = System("churn").sample
+    with ThreadPoolExecutor(4) as pool:
+        names = [f"customer-{number}" for number in range(keys)]
+        return dict(zip(names, pool.map(speaker, names), strict=True))
+
+
+def shown(server: Server, metric: str, **labels: str) -> float:
+    return server.metric(metric, model="churn", **labels)
+
+
+def test_a_key_stays_with_its_version_and_a_larger_share_keeps_it(start: Start) -> None:
+    """10 %, then 50 %, from another process: each key that the candidate had it keeps."""
+    tenth, again, half, promoted, back = (
+        speakers(start(**CANARY, CANARY_PERCENT=percent)) for percent in ("10", "10", "50", "100", "0")
+    )
+    assert tenth == again
+    assert set(promoted.values()) == {"v2"}
+    assert set(back.values()) == {"v1"}
+    had = {key for key, version in tenth.items() if version == "v2"}
+    assert had <= {key for key, version in half.items() if version == "v2"}
+    for chosen, share in ((tenth, 0.1), (half, 0.5)):
+        taken = Counter(chosen.values())["v2"]
+        assert binomtest(taken, KEYS, share).pvalue > 1e-4, f"{taken} of {KEYS} at {share}"
+
+
+def test_without_a_key_a_request_is_chosen_by_its_id(start: Start, system: System) -> None:
+    server = start(**CANARY, CANARY_PERCENT="50")
+    by_id = speakers(server, 50, "X-Request-ID")
+    assert set(by_id.values()) == {"v1", "v2"}
+    assert by_id == speakers(server, 50, "X-Request-ID") == speakers(server, 50)
+    assert shown(server, "version_share", model_version="v2") == 0.5
+    counted = {
+        version: shown(server, "version_requests_total", model_version=version, outcome="success")
+        for version in ("v1", "v2")
+    }
+    for version in ("v1", "v2"):
+        assert counted[version] == 3 * Counter(by_id.values())[version]
+        assert shown(server, "version_duration_seconds_count", model_version=version) == counted[version]
+    server.post("/predict", {}, headers={"X-Request-Key": "a"})
+    refused = [
+        shown(server, "version_requests_total", model_version=it, outcome="refused") for it in ("v1", "v2")
+    ]
+    assert sorted(refused) == [0, 1]
+    pinned = server.post("/v1/predict", system.sample).json()["model"]["version"]
+    assert pinned == "v1"
+
+
+def test_a_paused_canary_gets_nothing_and_its_keys_back_afterwards(start: Start) -> None:
+    before = speakers(start(**CANARY, CANARY_PERCENT="50"), 50)
+    assert set(speakers(start(**CANARY, CANARY_PERCENT="50", CANARY_PAUSED="true"), 50).values()) == {"v1"}
+    assert speakers(start(**CANARY, CANARY_PERCENT="50"), 50) == before
+
+
+def test_a_batch_is_answered_by_one_version(start: Start, system: System) -> None:
+    server = start(**CANARY, CANARY_PERCENT="50")
+    versions = {
+        server.post("/predict/batch", {"instances": system.rows[:20]}, headers={"X-Request-Key": str(key)})
+        .json()["model"]["version"]
+        for key in range(20)
+    }  # fmt: skip
+    assert versions == {"v1", "v2"}
+    listed = server.post("/predict", system.rows[:5], headers={"X-Request-Key": "a"}).json()
+    assert len({it["model"]["version"] for it in listed}) == 1
+
+
+def test_a_candidate_that_fails_is_answered_for_by_the_served_version(
+    start: Start, system: System, tmp_path: Path
+) -> None:
+    fault = tmp_path / "fault"
+    server = start(**CANARY, CANARY_PERCENT="100", FAULT_CANDIDATE_FILE=str(fault), PROBE_SECONDS="0.2")
+    assert server.post("/predict", system.sample).json()["model"]["version"] == "v2"
+    fault.write_text("raise", encoding="utf-8")
+    answers = [server.post("/predict", system.sample) for _ in range(20)]
+    assert {it.status_code for it in answers} == {200}
+    assert {it.json()["model"]["version"] for it in answers} == {"v1"}
+    assert shown(server, "version_requests_total", model_version="v2", outcome="error") == 1
+    assert server.get("/readyz").status_code == 200
+    assert server.get("/health").status_code == 200
+    assert server.metric("model_loaded", model_version="v2") == 0
+    fault.unlink()
+    eventually(
+        lambda: server.post("/predict", system.sample).json()["model"]["version"] == "v2", "it is taken back"
+    )
+
+
+def test_a_shadow_compares_and_answers_nobody(start: Start, system: System) -> None:
+    server = start(**CANARY, SHADOW="true")
+    eventually(lambda: shown(server, "shadow_up", model_version="v2") == 1, "the candidate answers")
+    single = [server.post("/predict", row).json() for row in system.rows[:40]]
+    batch = server.post("/predict/batch", {"instances": system.rows[:60]}).json()["predictions"]
+    pinned = [server.post("/v2/predict", row).json() for row in system.rows[:60]]
+    outcomes = ("agreed", "disagreed", "failed", "dropped")
+
+    def counted() -> list[float]:
+        return [shown(server, "shadow_rows_total", model_version="v2", outcome=it) for it in outcomes]
+
+    eventually(lambda: sum(counted()) == 100, "each row is compared")
+    differ = sum(a["label"] != b["label"] for a, b in zip(single + batch, pinned[:40] + pinned, strict=True))
+    assert counted() == [100 - differ, differ, 0, 0]
+    assert 0 < differ < 50
+    far = max(
+        abs(a["probability"] - b["probability"])
+        for a, b in zip(single + batch, pinned[:40] + pinned, strict=True)
+    )
+    assert shown(server, "shadow_difference_count", model_version="v2") == 100
+    near = [value for (name, labels), value in server.metrics().items()
+            if name == "shadow_difference_bucket" and float(dict(labels)["le"]) >= far]  # fmt: skip
+    assert set(near) == {100}
+    assert {it["model"]["version"] for it in single} == {"v1"}
+    assert server.metric("ml_predictions_total", model_version="v2") == 60
+    assert shown(server, "feature_values_total", model_version="v2", feature="tenure") == 60
+
+
+def broken(start: Start, tmp_path: Path, fault: str) -> Server:
+    file = tmp_path / "fault"
+    server = start(**CANARY, SHADOW="true", FAULT_CANDIDATE_FILE=str(file))
+    eventually(lambda: shown(server, "shadow_up", model_version="v2") == 1, "the candidate answers")
+    file.write_text(fault, encoding="utf-8")
+    return server
+
+
+def ask(server: Server, rows: list[dict[str, Any]]) -> None:
+    for row in rows:
+        answer = server.post("/predict", row)
+        assert answer.status_code == 200
+        assert answer.json()["model"]["version"] == "v1"
+
+
+def test_a_shadow_that_raises_is_counted(start: Start, system: System, tmp_path: Path) -> None:
+    server = broken(start, tmp_path, "raise")
+    ask(server, system.rows[:30])
+    failed = lambda: shown(server, "shadow_rows_total", outcome="failed") == 30  # noqa: E731
+    eventually(failed, "each failure is counted")
+    assert shown(server, "shadow_up", model_version="v2") == 1
+
+
+def test_a_shadow_that_hangs_is_ended_and_started_again(start: Start, system: System, tmp_path: Path) -> None:
+    server = broken(start, tmp_path, "hang")
+    ask(server, system.rows[:30])
+    eventually(lambda: shown(server, "shadow_up") == 0, "it is given up")
+    ask(server, system.rows[:30])
+    assert shown(server, "shadow_rows_total", outcome="failed") >= 1
+    (tmp_path / "fault").unlink()
+    eventually(lambda: shown(server, "shadow_up") == 1, "it is started again")
+    before = shown(server, "shadow_rows_total", outcome="agreed")
+    ask(server, system.rows[:30])
+    eventually(lambda: shown(server, "shadow_rows_total", outcome="agreed") > before, "it answers")
+    assert '"cause":"no answer in time"' in "".join(server.lines)
+
+
+def test_a_shadow_that_is_overrun_drops_rows(start: Start, system: System, tmp_path: Path) -> None:
+    server = broken(start, tmp_path, "slow")
+    rows = system.rows * 5
+    for _ in range(3):
+        assert server.post("/predict/batch", {"instances": rows[:1000]}).status_code == 200
+    assert shown(server, "shadow_rows_total", outcome="dropped") >= 400
+    eventually(lambda: shown(server, "shadow_rows_total") == 3000, "the rest is answered in time")
+    assert shown(server, "shadow_rows_total", outcome="failed") == 0
+
+
+def test_a_shadow_ends_with_its_server(start: Start) -> None:
+    server = start(**CANARY, SHADOW="true")
+    eventually(lambda: shown(server, "shadow_up") == 1, "the candidate answers")
+    children = run("pgrep", "-P", str(server.process.pid), "-f", "serving.shadow").stdout.split()
+    assert len(children) == 1
+    os.kill(server.process.pid, signal.SIGKILL)
+    eventually(lambda: not Path(f"/proc/{children[0]}").exists(), "its process is gone")
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"CANARY_PERCENT": "10"}, "CANARY_PERCENT and SHADOW need CANDIDATE_VERSION, such as v2"),
+        ({"SHADOW": "true"}, "CANARY_PERCENT and SHADOW need CANDIDATE_VERSION, such as v2"),
+        ({"CANDIDATE_VERSION": "v9", "SHADOW": "true"}, "has these versions: v1, v2"),
+        ({"CANDIDATE_VERSION": "v9", "CANARY_PERCENT": "1"}, "has these versions: v1, v2"),
+        ({"CANDIDATE_VERSION": "v2", "CANARY_PERCENT": "101"}, "CANARY_PERCENT=101: "),
+        ({"CANDIDATE_VERSION": "v2", "MODEL": "churn,iris"}, "only makes sense with a single MODEL"),
+        (
+            {"CANDIDATE_VERSION": "v2", "FAULT_CANDIDATE_FILE": "/x", "ENVIRONMENT": "production"},
+            "FAULT_ settings inject failures",
+        ),
+    ],
+)
+def test_settings_that_make_no_sense_are_told(settings: dict[str, str], sentence: str) -> None:
+    done = run(sys.executable, "api_server.py", check=False, settings={"MODEL": "churn"} | settings)
+    assert done.returncode
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_promoted_candidate_answers_alone(start: Start, system: System) -> None:
+    server = start(MODEL_VERSION="v2", CANDIDATE_VERSION="v2", CANARY_PERCENT="10", SHADOW="true")
+    assert server.post("/predict", system.sample).json()["model"]["version"] == "v2"
+    assert not [name for name, _ in server.metrics() if name.startswith(("version_", "shadow_"))]

@@ -1,0 +1,249 @@
+"""The gate: what may become a version, what may not, and that comparisons are what scikit-learn says."""
+
+import csv
+import random
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.metrics import brier_score_loss, recall_score, roc_auc_score
+
+from bundle.declaration import load_declaration
+from bundle.encoding import Encoder
+from bundle.manifest import load_manifest
+from serving.catalogue import load_model
+from tests.harness import HEART, run
+from training.build import TrainingData, build, load_recipe, load_rows
+from training.compare import compare, compare_versions, verdict
+from training.figures import Floats
+from training.retrain import (
+    Judged,
+    RefusedError,
+    check_calibration,
+    check_figures,
+    check_groups,
+    next_version,
+    retrain,
+)
+from training.table import DataError
+
+TARGET = "narrowing_over_50"
+Records = list[dict[str, str]]
+
+
+def records() -> Records:
+    with (HEART / "data.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def write(path: Path, rows: Records) -> Path:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+def quiet(_: str) -> None:
+    """Say nothing."""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return shutil.copytree(HEART, tmp_path / "heart-disease")
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    files = [path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+def inverted() -> Records:
+    return [row | {TARGET: str(1 - int(row[TARGET]))} for row in records()]
+
+
+def half_shuffled(seed: int) -> Records:
+    rows, shuffle = records(), random.Random(seed)
+    names = [name for name in rows[0] if name != TARGET]
+    for name in shuffle.sample(names, len(names) // 2):
+        column = [row[name] for row in rows]
+        shuffle.shuffle(column)
+        for row, value in zip(rows, column, strict=True):
+            row[name] = value
+    return rows
+
+
+def swapped_angina() -> Records:
+    return [row | {"exercise_angina": str(1 - int(row["exercise_angina"]))} for row in records()]
+
+
+@pytest.mark.parametrize(
+    ("rows", "sentence"),
+    [
+        (inverted, r"labels look inverted: v1 has auc 0\.07 on them, chance 0\.50"),
+        (lambda: half_shuffled(1), "a direction is wrong: .* from atypical angina to asymptomatic of cp"),
+        (lambda: half_shuffled(2), "worse than the card beyond noise: auc"),
+        (lambda: records()[:50], "too few rows: 20 of 'disease' where 130 are needed, 10 for each feature"),
+        (lambda: records() + records()[:40], "duplicated rows: 12% stand in the data before, 5% may"),
+        (swapped_angina, "a direction is wrong: 'disease' becomes no likelier from no to yes of exang"),
+    ],
+)
+def test_rows_that_spoil_a_model_are_refused(
+    folder: Path, rows: Callable[[], Records], sentence: str
+) -> None:
+    data, before = write(folder.parent / "rows.csv", rows()), contents(folder)
+    with pytest.raises(RefusedError, match=sentence):
+        retrain(folder, data, None, None, quiet)
+    assert contents(folder) == before
+
+
+def test_the_same_rows_give_the_same_verdict_and_version(folder: Path, tmp_path: Path) -> None:
+    other = shutil.copytree(folder, tmp_path / "again" / "heart-disease")
+    told: dict[Path, list[str]] = {folder: [], other: []}
+    for its, said in told.items():
+        assert retrain(its, None, None, None, said.append) == "v2"
+    assert [line for line in told[folder] if "wrote" not in line] == [
+        line for line in told[other] if "wrote" not in line
+    ]
+    assert "No figure of v2 differs from v1's beyond noise on these rows." in told[folder]
+    assert contents(folder) == contents(other)
+    again = {name: content for name, content in contents(folder).items() if name.startswith("v1/")}
+    assert again == {name: content for name, content in contents(HEART).items() if name.startswith("v1/")}
+    assert next_version(folder, load_declaration(folder)) == "v3"
+
+
+def test_better_data_make_a_version_that_one_setting_serves(folder: Path, tmp_path: Path) -> None:
+    few = write(tmp_path / "few.csv", records()[1::4])
+    build(folder, "v1", few, quiet)
+    said: list[str] = []
+    assert retrain(folder, HEART / "data.csv", None, few, said.append) == "v2"
+    assert any(line.startswith("v2 is better than v1 in") for line in said), said
+    assert list(load_declaration(folder).versions) == ["v1", "v2"]
+    assert load_declaration(folder).default_version == "v1"
+    first, second = (load_model(folder, name) for name in ("v1", "v2"))
+    assert (first.manifest.data.rows, second.manifest.data.rows) == (76, 303)
+    assert (second.version, load_model(folder).version) == ("v2", "v1")
+    assert "v2" in (folder / "CARD.md").read_text(encoding="utf-8")
+
+
+def test_a_file_that_the_served_version_did_not_learn_from_is_told(folder: Path, tmp_path: Path) -> None:
+    other = write(tmp_path / "other.csv", records()[:-1])
+    with pytest.raises(DataError, match="is not the file that v1 learnt from: its sha256 differs"):
+        retrain(folder, None, None, other, quiet)
+
+
+@pytest.fixture(scope="module")
+def data() -> TrainingData:
+    declaration = load_declaration(HEART)
+    rows, labels, digest = load_rows(HEART, declaration, load_recipe(HEART), None)
+    return TrainingData(rows, Encoder(declaration).encode(rows), labels, digest)
+
+
+def forecasts(data: TrainingData, temper: float = 1, seed: int = 0) -> Floats:
+    """Return calibrated probabilities [1, rows, 2], or with a temper over 1 too extreme ones.
+
+    Signals lie 1.5 standard deviations apart, so that 1.5 times the signal is the log-odds.
+    """
+    noise = np.random.default_rng(seed).normal(size=len(data.labels))
+    logit = temper * 1.5 * (1.5 * (data.labels - 0.5) + noise)
+    positive = 1 / (1 + np.exp(-logit))
+    return np.stack([1 - positive, positive], axis=1)[None]
+
+
+def judged(data: TrainingData, served: Floats, candidate: Floats) -> Judged:
+    return Judged(load_declaration(HEART), load_recipe(HEART), data, served, candidate)
+
+
+def test_a_candidate_that_is_worse_is_refused(data: TrainingData) -> None:
+    its = judged(data, forecasts(data), forecasts(data, temper=1)[:, ::-1])
+    manifest = load_manifest(HEART / "v1", its.declaration)
+    differences = compare(its.declaration, data.labels, its.served, its.candidate)
+    with pytest.raises(RefusedError, match=r"worse beyond noise: auc 0\.\d+ where v1 has 0\.\d+"):
+        check_figures(differences, manifest, its)
+    assert verdict(differences, "v1", "v2").startswith("v2 is worse than v1 in auc and sensitivity and brier")
+
+
+def test_a_candidate_that_is_too_sure_of_itself_is_refused(data: TrainingData) -> None:
+    served = forecasts(data)
+    check_calibration(judged(data, served, served))
+    with pytest.raises(RefusedError, match="calibration degrades: its slope is"):
+        check_calibration(judged(data, served, forecasts(data, temper=4)))
+
+
+def test_a_candidate_that_misses_women_is_refused(data: TrainingData) -> None:
+    served = forecasts(data)
+    check_groups(judged(data, served, served))
+    women = data.matrix[:, 1] == 0
+    candidate = served.copy()
+    candidate[:, women] = [0.9, 0.1]
+    with pytest.raises(RefusedError, match=r"misses more of a group: 100% of sex: female, where the served"):
+        check_groups(judged(data, served, candidate))
+
+
+def test_figures_that_are_compared_are_scikit_learns(data: TrainingData) -> None:
+    declaration = load_declaration(HEART)
+    first, second = forecasts(data), forecasts(data, temper=2, seed=1)
+    found = {it.figure: it for it in compare(declaration, data.labels, first, second)}
+    for place, its in enumerate((first, second)):
+        positive = its[0, :, 1]
+        expected = {
+            "auc": roc_auc_score(data.labels, positive),
+            "brier": brier_score_loss(data.labels, positive),
+            "sensitivity": recall_score(data.labels, positive >= 0.5),
+        }
+        for name, value in expected.items():
+            assert (found[name].first, found[name].second)[place] == pytest.approx(value)
+    for it in found.values():
+        assert it.low < it.value < it.high
+        assert it.value == pytest.approx(it.second - it.first)
+    same = compare(declaration, data.labels, first, first)
+    assert [(it.value, it.low, it.high, it.better, it.worse) for it in same] == [(0, 0, 0, False, False)] * 3
+
+
+def test_equal_versions_are_seldom_called_different(data: TrainingData) -> None:
+    """Two forecasters of the same skill, 40 times: intervals hold together at 95 %."""
+    declaration = load_declaration(HEART)
+    different = 0
+    for seed in range(40):
+        pair = (forecasts(data, seed=2 * seed), forecasts(data, seed=2 * seed + 1))
+        different += any(it.better or it.worse for it in compare(declaration, data.labels, *pair))
+    assert different <= 6
+
+
+def test_versions_are_compared_with_a_warning_where_they_know_the_rows(tmp_path: Path) -> None:
+    folder = shutil.copytree(HEART, tmp_path / "heart-disease")
+    said = compare_versions(folder, "v1", "v1", None)
+    assert "No figure of v1 differs from v1's beyond noise" in said
+    assert "Beware: v1 and v1 learnt from these very rows" in said
+    rows = write(tmp_path / "rows.csv", records()[:-1])
+    assert "Beware" not in compare_versions(folder, "v1", "v1", rows)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "sentence"),
+    [
+        (["training.retrain", "--data", "few.csv"], 3, "refused: too few rows"),
+        (["training.retrain", "--data", "none.csv"], 1, "none.csv cannot be read"),
+        (["training.compare", "--a", "v1", "--b", "v9"], 1, "error: "),
+    ],
+)
+def test_the_commands_tell_in_a_sentence(
+    tmp_path: Path, arguments: list[str], code: int, sentence: str
+) -> None:
+    write(tmp_path / "few.csv", records()[:50])
+    module, *options = [str(tmp_path / it) if it.endswith(".csv") else it for it in arguments]
+    done = run(sys.executable, "-m", module, *options, check=False)
+    assert done.returncode == code, done.stderr
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_rising_belongs_to_two_classes() -> None:
+    wrong: dict[str, Any] = load_declaration(HEART.parent / "iris").model_dump()
+    wrong["features"][0]["rising"] = [[1, 2]]
+    with pytest.raises(ValueError, match="has rising, which belongs to models with two classes"):
+        type(load_declaration(HEART)).model_validate(wrong)
