@@ -89,10 +89,14 @@ def retrain(folder: Path, data: Path | None, served: str | None, seen: Path | No
     check_labels(declaration, direct, labels, manifest.version)
     say(f"{len(rows)} rows; {estimator} as {name}, against {manifest.version}, by cross-validation")
     candidate = out_of_fold(build, given.matrix, labels, len(declaration.classes))
-    known = learnt_from(folder, declaration, recipe, manifest, seen)
-    if known is None:
-        say(f"the rows that {manifest.version} learnt from are not here: all count as new to it (SEEN=FILE)")
-    judged = Judged(declaration, recipe, given, unseen(direct, given, known, build), candidate)
+    if digest == manifest.data.sha256:
+        known_out_of_fold = candidate  # the recipe is the same, and so are all rows
+    else:
+        known = learnt_from(folder, declaration, recipe, manifest, seen)
+        if known is None:
+            say(f"what {manifest.version} learnt from is not here: all rows count as new to it (SEEN=FILE)")
+        known_out_of_fold = unseen(direct, given, known, build)
+    judged = Judged(declaration, recipe, given, known_out_of_fold, candidate)
     differences = compare(declaration, labels, judged.served, candidate)
     say(table(differences, manifest.version, name))
     say(verdict(differences, manifest.version, name))
@@ -285,10 +289,15 @@ def main() -> int:
     options = parser("training.retrain", "Train the next version, and write it where it is no worse.")
     options.add_argument("--served", help="the version to compare with (the model's default)")
     options.add_argument("--seen", type=Path, help="CSV file that it learnt from (the model's own data)")
+    options.add_argument(
+        "--models-from", type=Path, help="where to copy the model from, if it is not there yet"
+    )
     arguments = options.parse_args()
     folder = arguments.models_dir / arguments.model
 
     def work() -> None:
+        if arguments.models_from and not folder.exists():
+            shutil.copytree(arguments.models_from / arguments.model, folder)
         name = retrain(folder, arguments.data, arguments.served, arguments.seen, print)
         print(f"{name} is written. {arguments.served or 'The served version'} goes on being served.")
 

@@ -8,12 +8,13 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from tools.cluster.build import build_tools
 from tools.cluster.network import inside
 from tools.cluster.node import PAUSE_IMAGE
-from tools.cluster.places import CACHE, NODES, STATE, ClusterError
+from tools.cluster.places import CACHE, NODES, STATE, ClusterError, Node
 
 BASE_IMAGE = "docker.io/library/python:3.13-slim"
 BASE_PACKAGES = "python3,python3-venv,ca-certificates"
@@ -42,10 +43,10 @@ def load_binary_images(binaries: Path) -> None:
             loaded.touch()
 
 
-def load_image(name: str) -> None:
-    """Give every node an image that buildah has built, under the name that Docker would give it."""
+def load_image(name: str, nodes: Iterable[Node] = NODES) -> None:
+    """Give nodes an image that buildah has built, under the name that Docker would give it."""
     with tempfile.TemporaryDirectory() as folder:
-        load_archive(save_image(name, Path(folder)), build_tools())
+        load_archive(save_image(name, Path(folder)), build_tools(), nodes)
 
 
 def save_image(name: str, folder: Path) -> Path:
@@ -60,8 +61,8 @@ def binary_archive(name: str, binaries: Path) -> Path:
     return _binary_archive(name, {one: binaries / one for one in BINARY_IMAGES[name]})
 
 
-def load_archive(archive: Path, binaries: Path) -> None:
-    for node in NODES:
+def load_archive(archive: Path, binaries: Path, nodes: Iterable[Node] = NODES) -> None:
+    for node in nodes:
         command = [str(binaries / "ctr"), f"--address={node.containerd}", "--namespace=k8s.io"]
         command += ["images", "import", "--digests=false", str(archive)]
         subprocess.run(inside(node, *command), check=True, capture_output=True)
