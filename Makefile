@@ -16,8 +16,9 @@ help: ## list the verbs
 run: .venv/serve.done ## serve the model on http://127.0.0.1:8000 (settings: docs/settings.md)
 	@LOG_FORMAT=$${LOG_FORMAT:-text} exec .venv/bin/python api_server.py
 
-test: .venv/dev.done ## run all tests that need only Python
-	.venv/bin/python -m pytest $(ARGS)
+# One thread of linear algebra a process: several processes with several threads each would take turns.
+test: .venv/dev.done ## run all tests that need only Python, on all cores
+	OPENBLAS_NUM_THREADS=1 .venv/bin/python -m pytest --numprocesses auto --dist worksteal $(ARGS)
 
 test-cluster: cluster ## run the tests on a real Kubernetes (Linux, root, Go)
 	@.venv/bin/python -m tools.cluster image heart-disease-api:latest

@@ -216,7 +216,9 @@ def test_a_shadow_ends_with_its_server(start: Start) -> None:
     ],
 )
 def test_settings_that_make_no_sense_are_told(settings: dict[str, str], sentence: str) -> None:
-    done = run(sys.executable, "api_server.py", check=False, settings={"MODEL": "churn"} | settings)
+    done = run(
+        sys.executable, "api_server.py", check=False, settings={"MODEL": "churn", "PORT": "0"} | settings
+    )
     assert done.returncode
     assert sentence in done.stderr
     assert "Traceback" not in done.stderr

@@ -131,9 +131,9 @@ def test_better_data_make_a_version_that_one_setting_serves(folder: Path, tmp_pa
 
 
 def test_a_file_that_the_served_version_did_not_learn_from_is_told(folder: Path, tmp_path: Path) -> None:
-    other = write(tmp_path / "other.csv", records()[:-1])
+    data, other = (write(tmp_path / f"{less}.csv", records()[:-less]) for less in (1, 2))
     with pytest.raises(DataError, match="is not the file that v1 learnt from: its sha256 differs"):
-        retrain(folder, None, None, other, quiet)
+        retrain(folder, data, None, other, quiet)
 
 
 @pytest.fixture(scope="module")
