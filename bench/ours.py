@@ -1,6 +1,7 @@
 """Measures our server and its engines: every goal, and how cost grows. Ratios are taken within a round."""
 
 import json
+import re
 import shutil
 import signal
 import sys
@@ -17,7 +18,7 @@ import joblib
 import numpy as np
 from prometheus_client import CollectorRegistry
 
-from bench.load import PROJECT, BenchError, Load, MeasuredServer, example
+from bench.load import PROJECT, START_SECONDS, BenchError, Load, MeasuredServer, example
 from bench.results import Figure, of_rounds
 from bench.wide import train_wide
 from serving.catalogue import ServedModel, load_model
@@ -52,7 +53,20 @@ Points = list[tuple[float, float, float]]
 
 def measure(say: Say) -> list[Figure]:
     """Return every figure that has a goal, in the order of the table."""
-    steps = [cost, latency, engines, drift, ids, explanations, batches, start, memory, workers, scrapes]
+    steps = [
+        cost,
+        latency,
+        shadows,
+        engines,
+        drift,
+        ids,
+        explanations,
+        batches,
+        start,
+        memory,
+        workers,
+        scrapes,
+    ]
     figures = []
     for step in steps:
         say(f"{step.__name__} ...")
@@ -136,6 +150,50 @@ def latency() -> Iterator[Figure]:
                 "x",
                 "at most 3",
             )
+
+
+def shadows() -> Iterator[Figure]:
+    """p99 of served answers with a broken candidate in the shadow, against none in the same round."""
+    row = load_model(MODELS / "churn").declaration.example
+    served = {"MODEL": "churn", "MODEL_VERSION": "v1"}
+    with ExitStack() as running, tempfile.TemporaryDirectory() as folder:
+        alone = running.enter_context(MeasuredServer(OURS, body=row, **served))  # type: ignore[arg-type]
+        for fault, what in (
+            ("", "works"),
+            ("raise", "raises"),
+            ("hang", "hangs"),
+            ("slow", "is ten times slower"),
+        ):
+            file = Path(folder) / f"fault-{fault}"
+            settings = served | {
+                "CANDIDATE_VERSION": "v2",
+                "SHADOW": "true",
+                "FAULT_CANDIDATE_FILE": str(file),
+            }
+            with MeasuredServer(OURS, body=row, **settings) as server:  # type: ignore[arg-type]
+                wait_for_shadow(server)
+                if fault:
+                    file.write_text(fault, encoding="utf-8")
+                rounds = [
+                    (server.load(SECONDS, 4).p99, alone.load(SECONDS, 4).p99) for _ in range(2 * ROUNDS)
+                ]
+            yield of_rounds(
+                f"p99 with a candidate in the shadow that {what}, as a multiple of that without",
+                [shadowed / plain for shadowed, plain in rounds[1:]],
+                "x",
+                "at most 1.1",
+            )
+
+
+def wait_for_shadow(server: MeasuredServer) -> None:
+    """Wait until the candidate answers; BenchError where it does not."""
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        with urlopen(f"http://127.0.0.1:{server.port}/metrics") as answer:  # a loopback address
+            if re.search(rb"(?m)^shadow_up{.*} 1.0$", answer.read()):
+                return
+        time.sleep(0.1)
+    raise BenchError("the candidate does not come up in the shadow")
 
 
 def engines() -> Iterator[Figure]:

@@ -19,7 +19,7 @@ HEART: dict[str, Make] = {
 }
 CLUSTER: dict[str, Make] = HEART | {
     "monitoring/grafana-quality.json": quality.dashboard,
-    "monitoring/grafana-versions.json": versions.dashboard,
+    "monitoring/grafana-versions.json": partial(versions.dashboard, outcomes=True),
 }
 """On Kubernetes, where the chart can take outcomes and try a candidate."""
 
@@ -28,7 +28,7 @@ DASHBOARDS = CLUSTER | {
     "compose/iris/dashboards/health.json": partial(health.dashboard, "iris", "iris"),
     "compose/churn/dashboards/churn.json": churn.dashboard,
     "compose/churn/dashboards/health.json": partial(health.dashboard, "churn", "churn"),
-    "compose/churn/dashboards/versions.json": versions.dashboard,
+    "compose/churn/dashboards/versions.json": partial(versions.dashboard, outcomes=False),
     "compose/fraud/dashboards/fraud.json": fraud.dashboard,
     "compose/fraud/dashboards/health.json": partial(health.dashboard, "fraud", "fraud"),
 }

@@ -17,8 +17,11 @@ VERSION = "{{model_version}}"
 PAGE = "Page: docs/rollout.md"
 
 
-def dashboard() -> dashboards.Dashboard:
-    """Return the dashboard; its queries read what every model shows while it has a candidate."""
+def dashboard(*, outcomes: bool) -> dashboards.Dashboard:
+    """Return the dashboard, with the quality by outcomes where those are taken.
+
+    Its queries read what every model shows while it has a candidate.
+    """
     requests = f"rate(version_requests_total{{{CHOSEN}}}[$__rate_interval])"
     failed = f'rate(version_requests_total{{{CHOSEN}, outcome="error"}}[$__rate_interval])'
     got = f"increase(version_requests_total{{{CHOSEN}}}[$__range])"
@@ -37,7 +40,7 @@ def dashboard() -> dashboards.Dashboard:
     ]
     scored = f'feature_values_total{{{CHOSEN}, feature="score"}}'
     scores = f"sum by (model_version, bin) (increase({scored}[$__range]))"
-    return (
+    board = (
         new_dashboard(
             "Model versions",
             "model-versions",
@@ -137,7 +140,8 @@ def dashboard() -> dashboards.Dashboard:
                 (f"sum by (outcome) ({shown})", "{{outcome}}"),
             )
         )
-        .with_panel(
-            series("Quality", "Figures by the outcomes told, with their 95 % intervals.", "none", *quality)
-        )
     )
+    if not outcomes:
+        return board
+    described = "Figures by the outcomes told, with their 95 % intervals."
+    return board.with_panel(series("Quality", described, "none", *quality))

@@ -15,9 +15,10 @@ from bundle.errors import FieldError, InvalidRowsError
 from serving.answers import AnswerWriter
 from serving.body import read_json
 from serving.catalogue import Answer, ServedModel
-from serving.errors import PREDICTION_ERRORS, ModelNotLoaded, Overloaded, ValidationError
+from serving.errors import PREDICTION_ERRORS, Overloaded, ValidationError
 from serving.explanations import describe
 from serving.faults import Faults
+from serving.logs import describe as describe_error
 from serving.middleware import ClientGone, Lifecycle, RequestRecord
 from serving.rollout import Rollout
 from serving.schemas import (
@@ -113,12 +114,14 @@ class Prediction(ABC):
         except ValidationError:
             counts.refused(1)
             raise
-        except ModelNotLoaded:
+        except Exception as error:
             counts.failed(1)
             if watched is self.watched:
                 raise
             watched.failed()
+            self.watched.asked()
             record.told = ""
+            record.tell(candidate_failed=describe_error(error))
             return self.counted(body, record, self.watched, rollout)
         counts.succeeded(1)
         counts.observe(perf_counter() - start)

@@ -23,6 +23,7 @@ from tests.cluster.conftest import NAMESPACE, NODES, RELEASE, URL, answers, helm
 from tests.cluster.postgresql import Postgresql
 from tests.cluster.receivers import HTTP_PORT, SMTP_PORT
 from tests.harness import PROJECT, SAMPLE, Load, copy_project, eventually, panel_queries, run
+from tests.systems import System
 
 MONITORING = PROJECT / "monitoring"
 NODE = NODES["heart-node1"]
@@ -388,6 +389,26 @@ def test_every_query_of_every_panel_returns_data() -> None:
     for title, expression in (it for name in HEART for it in panel_queries(name)):
         # what looks at a day is recorded every two minutes
         eventually(lambda expression=expression: query(expression), title, 150)  # type: ignore[misc]
+
+
+def test_two_versions_fill_their_dashboard(outcomes: Postgresql) -> None:
+    candidate = "candidate.version=v2,candidate.shadow=true,candidate.canaryPercent=50"
+    helm_install("--set", f"{feedback(outcomes)},model.name=churn,model.version=v1,{candidate}")
+    row = System("churn").sample
+
+    def shown(expression: str) -> bool:
+        for number in range(20):
+            headers = {"X-Request-Key": str(number)}
+            answer = requests.post(f"{URL}/predict", json=row, headers=headers, timeout=5).json()
+            told = {"prediction_id": answer["prediction_id"], "outcome": "No"}
+            requests.post(f"{URL}/feedback", json=told, timeout=10).raise_for_status()
+        return bool(query(expression))
+
+    for title, expression in panel_queries("monitoring/grafana-versions.json"):
+        eventually(lambda expression=expression: shown(expression), title, 90)  # type: ignore[misc]
+    figures = query('count by (model_version) (model_quality{figure="accuracy"}) > 0')
+    assert {one["metric"]["model_version"] for one in figures} == {"v1", "v2"}
+    helm_install("--set", feedback(outcomes))
 
 
 LOOK = """

@@ -76,6 +76,8 @@ def test_every_panels_queries_return_data(stack: Stack, served: System) -> None:
     enough_for_drift = {"instances": [served.sample] * 400}
     requests.post(f"{stack.url}/predict/batch", json=enough_for_drift, timeout=5).raise_for_status()
     for name in boards(stack.name):
+        if name.endswith("/versions.json"):  # has data while there is a candidate: test_rollout.py
+            continue
         for title, expression in panel_queries(name):
             send_samples(stack, served)
             # what looks at a day is recorded every two minutes: the cluster's test waits for it
