@@ -177,12 +177,15 @@ def shadows() -> Iterator[Figure]:
                 rounds = [
                     (server.load(SECONDS, 4).p99, alone.load(SECONDS, 4).p99) for _ in range(2 * ROUNDS)
                 ]
+                private = [it.memory_full_info().uss / 2**20 for it in server.processes()[1:]]
             yield of_rounds(
                 f"p99 with a candidate in the shadow that {what}, as a multiple of that without",
                 [shadowed / plain for shadowed, plain in rounds[1:]],
                 "x",
                 "at most 1.1",
             )
+            if not fault:
+                yield of_rounds("memory of the candidate's process alone", private, "MiB")
 
 
 def wait_for_shadow(server: MeasuredServer) -> None:

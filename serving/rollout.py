@@ -46,7 +46,8 @@ class Rollout:
         self.served = served
         self.candidate = candidate
         self._below = share * PLACES
-        self._header = settings.canary_key_header.lower().encode()
+        self.header = settings.canary_key_header
+        self._key = self.header.lower().encode()
         self._salt = f"{declaration.name}/{version}/".encode()
         self.shadow = (
             Shadow(served.model, settings.models_dir / declaration.name, version, settings, vocabulary)
@@ -63,6 +64,6 @@ class Rollout:
         candidate = self.candidate
         if candidate is None or not candidate.usable:
             return self.served
-        key = record.headers.get(self._header) or record.request_id.encode()
+        key = record.headers.get(self._key) or record.request_id.encode()
         place = int.from_bytes(blake2s(self._salt + key, digest_size=4).digest(), "big")
         return candidate if place < self._below else self.served

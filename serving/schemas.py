@@ -269,6 +269,16 @@ EXPLAIN_PARAMETER = {
 }
 
 
+def key_parameter(header: str) -> Schema:
+    """Return the header whose value stays with a version, where two versions answer."""
+    return {
+        "name": header,
+        "in": "header",
+        "schema": {"type": "string"},
+        "description": "Who asks, as a pseudonym: the same value is always answered by the same version",
+    }
+
+
 def json_body(schema: Schema, examples: Schema) -> Schema:
     """Return OpenAPI's description of a request with a JSON body."""
     content = {"application/json": {"schema": schema, "examples": examples}}

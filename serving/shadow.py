@@ -14,8 +14,8 @@ import signal
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections import deque
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from time import monotonic, perf_counter
 from typing import Any
@@ -89,24 +89,18 @@ class Shadow:
         """Keep a process that answers, for as long as the server runs."""
         pause = LEAST_PAUSE
         while True:
-            process = await asyncio.create_subprocess_exec(
-                *self._command, stdin=PIPE, stdout=PIPE, cwd=PROJECT, limit=LINE_LIMIT
-            )
             try:
-                await read_line(process, START_SECONDS)
-                self._set_up(1)
-                log.info("candidate in the shadow", extra={"fields": self._origin})
-                while True:
-                    await self._ask(process)
-                    pause = LEAST_PAUSE
-            except (OSError, ValueError) as error:  # TimeoutError is an OSError
+                async with candidate_process(self._command) as process:
+                    await read_line(process, START_SECONDS)
+                    self._set_up(1)
+                    log.info("candidate in the shadow", extra={"fields": self._origin})
+                    while True:
+                        await self._ask(process)
+                        pause = LEAST_PAUSE
+            except Exception as error:  # noqa: BLE001  # whatever goes wrong in the shadow stays there
                 self._set_up(0)
                 cause = {"cause": str(error) or "no answer in time"}
                 log.error("candidate failed in the shadow", extra={"fields": self._origin | cause})  # noqa: TRY400
-            finally:
-                with suppress(ProcessLookupError):
-                    process.kill()
-            await process.wait()
             await asyncio.sleep(pause)
             pause = min(2 * pause, MOST_PAUSE)
 
@@ -136,6 +130,20 @@ class Shadow:
         pairs = zip(answer.probabilities, its["probabilities"], strict=True)
         self._difference(max(abs(a - b) for a, b in pairs))
         self._duration(its["seconds"])
+
+
+@asynccontextmanager
+async def candidate_process(command: Sequence[str]) -> AsyncIterator[Process]:
+    """Run a command whose input and output are pipes; it is gone when the context ends."""
+    process = await asyncio.create_subprocess_exec(
+        *command, stdin=PIPE, stdout=PIPE, cwd=PROJECT, limit=LINE_LIMIT
+    )
+    try:
+        yield process
+    finally:
+        with suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
 
 
 async def read_line(process: Process, seconds: float) -> bytes:

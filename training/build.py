@@ -61,10 +61,10 @@ def build(folder: Path, version: str | None, data: Path | None, say: Callable[[s
     recipe = load_recipe(folder)
     rows, labels, digest = load_rows(folder, declaration, recipe, data)
     training = TrainingData(rows, Encoder(declaration).encode(rows), labels, digest)
-    built = [
-        build_version(folder / name, declaration, recipe, training, say)
-        for name in ([version] if version else declaration.versions)
-    ]
+    built = []
+    for name in [version] if version else declaration.versions:
+        built.append(build_version(folder / name, declaration, recipe, training, say))
+        say(f"wrote {folder / name}")
     write_card(folder, declaration, say)
     return built
 
@@ -148,7 +148,6 @@ def build_version(
     files |= drawn | {CARD_FILE: render_page(declaration, manifest, drawn)}
     manifest = manifest.model_copy(update={"files": hashes(files)})
     _write(folder, files, manifest)
-    say(f"wrote {folder}")
     return manifest
 
 

@@ -9,6 +9,7 @@ served stays served: whoever wants the new version tries it as a candidate (docs
 
 import shutil
 import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
@@ -271,17 +272,19 @@ def write_version(path: Path, estimator: str, judged: Judged, say: Say) -> None:
     folder, name = path.parent, path.name
     versions = judged.declaration.versions | {name: VersionDeclaration(estimator=estimator)}
     declaration = judged.declaration.model_copy(update={"versions": versions})
-    new = folder / ".new"
-    shutil.rmtree(new, ignore_errors=True)
-    (new / name).mkdir(parents=True)
-    build_version(new / name, declaration, judged.recipe, judged.data, say, probabilities=judged.candidate)
-    (new / name).rename(path)
-    declared = (folder / "model.toml").read_text(encoding="utf-8")
-    (new / "model.toml").write_text(
-        f'{declared.rstrip()}\n\n[versions.{name}]\nestimator = "{estimator}"\n', encoding="utf-8"
-    )
-    (new / "model.toml").replace(folder / "model.toml")
-    new.rmdir()
+    with tempfile.TemporaryDirectory(prefix=".new-", dir=folder) as place:
+        new = Path(place)
+        (new / name).mkdir()
+        build_version(
+            new / name, declaration, judged.recipe, judged.data, say, probabilities=judged.candidate
+        )
+        (new / name).rename(path)
+        declared = (folder / "model.toml").read_text(encoding="utf-8")
+        (new / "model.toml").write_text(
+            f'{declared.rstrip()}\n\n[versions.{name}]\nestimator = "{estimator}"\n', encoding="utf-8"
+        )
+        (new / "model.toml").replace(folder / "model.toml")
+    say(f"wrote {path}")
     write_card(folder, declaration, say)
 
 

@@ -30,6 +30,7 @@ from serving.schemas import (
     batch_schema,
     examples,
     json_body,
+    key_parameter,
     problems,
     row_or_list_schema,
     row_schema,
@@ -193,11 +194,12 @@ def prediction_router(predictions: Iterable[Prediction]) -> APIRouter:
     router = APIRouter(tags=["predict"], responses=problems(*PREDICTION_ERRORS))
     for prediction in predictions:
         documented = row_document if isinstance(prediction, RowPrediction) else batch_document
+        document = documented(prediction.model, prediction.most)
+        if prediction.rollout:
+            extra = document["openapi_extra"]
+            extra["parameters"] = [*extra.get("parameters", []), key_parameter(prediction.rollout.header)]
         router.add_api_route(
-            prediction.path,
-            endpoint(prediction),
-            methods=list(prediction.methods),
-            **documented(prediction.model, prediction.most),
+            prediction.path, endpoint(prediction), methods=list(prediction.methods), **document
         )
     return router
 

@@ -76,6 +76,10 @@ def test_without_a_key_a_request_is_chosen_by_its_id(start: Start, system: Syste
     assert sorted(refused) == [0, 1]
     pinned = server.post("/v1/predict", system.sample).json()["model"]["version"]
     assert pinned == "v1"
+    paths = server.get("/openapi.json").json()["paths"]
+    for path, keyed in (("/predict", True), ("/predict/batch", True), ("/v1/predict", False)):
+        named = [it["name"] for it in paths[path]["post"].get("parameters", [])]
+        assert ("X-Request-Key" in named) == keyed
 
 
 def test_a_paused_canary_gets_nothing_and_its_keys_back_afterwards(start: Start) -> None:
