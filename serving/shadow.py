@@ -33,7 +33,8 @@ log = logging.getLogger("serving")
 MOST_WAITING = 512
 """Rows that may wait for the candidate; further ones are dropped."""
 
-TOGETHER = 64
+TOGETHER = 8
+"""Rows of a line: few, because the event loop waits while they are written and compared."""
 START_SECONDS = 30
 ANSWER_SECONDS = 5
 """How long the candidate may take for the rows of a line, before its process is ended."""
