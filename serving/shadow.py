@@ -33,8 +33,10 @@ log = logging.getLogger("serving")
 MOST_WAITING = 512
 """Rows that may wait for the candidate; further ones are dropped."""
 
-TOGETHER = 8
-"""Rows of a line: few, because the event loop waits while they are written and compared."""
+TOGETHER = 32
+LINE_SECONDS = 0.05
+"""Rows of a line, and its least time: while one is written and compared requests wait, so it comes seldom."""
+
 START_SECONDS = 30
 ANSWER_SECONDS = 5
 """How long the candidate may take for the rows of a line, before its process is ended."""
@@ -120,7 +122,7 @@ class Shadow:
             raise
         for (_, answer), its in zip(asked, answered, strict=True):
             self._compare(answer, its)
-        await asyncio.sleep((monotonic() - start) * (1 / WORK_SHARE - 1))
+        await asyncio.sleep(max(LINE_SECONDS, (monotonic() - start) * (1 / WORK_SHARE - 1)))
 
     def _compare(self, answer: Answer, its: dict[str, Any] | None) -> None:
         """Count what the candidate made of a row; None where it failed."""

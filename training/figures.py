@@ -6,6 +6,7 @@ percentile bootstrap over rows (Efron and Tibshirani, "An Introduction to the Bo
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,10 +38,13 @@ def predict(probabilities: Floats, threshold: float | None) -> Labels:
     return np.asarray(probabilities[:, 1] >= threshold, dtype=np.int64)
 
 
+@lru_cache(maxsize=1)
 def resampling_weights(rows: int) -> Floats:
     """Return how often each row stands in each resample [1 + resamples, rows], the data itself first."""
     resampled = np.random.default_rng(0).multinomial(rows, np.full(rows, 1 / rows), size=RESAMPLES)
-    return np.vstack([np.ones(rows), resampled])
+    weights = np.vstack([np.ones(rows), resampled])
+    weights.setflags(write=False)
+    return weights
 
 
 def summarise(values: Floats) -> Figure:
