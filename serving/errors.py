@@ -2,10 +2,12 @@
 
     ApiError
       MalformedBody            400   the body is not JSON
+      Unauthorized             401   the key to retraining is missing, or another
       NotFound                 404
       MethodNotAllowed         405
       Timeout                  408   the body did not arrive in time
       Conflict                 409   the prediction has another outcome already
+      AlreadyRunning           409   a model is being retrained
       PayloadTooLarge          413
       UnsupportedMediaType     415
       ValidationError          422   the JSON is not what the model accepts
@@ -13,6 +15,7 @@
       InternalError            500   a defect, or an injected fault
       ModelNotLoaded           503   the model is unusable at the moment
       StoreUnavailable         503   outcomes cannot be stored at the moment
+      ClusterUnavailable       503   the cluster does not take the Job
       NotReady                 503   the answer of /readyz while the process should get no traffic
 
 The names of the classes are the values of the label `error_type`.
@@ -63,6 +66,11 @@ class MalformedBody(ApiError):  # noqa: N818
     title = "The body is not valid JSON"
 
 
+class Unauthorized(ApiError):  # noqa: N818
+    status = HTTPStatus.UNAUTHORIZED
+    title = "This needs a key"
+
+
 class NotFound(ApiError):  # noqa: N818
     status = HTTPStatus.NOT_FOUND
     title = "There is nothing at this address"
@@ -81,6 +89,11 @@ class Timeout(ApiError):  # noqa: N818
 class Conflict(ApiError):  # noqa: N818
     status = HTTPStatus.CONFLICT
     title = "This contradicts what is known"
+
+
+class AlreadyRunning(ApiError):  # noqa: N818
+    status = HTTPStatus.CONFLICT
+    title = "A run is under way"
 
 
 class PayloadTooLarge(ApiError):  # noqa: N818
@@ -116,6 +129,11 @@ class ModelNotLoaded(ApiError):  # noqa: N818
 class StoreUnavailable(ApiError):  # noqa: N818
     status = HTTPStatus.SERVICE_UNAVAILABLE
     title = "Outcomes cannot be stored at the moment"
+
+
+class ClusterUnavailable(ApiError):  # noqa: N818
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    title = "The cluster does not take the Job at the moment"
 
 
 class NotReady(ModelNotLoaded):

@@ -56,15 +56,20 @@ def run() -> int:
     """Serve until a signal, and return the exit code; ServerError where that cannot start."""
     try:
         settings = load_settings()
-        configure_logs(settings.log_level, settings.log_format)
-        logging.getLogger("uvicorn").setLevel(logging.WARNING)
+        quiet_logs(settings)
         os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)  # the supervisor makes its own, empty
         with listen(settings) as listener, fetched(settings) as settings:
             if settings.workers > 1:
                 return Supervisor(settings, listener).run()
-            return serve(settings, listener)
+            return serve(make_app(settings), settings, listener)
     except (SettingsError, BundleError) as error:
         raise ServerError(str(error)) from None
+
+
+def quiet_logs(settings: Settings) -> None:
+    """Log as the settings say; what uvicorn has to say of its start we say ourselves."""
+    configure_logs(settings.log_level, settings.log_format)
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
 
 
 def make_app(settings: Settings) -> FastAPI:
@@ -86,9 +91,10 @@ def listen(settings: Settings) -> socket.socket:
         ) from None
 
 
-def serve(settings: Settings, listener: socket.socket, on_start: Callable[[], None] = lambda: None) -> int:
+def serve(
+    app: FastAPI, settings: Settings, listener: socket.socket, on_start: Callable[[], None] = lambda: None
+) -> int:
     """Serve from this process until a signal; `on_start` is told when it answers."""
-    app = make_app(settings)
     config = server_config(app, settings)
     DrainingServer(config, app, settings.drain_seconds / 2, on_start).run([listener])
     return 0
@@ -116,6 +122,7 @@ class DrainingServer(uvicorn.Server):
     ) -> None:
         super().__init__(config)
         self._on_start = on_start
+        self._documented = any(getattr(route, "path", "") == "/docs" for route in app.routes)
         self._lifecycle = app.state.lifecycle
         self._notice_seconds = notice_seconds
         self._stop_at = math.inf
@@ -127,7 +134,8 @@ class DrainingServer(uvicorn.Server):
         for listener in sockets or []:
             host, port = listener.getsockname()[:2]
             url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-            log.info("listening", extra={"fields": {"url": url, "docs": f"{url}/docs", "pid": os.getpid()}})
+            docs = {"docs": f"{url}/docs"} if self._documented else {}
+            log.info("listening", extra={"fields": {"url": url, **docs, "pid": os.getpid()}})
 
     async def on_tick(self, counter: int) -> bool:
         orphaned = self._supervisor is not None and not self._supervisor.is_alive()
@@ -222,10 +230,9 @@ def mark_process_dead(pid: int, folder: str) -> None:
 
 def run_worker(settings: Settings, listener: socket.socket, served: Event) -> None:
     """Serve as one of several processes."""
-    configure_logs(settings.log_level, settings.log_format)
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    quiet_logs(settings)
     try:
-        serve(settings, listener, served.set)
+        serve(make_app(settings), settings, listener, served.set)
     except (SettingsError, BundleError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(FAILED_TO_START)

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import Field, PrivateAttr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -141,10 +141,18 @@ def registered(models: Sequence[str]) -> tuple[str, str] | None:
     return (found[0]["name"], found[0]["number"]) if found else None
 
 
+Kind = TypeVar("Kind", bound=Settings)
+
+
 def load_settings() -> Settings:
     """Read the environment; SettingsError says for each variable what is wrong with it."""
+    return read_settings(Settings)
+
+
+def read_settings(kind: type[Kind]) -> Kind:
+    """Read the environment for one kind of settings, as load_settings does."""
     try:
-        return Settings()
+        return kind()
     except ValidationError as error:
         raise SettingsError("; ".join(_sentence(dict(fault)) for fault in error.errors())) from None
 
@@ -153,6 +161,8 @@ def _sentence(fault: dict[str, object]) -> str:
     location = fault["loc"]
     message = str(fault["msg"]).removeprefix("Value error, ")
     if isinstance(location, tuple) and location:
+        if fault["type"] == "missing":  # its input is every other setting
+            return f"{str(location[0]).upper()} must be set"
         shown = "" if location[0] in WITH_PASSWORDS else f"={fault['input']}"
         return f"{str(location[0]).upper()}{shown}: {message}"
     return message

@@ -1,21 +1,55 @@
 """What the commands of this package have in common: their options, and a sentence for each failure."""
 
 import argparse
+import atexit
+import os
+import re
+import shutil
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 from bundle.errors import BundleError, InvalidRowsError
+from bundle.mlflow import MlflowServer, artifact_path
 from training.export import ParityError
 from training.table import DataError
+
+ARTIFACT = re.compile(r"runs:/(?P<run>[0-9a-f]{32})/(?P<path>[A-Za-z0-9_-][A-Za-z0-9._/-]*)")
 
 
 def parser(name: str, description: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=f"python -m {name}", description=description)
     parser.add_argument("--model", default="heart-disease", help="folder under --models-dir (heart-disease)")
     parser.add_argument("--models-dir", type=Path, default=Path("models"), help="where models live (models)")
-    parser.add_argument("--data", type=Path, help="CSV file of labelled rows (the model's own data)")
+    parser.add_argument(
+        "--data", type=rows_file, help="CSV file of labelled rows, or runs:/RUN/PATH (the model's own data)"
+    )
     return parser
+
+
+def rows_file(text: str) -> Path:
+    """Return the file that an option names: a path, or an artifact of an MLflow run as runs:/RUN/PATH."""
+    if not text.startswith("runs:"):
+        return Path(text)
+    found = ARTIFACT.fullmatch(text)
+    uri = os.environ.get("MLFLOW_TRACKING_URI")
+    if not found:
+        raise argparse.ArgumentTypeError(f"{text} is no artifact of a run, such as runs:/{32 * '0'}/rows.csv")
+    if not uri:
+        raise argparse.ArgumentTypeError(f"{text} needs MLFLOW_TRACKING_URI, such as http://127.0.0.1:5001")
+    mlflow = MlflowServer(uri)
+    try:
+        run = mlflow.json("mlflow/runs/get", f"run {found['run']}", run_id=found["run"]).get("run", {})
+        root = artifact_path(str(run.get("info", {}).get("artifact_uri", "")), text)
+        content = mlflow.artifact(f"{root}/{found['path']}", text)
+    except BundleError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    folder = tempfile.mkdtemp(prefix="rows-")
+    atexit.register(shutil.rmtree, folder)
+    file = Path(folder) / Path(found["path"]).name
+    file.write_bytes(content)
+    return file
 
 
 def exit_code(work: Callable[[], object]) -> int:

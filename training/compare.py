@@ -59,14 +59,19 @@ def compare(declaration: Declaration, labels: Labels, first: Floats, second: Flo
     """Return how the second version's figures differ; probabilities are [repeats, rows, classes]."""
     weights = resampling_weights(len(labels))
     mine, theirs = (figures_of(declaration, labels, its, weights) for its in (first, second))
-    tail = 100 * CHANCES / len(mine) / 2
     found = []
     for name in mine:
         difference = theirs[name] - mine[name]
-        low, high = np.nanpercentile(difference[1:], [tail, 100 - tail])
-        values = (mine[name][0], theirs[name][0], difference[0], low, high)
+        values = (mine[name][0], theirs[name][0], difference[0], *interval(difference, len(mine)))
         found.append(Difference(name, *(float(it) for it in values)))
     return found
+
+
+def interval(values: Floats, looks: int) -> tuple[float, float]:
+    """Return the interval of [1 + resamples] values, one of several that hold together at 95 %."""
+    tail = 100 * CHANCES / looks / 2
+    low, high = np.nanpercentile(values[1:], [tail, 100 - tail])
+    return float(low), float(high)
 
 
 def figures_of(

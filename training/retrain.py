@@ -7,10 +7,13 @@ served stays served: whoever wants the new version tries it as a candidate (docs
 `python -m training.retrain --model heart-disease --data FILE [--served v1] [--seen FILE]`
 """
 
+import fcntl
+import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -23,14 +26,14 @@ from bundle.declaration import Declaration, VersionDeclaration, load_declaration
 from bundle.encoding import Encoder, Matrix
 from bundle.manifest import Manifest, load_manifest
 from training.build import Recipe, TrainingData, build_version, load_recipe, load_rows, write_card
-from training.cli import exit_code, parser
+from training.cli import exit_code, parser, rows_file
 from training.compare import (
-    CHANCES,
     LOWER_IS_BETTER,
     Difference,
     answers,
     compare,
     figures_of,
+    interval,
     table,
     verdict,
 )
@@ -221,13 +224,6 @@ def scores(judged: Judged, probabilities: Floats, member: NDArray[np.bool_] | No
     return [Scores(labels[chosen], it[chosen, 1], weights[:, chosen], threshold) for it in probabilities]
 
 
-def interval(values: Floats, looks: int) -> tuple[float, float]:
-    """Return the interval of [1 + resamples] values, one of several that hold together at 95 %."""
-    tail = 100 * CHANCES / looks / 2
-    low, high = np.nanpercentile(values[1:], [tail, 100 - tail])
-    return float(low), float(high)
-
-
 def row_keys(data: TrainingData) -> list[bytes]:
     """Return what tells rows apart: their values and their class."""
     return [row.tobytes() + bytes([label]) for row, label in zip(data.matrix, data.labels, strict=True)]
@@ -288,10 +284,28 @@ def write_version(path: Path, estimator: str, judged: Judged, say: Say) -> None:
     write_card(folder, declaration, say)
 
 
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Keep other runs out of the model's folder meanwhile; DataError where one is there."""
+    place = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DataError(f"another run is retraining {folder}: try again when it has ended") from None
+        yield
+    finally:
+        os.close(place)
+
+
 def main() -> int:
     options = parser("training.retrain", "Train the next version, and write it where it is no worse.")
     options.add_argument("--served", help="the version to compare with (the model's default)")
-    options.add_argument("--seen", type=Path, help="CSV file that it learnt from (the model's own data)")
+    options.add_argument(
+        "--seen",
+        type=rows_file,
+        help="what it learnt from, as --data (the model's own data)",
+    )
     options.add_argument(
         "--models-from", type=Path, help="where to copy the model from, if it is not there yet"
     )
@@ -301,7 +315,8 @@ def main() -> int:
     def work() -> None:
         if arguments.models_from and not folder.exists():
             shutil.copytree(arguments.models_from / arguments.model, folder)
-        name = retrain(folder, arguments.data, arguments.served, arguments.seen, print)
+        with alone(folder):
+            name = retrain(folder, arguments.data, arguments.served, arguments.seen, print)
         print(f"{name} is written. {arguments.served or 'The served version'} goes on being served.")
 
     try:

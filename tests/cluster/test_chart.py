@@ -14,6 +14,8 @@ from tests.cluster.schemas import write_schemas
 from tests.harness import PROJECT, run
 from tools.render_k8s import CHARTS_RULES, all_rules, render
 
+ARTIFACT = f"runs:/{'0' * 32}/tables/rows.csv"
+
 
 def rendered(*options: str) -> str:
     return run("helm", "template", "heart-disease-api", CHART, "--namespace", "default", *options).stdout
@@ -67,6 +69,9 @@ def refused(*options: str) -> str:
         ("candidate.version=v2,candidate.canaryPercent=101", "canaryPercent"),
         ("candidate.version=v2,model.name=iris\\,fraud", "model.name names several"),
         ("retrain.enabled=true", "retrain needs retrain.claim"),
+        ("retrain.enabled=true,retrain.claim=c", "rows.csv needs retrain.rows"),
+        (f"retrain.enabled=true,retrain.claim=c,retrain.file={ARTIFACT}", "needs retrain.mlflowTrackingUri"),
+        ("retrain.endpoint.enabled=true", "needs retrain.enabled"),
         ("extraEnv[0].name=SHADOW,extraEnv[0].value=1", "has a value of its own in this chart"),
         ("extraEnv[0].name=FEEDBACK_KEYS,extraEnv[0].value=k", "has a value of its own in this chart"),
         ("extraEnv[0].name=THRESHOLD,extraEnv[0].value=1", "has a value of its own in this chart"),
@@ -144,6 +149,21 @@ def test_selectors_carry_no_version_and_do_not_match_the_test_pod() -> None:
     assert set(selector) == {"app", "app.kubernetes.io/name", "app.kubernetes.io/instance"}
     assert objects["Deployment"]["spec"]["selector"]["matchLabels"] == selector
     assert not selector.items() <= objects["Pod"]["metadata"]["labels"].items()
+
+
+@pytest.mark.parametrize(
+    ("uri", "port"), [("http://mlflow:5000", 5000), ("https://mlflow.example.org/x", 443)]
+)
+def test_rows_from_mlflow_are_the_one_thing_that_retraining_reaches(uri: str, port: int) -> None:
+    values = f"retrain.enabled=true,retrain.claim=c,retrain.file={ARTIFACT},retrain.mlflowTrackingUri={uri}"
+    found = [it for it in template("--set", values) if it["metadata"]["name"] == "heart-disease-api-retrain"]
+    objects = {it["kind"]: it["spec"] for it in found}
+    (container,) = objects["CronJob"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+    assert f"--data={ARTIFACT}" in container["args"]
+    assert {"name": "MLFLOW_TRACKING_URI", "value": uri} in container["env"]
+    assert "rows" not in [mount["name"] for mount in container["volumeMounts"]]
+    (egress,) = objects["NetworkPolicy"]["egress"]
+    assert [it["port"] for it in egress["ports"]] == [port, 53, 53]
 
 
 def test_a_changed_setting_rolls_the_pods_and_a_fixed_tag_does_not_roll_by_itself() -> None:

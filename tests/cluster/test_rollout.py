@@ -1,10 +1,16 @@
 """A version on one replica, while clients predict: trained, shadowed, tried, promoted, taken back."""
 
+import base64
+import copy
 import csv
 import io
+import json
+import subprocess
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
 
 import pytest
 import requests
@@ -12,20 +18,60 @@ from kubernetes import client
 from scipy.stats import binomtest
 
 from tests.cluster.conftest import NAMESPACE, RELEASE, URL, helm_install, kubectl, ready_pods
-from tests.harness import HEART, SAMPLE, Load, eventually, run
-from tools.cluster.images import load_image
+from tests.harness import HEART, PROJECT, SAMPLE, Load, eventually, free_port, problem, run
+from tests.mlflow import TOO_FEW, log_few_rows
+from tools.cluster.images import build_image, load_image
 from tools.cluster.places import NODES
 
 KEYS = 400
 TRAINER = "heart-disease-api:train"
+MLFLOW = "heart-disease-api-mlflow:3.17.2"
 ONE = "replicaCount=1,podDisruptionBudget.enabled=false,server.drainSeconds=4"
-RETRAIN = f"{ONE},retrain.enabled=true,retrain.claim=models,retrain.rows.configMap.name=rows"
+RETRAIN = (
+    f"{ONE},retrain.enabled=true,retrain.claim=models,retrain.rows.configMap.name=rows,"
+    "retrain.endpoint.enabled=true"
+)
+NAME = f"{RELEASE}-retrain"
+ACCOUNT = f"{NAME}-endpoint"
+Job = dict[str, Any]
 SERVED = f"{RETRAIN},models.claim=models,candidate.version=v2"
 
 
-def retrained(job: str) -> tuple[str, str]:
+@contextmanager
+def forwarded(service: str, its_port: int) -> Iterator[str]:
+    """Reach a service as docs/rollout.md says."""
+    port = free_port()
+    command = [
+        "kubectl",
+        "port-forward",
+        f"service/{service}",
+        f"{port}:{its_port}",
+        "--namespace",
+        NAMESPACE,
+    ]
+    with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        assert "Forwarding" in process.stdout.readline()
+        try:
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+
+
+def bearer(core: client.CoreV1Api) -> dict[str, str]:
+    """Return the header with the key that the chart has made."""
+    key = base64.b64decode(core.read_namespaced_secret(f"{NAME}-key", NAMESPACE).data["key"]).decode()
+    return {"Authorization": f"Bearer {key}"}
+
+
+def scheduled(job: str) -> tuple[str, str]:
     """Run the CronJob now, and return how that ended and what it said."""
-    kubectl("create", "job", job, f"--from=cronjob/{RELEASE}-retrain", "--namespace", NAMESPACE)
+    kubectl("create", "job", job, f"--from=cronjob/{NAME}", "--namespace", NAMESPACE)
+    return end(job)
+
+
+def end(job: str) -> tuple[str, str]:
+    """Wait for a Job, and return how it ended and what it said."""
 
     def ended() -> str:
         path = "{.status.conditions[?(@.status=='True')].type}"
@@ -63,6 +109,13 @@ def speakers() -> dict[str, str]:
         return dict(zip(names, clients.map(speaker, names), strict=True))
 
 
+def job_template() -> Job:
+    """Return the Job that the endpoint creates."""
+    found = kubectl("get", "configmap", ACCOUNT, "--namespace", NAMESPACE, "--output=json")
+    job: Job = json.loads(json.loads(found)["data"]["job.json"])
+    return job
+
+
 def every_pod(core: client.CoreV1Api) -> list[client.V1Pod]:
     """Return the release's pods, those that answer while they go included."""
     found: list[client.V1Pod] = core.list_namespaced_pod(
@@ -80,9 +133,10 @@ def shown(core: client.CoreV1Api) -> str:
     )  # fmt: skip
 
 
-@pytest.fixture
-def trainer(release: None, core: client.CoreV1Api) -> Iterator[None]:
+@pytest.fixture(scope="module")
+def trainer(core: client.CoreV1Api) -> Iterator[None]:
     """The image that trains, on the one node that is used; afterwards the release is as before."""
+    helm_install()
     run("buildah", "build", "--pull-never", "--layers", "--target=train", f"--tag={TRAINER}", ".")
     load_image(TRAINER, NODES[:1])
     kubectl("cordon", NODES[1].name)
@@ -91,18 +145,144 @@ def trainer(release: None, core: client.CoreV1Api) -> Iterator[None]:
     yield
     kubectl("uncordon", NODES[1].name)
     helm_install()
-    for what in ("pvc/models", "configmap/rows"):
+    for what in ("pvc/models", "configmap/rows", "pod/mlflow", "service/mlflow"):
         kubectl("delete", what, "--namespace", NAMESPACE, "--ignore-not-found", "--wait=false")
     kubectl("delete", "jobs", "--all", "--namespace", NAMESPACE)
 
 
-def test_train_shadow_canary_promote_and_roll_back(trainer: None, core: client.CoreV1Api) -> None:
+@pytest.fixture(scope="module")
+def retraining(trainer: None) -> None:
+    """The release with the CronJob and the endpoint; the rows that are there have inverted labels."""
     give_rows(inverted=True)
     helm_install("--set", RETRAIN)
-    how, said = retrained("inverted")
-    assert (how, "refused: labels look inverted" in said) == ("Failed", True), said
+
+
+@pytest.fixture(scope="module")
+def account(retraining: None, core: client.CoreV1Api) -> client.BatchV1Api:
+    """The API server as the endpoint's account sees it, by its token."""
+    configuration = client.Configuration()
+    configuration.host = core.api_client.configuration.host
+    configuration.ssl_ca_cert = core.api_client.configuration.ssl_ca_cert
+    token = kubectl("create", "token", ACCOUNT, "--namespace", NAMESPACE).strip()
+    configuration.api_key = {"authorization": f"Bearer {token}"}
+    return client.BatchV1Api(client.ApiClient(configuration))
+
+
+def test_the_endpoint_starts_one_run_at_a_time(retraining: None, core: client.CoreV1Api) -> None:
+    key = bearer(core)
+    helm_install("--set", RETRAIN)
+    assert bearer(core) == key  # an upgrade keeps it
+    with forwarded(NAME, 80) as endpoint:
+        url = f"{endpoint}/models/heart-disease/retrain"
+        problem(requests.post(url, timeout=10), 401, "Unauthorized")
+        started = requests.post(url, headers=key, timeout=10)
+        watch = f"kubectl logs --follow job/{NAME} --namespace {NAMESPACE}"
+        assert started.status_code == 202, started.text
+        assert started.json()["watch"] == watch
+        assert (
+            f"kubectl get job {NAME}"
+            in problem(requests.post(url, headers=key, timeout=10), 409, "AlreadyRunning")["detail"]
+        )
+        how, said = end(NAME)
+        assert (how, "refused: labels look inverted" in said) == ("Failed", True), said
+        problem(requests.post(url, headers=key, timeout=10), 409, "AlreadyRunning")
+    kubectl("delete", "job", NAME, "--namespace", NAMESPACE)  # as Kubernetes does after keepSeconds
+    assert job_template()["spec"]["ttlSecondsAfterFinished"] == 300
+
+
+def without(path: str) -> Callable[[Job], None]:
+    return lambda job: job["spec"].pop(path)
+
+
+def setting(value: object, *path: str) -> Callable[[Job], None]:
+    """Return what sets a value of the Job's template, deep inside."""
+
+    def change(job: Job) -> None:
+        its: Any = job
+        for step in path[:-1]:
+            its = its[int(step)] if isinstance(its, list) else its.setdefault(step, {})
+        its[path[-1]] = value
+
+    return change
+
+
+POD = ("spec", "template", "spec")
+CONTAINER = (*POD, "containers", "0")
+LABELS = ("spec", "template", "metadata", "labels")
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (setting("other", "metadata", "name"), "one Job, of one name"),
+        (setting("python:3.13-slim", *CONTAINER, "image"), "has a container that is given"),
+        (setting(["sh", "-c", "id"], *CONTAINER, "command"), "has a container that is given"),
+        (setting(["--model=../.."], *CONTAINER, "args"), "has a container that is given"),
+        (setting({"privileged": True}, *CONTAINER, "securityContext"), "has a container that is given"),
+        (setting(True, *POD, "automountServiceAccountToken"), "has a pod that is given"),
+        (setting("default", *POD, "serviceAccountName"), "has a pod that is given"),
+        (setting(True, *POD, "hostNetwork"), "has a pod that is given"),
+        (
+            setting([{"name": "sh", "image": "a", "command": ["id"]}], *POD, "initContainers"),
+            "that is given",
+        ),
+        (setting({"path": "/"}, *POD, "volumes", "0", "hostPath"), ""),
+        (
+            setting({"claimName": "outcomes"}, *POD, "volumes", "1", "persistentVolumeClaim"),
+            "that is given",
+        ),
+        (setting("heart-disease-api", *LABELS, "app"), "has labels that are given"),
+        (setting("more", *LABELS, "more"), "has labels that are given"),
+        (setting({}, *LABELS), "has labels that are given"),
+        (setting({"a": "b"}, "spec", "template", "metadata", "annotations"), "has labels that are given"),
+        (setting(50, "spec", "parallelism"), "runs once, and no longer"),
+        (setting(50, "spec", "completions"), "runs once, and no longer"),
+        (setting(9, "spec", "backoffLimit"), "runs once, and no longer"),
+        (without("activeDeadlineSeconds"), "runs once, and no longer"),
+    ],
+)
+def test_the_account_cannot_create_another_job(
+    account: client.BatchV1Api, change: Callable[[Job], None], sentence: str
+) -> None:
+    job = job_template()
+    change(job)
+    with pytest.raises(client.ApiException) as refusal:
+        account.create_namespaced_job(NAMESPACE, job, dry_run="All")
+    assert refusal.value.status == 422
+    assert sentence in json.loads(refusal.value.body)["message"]
+
+
+def test_the_account_can_create_that_job_and_nothing_else(account: client.BatchV1Api) -> None:
+    account.create_namespaced_job(NAMESPACE, job_template(), dry_run="All")
+    review = client.V1SelfSubjectRulesReview(spec={"namespace": NAMESPACE})
+    rules = client.AuthorizationV1Api(account.api_client).create_self_subject_rules_review(review)
+    of_oneself = {"authorization.k8s.io", "authentication.k8s.io"}
+    assert [
+        (rule.api_groups, rule.resources, rule.verbs)
+        for rule in rules.status.resource_rules
+        if not set(rule.api_groups) <= of_oneself
+    ] == [(["batch"], ["jobs"], ["create"])]
+    core = client.CoreV1Api(account.api_client)
+    elsewhere = copy.deepcopy(job_template())
+    elsewhere["metadata"]["namespace"] = "default"
+    attempts: list[Callable[[], object]] = [
+        lambda: account.create_namespaced_job("default", elsewhere, dry_run="All"),
+        lambda: account.list_namespaced_job(NAMESPACE),
+        lambda: account.read_namespaced_job(NAME, NAMESPACE),
+        lambda: account.delete_namespaced_job(NAME, NAMESPACE),
+        lambda: account.patch_namespaced_cron_job(NAME, NAMESPACE, {"spec": {"suspend": False}}),
+        lambda: core.list_namespaced_secret(NAMESPACE),
+        lambda: core.create_namespaced_pod(NAMESPACE, {"metadata": {"name": "a"}}, dry_run="All"),
+    ]
+    for attempt in attempts:
+        with pytest.raises(client.ApiException) as refusal:
+            attempt()
+        assert refusal.value.status == 403
+
+
+def test_train_shadow_canary_promote_and_roll_back(retraining: None, core: client.CoreV1Api) -> None:
     give_rows()
-    how, said = retrained("good")
+    how, said = scheduled("good")
     assert (how, "v2 is written" in said) == ("Complete", True), said
 
     def step(values: str) -> dict[str, str]:
@@ -139,3 +319,18 @@ def test_train_shadow_canary_promote_and_roll_back(trainer: None, core: client.C
         answered = load.answered
         eventually(lambda: load.answered > answered + 50, "answers go on")
     assert load.failures == []
+
+
+def test_rows_may_be_an_artifact_of_an_mlflow_run(retraining: None) -> None:
+    """Fifty rows: that they are too few says that the Job got them."""
+    build_image(MLFLOW, PROJECT, "compose/churn/mlflow/Dockerfile")
+    load_image(MLFLOW, NODES[:1])
+    kubectl("run", "mlflow", f"--image={MLFLOW}", "--port=5000", "--expose", "--namespace", NAMESPACE)
+    asking = "from urllib.request import urlopen; urlopen('http://127.0.0.1:5000/health', timeout=3)"
+    asked = ["kubectl", "exec", "mlflow", "--namespace", NAMESPACE, "--", "python", "-c", asking]
+    eventually(lambda: run(*asked, check=False).returncode == 0, "MLflow answers", 120)
+    with forwarded("mlflow", 5000) as uri:
+        artifact = log_few_rows(uri)
+    helm_install("--set", f"{RETRAIN},retrain.file={artifact},retrain.mlflowTrackingUri=http://mlflow:5000")
+    how, said = scheduled("from-mlflow")
+    assert (how, said.splitlines()[-1]) == ("Failed", TOO_FEW), said

@@ -1,14 +1,19 @@
 """The churn stack with a real MLflow server: bundles are registered, served from there, and verified."""
 
 import os
+import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import requests
 
 from tests.compose.conftest import Stack
-from tests.harness import Server, eventually, problem, run
+from tests.harness import HEART, PROJECT, Server, clean_environment, eventually, problem, run
+from tests.mlflow import TOO_FEW, log_few_rows
 from tests.systems import System
 
 
@@ -73,6 +78,29 @@ def test_the_api_serves_a_registered_version_and_no_other(mlflow: Stack) -> None
     problem(requests.post(f"{mlflow.url}/v1/predict", json=churn.sample, timeout=5), 404, "NotFound")
 
 
+def test_rows_to_retrain_from_may_be_an_artifact_of_a_run(uri: str, tmp_path: Path) -> None:
+    """Fifty rows: that they are too few says that they came."""
+    folder = shutil.copytree(HEART, tmp_path / "heart-disease")
+    artifact = log_few_rows(uri)
+
+    def said(artifact: str) -> tuple[int, str]:
+        command = [sys.executable, "-m", "training.retrain", "--models-dir", str(folder.parent)]
+        result = subprocess.run(
+            [*command, "--data", artifact],
+            cwd=PROJECT, env=clean_environment(MLFLOW_TRACKING_URI=uri),
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        return result.returncode, result.stderr.splitlines()[-1]
+
+    assert said(artifact) == (3, TOO_FEW)
+    nobody = "0" * 32
+    code, line = said(f"runs:/{nobody}/rows.csv")
+    assert (code, line.endswith(f"error: argument --data: {uri} has no run {nobody}")) == (2, True), line
+    other = artifact.replace("rows.csv", "other.csv")
+    code, line = said(other)
+    assert (code, f"{uri} has no {other}" in line) == (2, True), line
+
+
 def test_mlflow_may_die_and_comes_back_with_what_it_had(mlflow: Stack, uri: str) -> None:
     churn = System("churn")
     before = mlflow.container("mlflow")["State"]
@@ -100,8 +128,8 @@ def refusal(uri: str, reference: str) -> str:
 
 
 def test_what_is_not_registered_is_refused(uri: str) -> None:
-    assert refusal(uri, "models:/churn/99") == f"error: models:/churn/99 is not registered at {uri}"
-    assert refusal(uri, "models:/nobody/1") == f"error: models:/nobody/1 is not registered at {uri}"
+    assert refusal(uri, "models:/churn/99") == f"error: {uri} has no models:/churn/99"
+    assert refusal(uri, "models:/nobody/1") == f"error: {uri} has no models:/nobody/1"
 
 
 NO_BUNDLE = """

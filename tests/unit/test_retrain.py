@@ -23,6 +23,7 @@ from training.figures import Floats
 from training.retrain import (
     Judged,
     RefusedError,
+    alone,
     check_calibration,
     check_figures,
     check_groups,
@@ -32,6 +33,7 @@ from training.retrain import (
 from training.table import DataError
 
 TARGET = "narrowing_over_50"
+COMMAND = [sys.executable, "-m", "training.retrain"]
 Records = list[dict[str, str]]
 
 
@@ -247,3 +249,24 @@ def test_rising_belongs_to_two_classes() -> None:
     wrong["features"][0]["rising"] = [[1, 2]]
     with pytest.raises(ValueError, match="has rising, which belongs to models with two classes"):
         type(load_declaration(HEART)).model_validate(wrong)
+
+
+def test_two_runs_do_not_write_into_one_folder(folder: Path) -> None:
+    with alone(folder):
+        second = run(*COMMAND, "--models-dir", folder.parent, check=False)
+    said = f"error: another run is retraining {folder}: try again when it has ended\n"
+    assert (second.returncode, second.stderr) == (1, said)
+
+
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        (f"runs:/{'0' * 32}/rows.csv", f"runs:/{'0' * 32}/rows.csv needs MLFLOW_TRACKING_URI, such as"),
+        ("runs:/latest/rows.csv", "runs:/latest/rows.csv is no artifact of a run, such as runs:/000"),
+    ],
+)
+def test_artifacts_that_cannot_be_had_are_told(data: str, sentence: str) -> None:
+    """tests/compose/test_mlflow.py has a real MLflow."""
+    result = run(*COMMAND, "--data", data, check=False)
+    assert result.returncode == 2
+    assert f"error: argument --data: {sentence}" in result.stderr

@@ -1,0 +1,219 @@
+"""Serves POST /models/{name}/retrain, apart from predictions: `python -m serving.retraining`.
+
+It creates one Job, always the same, which the chart gives it as a file; its account can do nothing else in
+the cluster (docs/rollout.md). That the Job's name is taken says that a run is under way.
+"""
+
+import asyncio
+import hmac
+import json
+import os
+import ssl
+import sys
+from http import HTTPStatus
+from http.client import HTTPException as HttpClientError
+from http.client import HTTPSConnection
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse
+from prometheus_client import CollectorRegistry
+from starlette.exceptions import HTTPException
+
+from bundle.declaration import load_declaration
+from bundle.errors import BundleError
+from serving.app import Application, project_version
+from serving.errors import (
+    AlreadyRunning,
+    ClusterUnavailable,
+    NotFound,
+    NotReady,
+    Unauthorized,
+    raise_api_error,
+)
+from serving.metrics import HttpMetrics, Vocabulary
+from serving.middleware import Lifecycle, Watch
+from serving.openapi import declared_routes
+from serving.routes.metrics import metrics_router
+from serving.schemas import Index, ProbeAnswer, problems
+from serving.server import ServerError, listen, quiet_logs, serve
+from serving.settings import Settings, SettingsError, read_settings
+
+ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+"""Where Kubernetes puts a pod's token, and the certificate of its API server."""
+
+ANSWER_SECONDS = 10
+LEAST_KEY_CHARACTERS = 32
+
+
+class RetrainingSettings(Settings):
+    """Settings of this component: those of the server that it has a use for, and two of its own."""
+
+    retrain_job: Path
+    retrain_key: Path
+
+
+def create_app(settings: RetrainingSettings, registry: CollectorRegistry) -> Application:
+    """Return the application; SettingsError or BundleError where it could not do its work."""
+    name = settings.model[0]
+    declaration = load_declaration(settings.models_dir / name)
+    read_key(settings.retrain_key)
+    read_job(settings.retrain_job)
+    lifecycle = Lifecycle()
+    app = Application(
+        title=f"Retraining of {name}",
+        version=project_version(),
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+        exception_handlers={HTTPException: raise_api_error, Exception: raise_api_error},
+    )
+    routers = [retraining_router(settings, name), probes_router(lifecycle, app), metrics_router(registry)]
+    for router in routers:
+        app.include_router(router)
+    metrics = HttpMetrics(Vocabulary(registry), declaration, declared_routes(routers))
+    app.watch = Watch(super(Application, app).__call__, metrics, lifecycle, {})
+    app.state.lifecycle = lifecycle
+    return app
+
+
+def retraining_router(settings: RetrainingSettings, served: str) -> APIRouter:
+    router = APIRouter()
+
+    @router.post(
+        "/models/{name}/retrain",
+        status_code=HTTPStatus.ACCEPTED,
+        responses=problems(Unauthorized, NotFound, AlreadyRunning, ClusterUnavailable),
+    )
+    async def retrain(name: str, request: Request) -> JSONResponse:
+        check_key(request.headers.get("authorization", ""), settings.retrain_key)
+        if name != served:
+            raise NotFound(f"Only '{served}' is retrained here.")
+        job = read_job(settings.retrain_job)
+        its, namespace = job["metadata"]["name"], job["metadata"]["namespace"]
+        await asyncio.to_thread(create, job)
+        request.scope["record"].tell(job=its)
+        watch = f"kubectl logs --follow job/{its} --namespace {namespace}"
+        return JSONResponse(
+            {"status": "started", "job": its, "namespace": namespace, "watch": watch}, HTTPStatus.ACCEPTED
+        )
+
+    return router
+
+
+def probes_router(lifecycle: Lifecycle, app: Application) -> APIRouter:
+    router = APIRouter()
+    index = Index(name=app.title, version=app.version, models=[], links={"retrain": "/models/{name}/retrain"})
+
+    @router.get("/")
+    async def show_index() -> Index:
+        return index
+
+    @router.get("/livez")
+    async def live() -> ProbeAnswer:
+        return ProbeAnswer(status="alive")
+
+    @router.get("/readyz", responses=problems(NotReady))
+    async def ready() -> ProbeAnswer:
+        if lifecycle.draining:
+            raise NotReady("The server is shutting down.")
+        return ProbeAnswer(status="ready")
+
+    return router
+
+
+def check_key(authorization: str, file: Path) -> None:
+    """Raise Unauthorized where a header does not bear the key, which is read anew: it may be replaced."""
+    scheme, _, given = authorization.partition(" ")
+    if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), read_key(file)):
+        raise Unauthorized(
+            "Send the key to retraining: 'Authorization: Bearer KEY'.", headers={"WWW-Authenticate": "Bearer"}
+        )
+
+
+def read_key(file: Path) -> bytes:
+    """Return the key; SettingsError where there is none that is worth the name."""
+    try:
+        key = file.read_bytes().strip()
+    except OSError as error:
+        raise SettingsError(f"RETRAIN_KEY={file} cannot be read: {error.strerror}") from None
+    if len(key) < LEAST_KEY_CHARACTERS:
+        raise SettingsError(
+            f"RETRAIN_KEY={file} is shorter than {LEAST_KEY_CHARACTERS} characters: openssl rand -hex 32"
+        )
+    return key
+
+
+def read_job(file: Path) -> dict[str, Any]:
+    """Return the Job that is created; SettingsError where the file has none."""
+    try:
+        job = json.loads(file.read_bytes())
+        named = job["kind"] == "Job" and job["metadata"]["name"] and job["metadata"]["namespace"]
+    except OSError as error:
+        raise SettingsError(f"RETRAIN_JOB={file} cannot be read: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError):
+        named = False
+    if not named:
+        raise SettingsError(f"RETRAIN_JOB={file} is no Job with a name and a namespace, as JSON")
+    found: dict[str, Any] = job
+    return found
+
+
+def create(job: dict[str, Any]) -> None:
+    """Create the Job as the pod's account; AlreadyRunning where it is there, else ClusterUnavailable."""
+    name, namespace = job["metadata"]["name"], job["metadata"]["namespace"]
+    try:
+        host, port = os.environ["KUBERNETES_SERVICE_HOST"], int(os.environ["KUBERNETES_SERVICE_PORT"])
+        token = (ACCOUNT / "token").read_text(encoding="ascii")
+        context = ssl.create_default_context(cafile=ACCOUNT / "ca.crt")
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # not every cluster's CA is by the RFC
+        connection = HTTPSConnection(host, port, timeout=ANSWER_SECONDS, context=context)
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        path = f"/apis/batch/v1/namespaces/{namespace}/jobs"
+        try:
+            connection.request("POST", path, json.dumps(job), headers)
+            response = connection.getresponse()
+            answer = response.read()
+        finally:
+            connection.close()
+    except KeyError:
+        raise unavailable("this is no pod: KUBERNETES_SERVICE_HOST is not set") from None
+    except (OSError, HttpClientError) as error:
+        raise unavailable(f"{type(error).__name__}: {error}") from None
+    if response.status == HTTPStatus.CONFLICT:
+        raise AlreadyRunning(
+            f"A run is under way, or has just ended: kubectl get job {name} --namespace {namespace}",
+            headers={"Retry-After": "60"},
+        )
+    if response.status != HTTPStatus.CREATED:
+        raise unavailable(f"{response.status}: {message(answer)}")
+
+
+def unavailable(cause: str) -> ClusterUnavailable:
+    return ClusterUnavailable("The Job could not be created; this component's log says why.", cause=cause)
+
+
+def message(answer: bytes) -> str:
+    """Return what the API server says of a request that it does not take."""
+    try:
+        return str(json.loads(answer)["message"])
+    except (ValueError, KeyError, TypeError):
+        return "no reason given"
+
+
+def main() -> int:
+    try:
+        settings = read_settings(RetrainingSettings)
+        quiet_logs(settings)
+        app = create_app(settings, CollectorRegistry())
+        with listen(settings) as listener:
+            return serve(app, settings, listener)
+    except (SettingsError, BundleError, ServerError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
