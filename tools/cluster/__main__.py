@@ -75,9 +75,8 @@ def up() -> None:
         step(f"containerd on {one.name}", lambda one=one: node.start_containerd(one, binaries))  # type: ignore[misc]
     step("images", lambda: images.load_binary_images(binaries))
     for one in NODES:
-        node.start_kubelet(one, binaries)
         node.start_proxy(one, binaries)
-    step("nodes", lambda: wait_for_nodes(binaries))
+    step("nodes", lambda: start_nodes(binaries))
     step("cluster services", lambda: install_services(binaries))
     step("base image", images.build_base_image)
     write_environment(binaries)
@@ -149,10 +148,19 @@ def refuse_another_cluster() -> None:
                 )
 
 
-def wait_for_nodes(binaries: Path) -> None:
+def start_nodes(binaries: Path) -> None:
+    """Start one kubelet after the other, and again while it ends.
+
+    All kubelets of a machine listen on one socket in /var/lib/kubelet, where each removes that of the one
+    before: two at once may both find it taken. A kubelet ends itself then, and relies on being started anew.
+    """
     for one in NODES:
         ready = kubectl(binaries, "wait", "--for=condition=Ready", f"node/{one.name}", "--timeout=1s")
-        processes.wait_for(ready, f"node {one.name}")
+        processes.wait_for(
+            ready,
+            f"node {one.name}",
+            meanwhile=lambda one=one: node.start_kubelet(one, binaries),  # type: ignore[misc]
+        )
 
 
 def install_services(binaries: Path) -> None:

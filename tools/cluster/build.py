@@ -54,8 +54,9 @@ def build_tools() -> Path:
     for module in MODULES:
         for binary in _build(module).iterdir():
             link = together / binary.name
-            link.unlink(missing_ok=True)
-            link.symlink_to(binary)
+            if not link.is_symlink() or link.readlink() != binary:  # what is right may be in use
+                link.unlink(missing_ok=True)
+                link.symlink_to(binary)
     return together
 
 

@@ -9,7 +9,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from tools.cluster.places import STATE, ClusterError
@@ -65,15 +65,29 @@ def command(pid: int) -> str:
         return ""
 
 
-def wait_for(command: list[str], what: str, seconds: float = 120) -> None:
-    """Run a command until it succeeds; ClusterError says what did not come, and where the logs are."""
+def wait_for(
+    command: list[str], what: str, seconds: float = 120, meanwhile: Callable[[], None] = lambda: None
+) -> None:
+    """Run a command until it succeeds, and `meanwhile` before each try.
+
+    ClusterError says what did not come, where the logs are, and the last words of each program that ended.
+    """
     deadline = time.monotonic() + seconds
-    while (result := subprocess.run(command, check=False, capture_output=True, text=True)).returncode != 0:
+    while True:
+        meanwhile()
+        result = subprocess.run(command, check=False, capture_output=True, text=True)
+        if result.returncode == 0:
+            return
         if time.monotonic() > deadline:
-            raise ClusterError(
-                f"{what} did not come within {seconds:g} s, see {LOGS}: {result.stderr.strip()[-300:]}"
-            )
+            reasons = [result.stderr.strip()[-300:], *_last_words()]
+            raise ClusterError(f"{what} did not come within {seconds:g} s, see {LOGS}: " + "\n".join(reasons))
         time.sleep(0.3)
+
+
+def _last_words() -> list[str]:
+    ended = sorted({name for file in PIDS.glob("*") if not running(name := file.name.partition("-")[2])})
+    logs = {name: (LOGS / f"{name}.log").read_text(encoding="utf-8", errors="replace") for name in ended}
+    return [f"{name} has ended: {log[-600:].strip()}" for name, log in logs.items()]
 
 
 def _alive(record: Path) -> bool:
