@@ -26,7 +26,7 @@ from serving.openapi import declared_routes, openapi_router
 from serving.resources import REFRESH_SECONDS, Resources
 from serving.rollout import Rollout
 from serving.routes.feedback import feedback_router
-from serving.routes.health import health_router
+from serving.routes.health import health_router, probes_router
 from serving.routes.metrics import metrics_router
 from serving.routes.models import models_router
 from serving.routes.pages import pages_router
@@ -85,7 +85,8 @@ def create_app(settings: Settings, registry: CollectorRegistry) -> Application:
     routers = [
         prediction_router(answering),
         models_router([version.model for version in watched]),
-        health_router(required, lifecycle),
+        health_router(required),
+        probes_router(required, lifecycle),
         metrics_router(registry),
         pages_router(app.title, app.version, watched),
         openapi_router(app),

@@ -28,15 +28,15 @@ from serving.errors import (
     AlreadyRunning,
     ClusterUnavailable,
     NotFound,
-    NotReady,
     Unauthorized,
     raise_api_error,
 )
 from serving.metrics import HttpMetrics, Vocabulary
 from serving.middleware import Lifecycle, Watch
 from serving.openapi import declared_routes
+from serving.routes.health import probes_router
 from serving.routes.metrics import metrics_router
-from serving.schemas import Index, ProbeAnswer, problems
+from serving.schemas import Index, problems
 from serving.server import ServerError, listen, quiet_logs, serve
 from serving.settings import Settings, SettingsError, read_settings
 
@@ -70,7 +70,12 @@ def create_app(settings: RetrainingSettings, registry: CollectorRegistry) -> App
         redirect_slashes=False,
         exception_handlers={HTTPException: raise_api_error, Exception: raise_api_error},
     )
-    routers = [retraining_router(settings, name), probes_router(lifecycle, app), metrics_router(registry)]
+    routers = [
+        retraining_router(settings, name),
+        index_router(app),
+        probes_router([], lifecycle),
+        metrics_router(registry),
+    ]
     for router in routers:
         app.include_router(router)
     metrics = HttpMetrics(Vocabulary(registry), declaration, declared_routes(routers))
@@ -103,23 +108,13 @@ def retraining_router(settings: RetrainingSettings, served: str) -> APIRouter:
     return router
 
 
-def probes_router(lifecycle: Lifecycle, app: Application) -> APIRouter:
+def index_router(app: Application) -> APIRouter:
     router = APIRouter()
     index = Index(name=app.title, version=app.version, models=[], links={"retrain": "/models/{name}/retrain"})
 
     @router.get("/")
     async def show_index() -> Index:
         return index
-
-    @router.get("/livez")
-    async def live() -> ProbeAnswer:
-        return ProbeAnswer(status="alive")
-
-    @router.get("/readyz", responses=problems(NotReady))
-    async def ready() -> ProbeAnswer:
-        if lifecycle.draining:
-            raise NotReady("The server is shutting down.")
-        return ProbeAnswer(status="ready")
 
     return router
 

@@ -11,7 +11,7 @@ from serving.schemas import ProbeAnswer, health_schema, problems
 from serving.watched import WatchedModel
 
 
-def health_router(models: Sequence[WatchedModel], lifecycle: Lifecycle) -> APIRouter:
+def health_router(models: Sequence[WatchedModel]) -> APIRouter:
     router = APIRouter(tags=["health"])
     main = models[0].model
     schema = health_schema(main.health)
@@ -31,6 +31,12 @@ def health_router(models: Sequence[WatchedModel], lifecycle: Lifecycle) -> APIRo
             "model": {"name": main.name, "version": main.version},
         }
         return JSONResponse(content, 200 if usable else 503)
+
+    return router
+
+
+def probes_router(models: Sequence[WatchedModel], lifecycle: Lifecycle) -> APIRouter:
+    router = APIRouter(tags=["health"])
 
     @router.get("/startupz", summary="Has the process started? Its models are verified before it answers")
     async def startup() -> ProbeAnswer:
