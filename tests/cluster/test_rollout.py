@@ -194,6 +194,11 @@ def without(path: str) -> Callable[[Job], None]:
     return lambda job: job["spec"].pop(path)
 
 
+def beside(job: Job) -> None:
+    """Put a container beside the one that is given."""
+    job["spec"]["template"]["spec"]["containers"].append({"name": "b", "image": "python:3.13-slim"})
+
+
 def setting(value: object, *path: str) -> Callable[[Job], None]:
     """Return what sets a value of the Job's template, deep inside."""
 
@@ -219,6 +224,7 @@ LABELS = ("spec", "template", "metadata", "labels")
         (setting(["sh", "-c", "id"], *CONTAINER, "command"), "has a container that is given"),
         (setting(["--model=../.."], *CONTAINER, "args"), "has a container that is given"),
         (setting({"privileged": True}, *CONTAINER, "securityContext"), "has a container that is given"),
+        (beside, "has a container that is given"),
         (setting(True, *POD, "automountServiceAccountToken"), "has a pod that is given"),
         (setting("default", *POD, "serviceAccountName"), "has a pod that is given"),
         (setting(True, *POD, "hostNetwork"), "has a pod that is given"),
