@@ -7,7 +7,7 @@ import io
 import json
 import subprocess
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
@@ -190,25 +190,29 @@ def test_the_endpoint_starts_one_run_at_a_time(retraining: None, core: client.Co
     assert job_template()["spec"]["ttlSecondsAfterFinished"] == 300
 
 
-def without(path: str) -> Callable[[Job], None]:
-    return lambda job: job["spec"].pop(path)
-
-
-def beside(job: Job) -> None:
-    """Put a container beside the one that is given."""
-    job["spec"]["template"]["spec"]["containers"].append({"name": "b", "image": "python:3.13-slim"})
+def at(job: Job, path: Sequence[str]) -> Any:
+    """Return what stands in a Job, deep inside; objects that are missing are made."""
+    its: Any = job
+    for step in path:
+        its = its[int(step)] if isinstance(its, list) else its.setdefault(step, {})
+    return its
 
 
 def setting(value: object, *path: str) -> Callable[[Job], None]:
-    """Return what sets a value of the Job's template, deep inside."""
+    return lambda job: at(job, path[:-1]).__setitem__(path[-1], value)
 
-    def change(job: Job) -> None:
-        its: Any = job
-        for step in path[:-1]:
-            its = its[int(step)] if isinstance(its, list) else its.setdefault(step, {})
-        its[path[-1]] = value
 
-    return change
+def without(*path: str) -> Callable[[Job], None]:
+    return lambda job: at(job, path[:-1]).pop(path[-1])
+
+
+def with_a_second_container(job: Job) -> None:
+    at(job, (*POD, "containers")).append({"name": "b", "image": "python:3.13-slim"})
+
+
+def with_pods_of_others(job: Job) -> None:
+    selector = {"matchLabels": {"app": "heart-disease-api-retrain"}}
+    job["spec"] |= {"manualSelector": True, "selector": selector}
 
 
 POD = ("spec", "template", "spec")
@@ -224,8 +228,10 @@ LABELS = ("spec", "template", "metadata", "labels")
         (setting(["sh", "-c", "id"], *CONTAINER, "command"), "has a container that is given"),
         (setting(["--model=../.."], *CONTAINER, "args"), "has a container that is given"),
         (setting({"privileged": True}, *CONTAINER, "securityContext"), "has a container that is given"),
-        (beside, "has a container that is given"),
+        (without(*CONTAINER, "securityContext"), "has a container that is given"),
+        (with_a_second_container, "has a container that is given"),
         (setting(True, *POD, "automountServiceAccountToken"), "has a pod that is given"),
+        (without(*POD, "automountServiceAccountToken"), "has a pod that is given"),
         (setting("default", *POD, "serviceAccountName"), "has a pod that is given"),
         (setting(True, *POD, "hostNetwork"), "has a pod that is given"),
         (
@@ -244,7 +250,9 @@ LABELS = ("spec", "template", "metadata", "labels")
         (setting(50, "spec", "parallelism"), "runs once, and no longer"),
         (setting(50, "spec", "completions"), "runs once, and no longer"),
         (setting(9, "spec", "backoffLimit"), "runs once, and no longer"),
-        (without("activeDeadlineSeconds"), "runs once, and no longer"),
+        (without("spec", "activeDeadlineSeconds"), "runs once, and no longer"),
+        (setting(86_400, "spec", "activeDeadlineSeconds"), "runs once, and no longer"),
+        (with_pods_of_others, "runs once, and no longer"),
     ],
 )
 def test_the_account_cannot_create_another_job(
