@@ -34,9 +34,9 @@ def example() -> dict[str, Any]:
     return row
 
 
-def request_bytes() -> bytes:
-    """Return POST /predict with the heart model's example row."""
-    body = json.dumps(example()).encode()
+def request_bytes(body: bytes = b"") -> bytes:
+    """Return POST /predict with a body: the heart model's example row, if it is not another."""
+    body = body or json.dumps(example()).encode()
     head = [
         "POST /predict HTTP/1.1",
         "Host: 127.0.0.1",
@@ -144,6 +144,16 @@ class MeasuredServer:
         url = f"http://127.0.0.1:{self.port}{path or self.path}"
         content = self.body if body is None else json.dumps(body).encode()
         return put_load(url, content, seconds, connections, self.cpu_seconds)
+
+    def p99(self, seconds: int, connections: int) -> float:
+        """Return p99 of the seconds that answers take, by bench.client; BenchError where one fails."""
+        command = [sys.executable, "-m", "bench.client", str(self.port), str(seconds), str(connections)]
+        done = subprocess.run(
+            command, input=self.body, capture_output=True, check=False, cwd=PROJECT, timeout=seconds + 20
+        )
+        if done.returncode:
+            raise BenchError(done.stderr.decode().splitlines()[-1])
+        return float(done.stdout)
 
     def _wait_until_answering(self) -> None:
         deadline = time.monotonic() + START_SECONDS

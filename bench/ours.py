@@ -31,7 +31,7 @@ ECHO = ["-m", "uvicorn", "bench.echo:app", "--port", "{port}", "--no-access-log"
 OURS = ["api_server.py"]
 MODELS = PROJECT / "models"
 ROUNDS = 5
-SHADOW_ROUNDS = 30  # p99 of a second differs by a third from the next second's
+SHADOW_ROUNDS, SHADOW_SECONDS = 10, 3
 SETS, ROUNDS_OF_SET = 5, 3
 SECONDS = 2
 SCRAPES = 500
@@ -174,7 +174,10 @@ def shadows() -> Iterator[Figure]:
                     wait_for_shadow(server)
                 if fault:
                     file.write_text(fault, encoding="utf-8")
-                rounds = [(server.load(1, 4).p99, alone.load(1, 4).p99) for _ in range(SHADOW_ROUNDS)]
+                rounds = [
+                    (server.p99(SHADOW_SECONDS, 4), alone.p99(SHADOW_SECONDS, 4))
+                    for _ in range(SHADOW_ROUNDS)
+                ]
                 private = [it.memory_full_info().uss / 2**20 for it in server.processes()[1:]]
             ratios = [shadowed / plain for shadowed, plain in rounds[1:]]
             if fault is None:

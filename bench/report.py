@@ -39,7 +39,8 @@ def page() -> str:
         "Written by `make bench`, `make bench-peers` and `make bench-cluster` from `docs/performance/*.json`; do not edit.",
         "wrk puts the load on from a process of its own; CPU is that of all of the server's processes. Servers that are",
         "compared run side by side, and take turns in rounds: a figure is the median of its rounds, with the lowest",
-        "and the highest beside it. Compare ratios between machines, not seconds.",
+        "and the highest beside it. Compare ratios between machines, not seconds. p99 beside a candidate is bench/client.py's,",
+        "which does as wrk does, and adds nothing for pauses of the machine.",
         "",
     ]
     parts += ours()

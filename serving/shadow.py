@@ -34,8 +34,8 @@ MOST_WAITING = 512
 """Rows that may wait for the candidate; further ones are dropped."""
 
 TOGETHER = 32
-LINE_SECONDS = 0.05
-"""Rows of a line, and its least time: while one is written and compared requests wait, so it comes seldom."""
+LINE_SECONDS = 0.2
+"""Rows of a line, and its least time: while one is written and compared requests wait, so few of them may."""
 
 START_SECONDS = 30
 ANSWER_SECONDS = 5
