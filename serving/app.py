@@ -3,16 +3,17 @@
 import asyncio
 import logging
 import tomllib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from itertools import chain
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from prometheus_client import CollectorRegistry, ProcessCollector
 from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
+from bundle.declaration import Declaration
 from bundle.errors import BundleError
 from serving.answers import AnswerWriter
 from serving.catalogue import load_models
@@ -46,12 +47,41 @@ def project_version() -> str:
 
 
 class Application(FastAPI):
-    """A FastAPI application that `watch` surrounds whole, Starlette's outermost layer included."""
+    """A FastAPI application that `watch` surrounds whole, Starlette's outermost layer included.
+
+    It has no pages and redirects of FastAPI's own, and sends no telemetry.
+    """
 
     watch: Watch
 
+    def __init__(self, **options: Any) -> None:
+        super().__init__(
+            docs_url=None,
+            redoc_url=None,
+            openapi_url=None,
+            redirect_slashes=False,
+            telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
+            exception_handlers={HTTPException: raise_api_error, Exception: raise_api_error},
+            **options,
+        )
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self.watch(scope, receive, send)
+
+    def answer_by(
+        self,
+        routers: Sequence[APIRouter],
+        vocabulary: Vocabulary,
+        declaration: Declaration,
+        lifecycle: Lifecycle,
+        direct: Mapping[str, Prediction],
+    ) -> None:
+        """Answer by these routers, watched; a drain sets `state.lifecycle`."""
+        for router in routers:
+            self.include_router(router)
+        metrics = HttpMetrics(vocabulary, declaration, declared_routes(routers))
+        self.watch = Watch(super().__call__, metrics, lifecycle, direct)
+        self.state.lifecycle = lifecycle
 
 
 def create_app(settings: Settings, registry: CollectorRegistry) -> Application:
@@ -73,12 +103,6 @@ def create_app(settings: Settings, registry: CollectorRegistry) -> Application:
         title=f"{declaration.title} API",
         version=version,
         description=f"{declaration.description}\n\n{declaration.limits}",
-        docs_url=None,
-        redoc_url=None,
-        openapi_url=None,
-        redirect_slashes=False,
-        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
-        exception_handlers={HTTPException: raise_api_error, Exception: raise_api_error},
         lifespan=lifespan(watched, Resources(vocabulary, declaration, version), feedback, rollout, settings),
     )
     answering = all_predictions(models, Admission(settings, lifecycle, faults), feedback, rollout)
@@ -93,12 +117,8 @@ def create_app(settings: Settings, registry: CollectorRegistry) -> Application:
     ]
     if feedback:
         routers.append(feedback_router(feedback, Admission(settings, lifecycle, faults=None)))
-    for router in routers:
-        app.include_router(router)
-    metrics = HttpMetrics(vocabulary, declaration, declared_routes(routers))
     direct = {prediction.path: prediction for prediction in answering}
-    app.watch = Watch(super(Application, app).__call__, metrics, lifecycle, direct)
-    app.state.lifecycle = lifecycle
+    app.answer_by(routers, vocabulary, declaration, lifecycle, direct)
     if not workers_folder():
         ProcessCollector(registry=registry)
     return app

@@ -19,7 +19,6 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from prometheus_client import CollectorRegistry
-from starlette.exceptions import HTTPException
 
 from bundle.declaration import load_declaration
 from bundle.errors import BundleError
@@ -29,11 +28,9 @@ from serving.errors import (
     ClusterUnavailable,
     NotFound,
     Unauthorized,
-    raise_api_error,
 )
-from serving.metrics import HttpMetrics, Vocabulary
-from serving.middleware import Lifecycle, Watch
-from serving.openapi import declared_routes
+from serving.metrics import Vocabulary
+from serving.middleware import Lifecycle
 from serving.routes.health import probes_router
 from serving.routes.metrics import metrics_router
 from serving.schemas import Index, problems
@@ -61,26 +58,14 @@ def create_app(settings: RetrainingSettings, registry: CollectorRegistry) -> App
     read_key(settings.retrain_key)
     read_job(settings.retrain_job)
     lifecycle = Lifecycle()
-    app = Application(
-        title=f"Retraining of {name}",
-        version=project_version(),
-        docs_url=None,
-        redoc_url=None,
-        openapi_url=None,
-        redirect_slashes=False,
-        exception_handlers={HTTPException: raise_api_error, Exception: raise_api_error},
-    )
+    app = Application(title=f"Retraining of {name}", version=project_version())
     routers = [
         retraining_router(settings, name),
         index_router(app),
         probes_router([], lifecycle),
         metrics_router(registry),
     ]
-    for router in routers:
-        app.include_router(router)
-    metrics = HttpMetrics(Vocabulary(registry), declaration, declared_routes(routers))
-    app.watch = Watch(super(Application, app).__call__, metrics, lifecycle, {})
-    app.state.lifecycle = lifecycle
+    app.answer_by(routers, Vocabulary(registry), declaration, lifecycle, direct={})
     return app
 
 
