@@ -9,6 +9,7 @@ import os
 import numpy as np
 
 from bundle.encoding import Matrix
+from bundle.onnx import has_external_tensors
 
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
@@ -18,19 +19,34 @@ INPUT = "rows"
 OUTPUT = "probabilities"
 
 
+class UnusableModelError(Exception):
+    """ONNX Runtime cannot load a model, or may not: a sentence without its subject."""
+
+
 class Session:
     """A model: `rows` float32 [n, features] -> `probabilities` float32 [n, classes].
 
-    Raises what ONNX Runtime raises, whose exceptions share no base class. One thread, because requests are
-    small and pods scale by number.
+    UnusableModelError where it cannot be loaded. One thread, because requests are small and pods scale by
+    number.
     """
 
     def __init__(self, model: bytes) -> None:
+        try:
+            external = has_external_tensors(model)
+        except ValueError as error:
+            raise UnusableModelError(str(error)) from None
+        if external:
+            raise UnusableModelError("it keeps tensors in other files (external data): save it as one file")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         options.log_severity_level = 4
-        self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        options.add_session_config_entry("session.load_model_format", "ONNX")
+        try:
+            self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # ONNX Runtime's exceptions share no base class
+            raise UnusableModelError(f"ONNX Runtime refuses it: {type(error).__name__}") from error
 
     def run(self, matrix: Matrix) -> Matrix:
+        """Return the probabilities; raises what ONNX Runtime raises."""
         return np.asarray(self._session.run([OUTPUT], {INPUT: matrix})[0])

@@ -40,12 +40,12 @@ class OnnxEngine:
     """A model held by ONNX Runtime, which is imported where a model needs it."""
 
     def __init__(self, model: bytes) -> None:
-        from bundle.runtime import Session  # noqa: PLC0415
+        from bundle.runtime import Session, UnusableModelError  # noqa: PLC0415
 
         try:
             self._session = Session(model)
-        except Exception as error:  # ONNX Runtime's exceptions share no base class
-            raise EngineError(f"ONNX Runtime refuses the model: {type(error).__name__}") from error
+        except UnusableModelError as error:
+            raise EngineError(f"the model cannot be loaded: {error}") from error
 
     def probabilities(self, matrix: Matrix) -> Matrix:
         result = self._run(matrix)

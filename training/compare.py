@@ -14,8 +14,9 @@ import numpy as np
 
 from bundle.declaration import Declaration, load_declaration
 from bundle.encoding import Encoder, Matrix
+from bundle.errors import BundleError
 from bundle.manifest import MODEL_FILE, Manifest, load_manifest, read_files
-from bundle.runtime import Session
+from bundle.runtime import Session, UnusableModelError
 from training.build import load_recipe, load_rows
 from training.cli import exit_code, parser
 from training.figures import (
@@ -133,7 +134,10 @@ def compare_versions(folder: Path, first: str, second: str, data: Path | None) -
 def answers(folder: Path, manifest: Manifest, matrix: Matrix) -> Floats:
     """Return a version's probabilities [rows, classes]; BundleError where its files are not whole."""
     model = read_files(folder, manifest)[MODEL_FILE]
-    return Session(model).run(matrix).astype(np.float64)
+    try:
+        return Session(model).run(matrix).astype(np.float64)
+    except UnusableModelError as error:
+        raise BundleError(f"{folder / MODEL_FILE} cannot be loaded: {error}") from error
 
 
 def main() -> int:
