@@ -17,6 +17,13 @@ FROM environment AS train-environment
 COPY requirements/train.txt requirements/
 RUN /opt/venv/bin/pip install --no-cache-dir --require-hashes --requirement requirements/train.txt
 
+# No data and no pickle: what is served, as bundle/manifest.py lists it.
+FROM ${PYTHON_IMAGE} AS served-models
+COPY models models
+RUN find models -type f ! -name model.toml ! -name bundle.json ! -name model.onnx ! -name additive.json \
+        ! -name card.html -delete \
+    && find models -type d -empty -delete
+
 FROM ${PYTHON_IMAGE} AS application
 LABEL org.opencontainers.image.title="heart-disease-api" \
       org.opencontainers.image.description="A heart-disease prediction API that is watched from its first request" \
@@ -25,17 +32,18 @@ ENV PATH=/opt/venv/bin:${PATH} PYTHONUNBUFFERED=1
 WORKDIR /app
 COPY pyproject.toml LICENSE ./
 COPY bundle bundle
-COPY models models
 USER 10001:10001
 
 FROM application AS train
 COPY --from=train-environment /opt/venv /opt/venv
 COPY training training
+COPY models models
 ENTRYPOINT ["python", "-m", "training"]
 
 FROM application AS server
 COPY --from=serve-environment /opt/venv /opt/venv
 COPY serving serving
+COPY --from=served-models models models
 COPY api_server.py ./
 USER root
 RUN python -m compileall -q api_server.py bundle serving

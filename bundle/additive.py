@@ -21,12 +21,15 @@ ADDITIVE_FILE = "additive.json"
 BLOCK = 5000
 """Rows evaluated at once, so that what they need in between stays in the cache."""
 
+HIGHEST_CODE = 9_999
+"""Codes are places in a table: a category with others is no part of an additive model."""
+
 Outputs = list[float]
 """The log-odds of the positive class, or with more than two classes one value a class, for softmax."""
 
 
 class Term(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     missing: Outputs | None = Field(description="What a missing value contributes, where one may be missing")
 
@@ -45,7 +48,7 @@ class NumberTerm(Term):
 
 class CategoryTerm(Term):
     kind: Literal["category"] = "category"
-    contributions: dict[int, Outputs]
+    contributions: dict[Annotated[int, Field(ge=0, le=HIGHEST_CODE)], Outputs] = Field(min_length=1)
 
     def contribution(self, value: float) -> Outputs:
         """Return what a code adds to the outputs; NaN is a missing one."""
@@ -57,7 +60,7 @@ class CategoryTerm(Term):
 class AdditiveModel(BaseModel):
     """Terms stand in the order of the features."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     intercept: Outputs = Field(min_length=1)
     terms: list[Annotated[NumberTerm | CategoryTerm, Field(discriminator="kind")]]

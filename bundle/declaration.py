@@ -1,5 +1,6 @@
 """A model's declaration, `models/<name>/model.toml`: the one place where its features are written down."""
 
+import json
 import math
 import tomllib
 from functools import cached_property
@@ -10,6 +11,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from bundle.errors import BundleError
+from bundle.files import read_file
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
 Version = Annotated[str, Field(pattern=r"^v[1-9][0-9]*$")]
@@ -19,8 +21,21 @@ BY_VERSION = {"model_loaded", "model_info", "accuracy", "expected_share", "expec
 """Gauges of a version: without a label for it, two versions that are served together would overwrite them."""
 
 
+MOST_BYTES = 1024 * 1024
+
+DECIDING = {
+    "name": True,
+    "classes": {"__all__": {"label", "prediction"}},
+    "threshold": True,
+    "features": {
+        "__all__": {"name", "type", "unit", "range", "codes", "nullable", "missing_codes"},
+    },
+}
+"""What decides an answer: a version that was trained with something else is not served."""
+
+
 class Declared(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class FeatureBase(Declared):
@@ -210,6 +225,12 @@ class Declaration(Declared):
         named = sorted(BY_VERSION & set(self.metrics))
         return [it for it in named if "version" not in self.metrics[it].labels.values()]
 
+    @property
+    def deciding(self) -> bytes:
+        """What decides an answer, as JSON that is the same whatever the order of names in model.toml."""
+        decided = self.model_dump(mode="json", include=DECIDING)  # type: ignore[arg-type]
+        return json.dumps(decided, sort_keys=True, separators=(",", ":")).encode()
+
     def feature(self, name: str) -> NumberFeature | CategoryFeature:
         return next(feature for feature in self.features if feature.name == name)
 
@@ -262,17 +283,22 @@ def load_declaration(folder: Path) -> Declaration:
     """Read `folder/model.toml`; BundleError names the file and its first fault."""
     path = folder / "model.toml"
     try:
-        declaration = Declaration.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        content = read_file(path, MOST_BYTES).decode()
+        declaration = Declaration.model_validate(tomllib.loads(content))
     except FileNotFoundError:
         raise BundleError(
             f"{path} is missing: is MODELS_DIR right, and is '{folder.name}' a model in it?"
         ) from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise BundleError(f"{path} cannot be read: {error}") from None
+    except OSError as error:
+        raise BundleError(f"{path} cannot be read: {error.strerror}") from None
+    except RecursionError:
+        raise BundleError(f"{path} cannot be read: its values are nested too deeply") from None
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "the declaration"
         raise BundleError(f"{path} is not a valid declaration: {place}: {first['msg']}") from None
+    except ValueError as error:  # what is no UTF-8, no TOML, or a number of thousands of digits
+        raise BundleError(f"{path} cannot be read: {error}") from None
     if declaration.name != folder.name:
         raise BundleError(f"{path} declares the name '{declaration.name}', but its folder is '{folder.name}'")
     return declaration

@@ -1,25 +1,44 @@
 """`bundle.json`: what a version of a model is made of, and how to tell that it is whole.
 
-A bundle is a folder `models/<name>/<version>/` with `model.onnx`, `model.joblib` (the fitted scikit-learn
-pipeline, kept for inspection and never loaded by the server), `card.html` with its plots, and `bundle.json`.
-A model that adds up has `additive.json`, too, and is served from it.
+A bundle is a folder `models/<name>/<version>/` with `model.onnx`, `card.html` and `bundle.json`; an additive
+model has `additive.json`, too, and is served from it. `model.joblib` (the fitted scikit-learn pipeline) and
+the card's plots are kept beside them for inspection: nothing is served from them, and images do without.
+
+`bundle.json` holds the sha256 of each file, of what model.toml says that decides an answer, and of itself.
+They tell what was edited or mixed up; who may write the folder can write matching ones, too.
 """
 
 import hashlib
+import json
+import math
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
+from pydantic_core import from_json
 
 from bundle.additive import ADDITIVE_FILE
 from bundle.declaration import CategoryFeature, Declaration
 from bundle.errors import BundleError
+from bundle.files import read_file
 
 MODEL_FILE = "model.onnx"
 MANIFEST_FILE = "bundle.json"
 CARD_FILE = "card.html"
+PIPELINE_FILE = "model.joblib"
+
+FORMAT = 4
+"""`schema_version` of the bundles that are written and read."""
+
+MOST_MANIFEST_BYTES = 64 * 1024 * 1024
+MOST_FILE_BYTES = 2**31 - 1
+"""What ONNX can say in one file."""
+
+ROUNDING = 1e-4
+"""Shares of one whole are rounded before they are written: each is off by less."""
 
 PARITY_TOLERANCE = 1e-5
 """Largest difference of a served probability from scikit-learn's, in training and at every probe."""
@@ -30,7 +49,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Estimator(Record):
@@ -42,7 +61,7 @@ class Estimator(Record):
 
 class Data(Record):
     sha256: Sha256
-    rows: int = Field(gt=0)
+    rows: int = Field(gt=0, le=10**12)
 
 
 class Figure(Record):
@@ -87,6 +106,11 @@ class Expectation(Record):
     shares: dict[str, Share]
     confidence: Share
 
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        check_sum(self.shares.values())
+        return self
+
 
 class Evaluation(Record):
     """How the figures were made, the figures by name, and what to expect of answers."""
@@ -105,6 +129,11 @@ class Probe(Record):
     row: dict[str, int | float | str | None]
     probabilities: list[Share]
 
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        check_sum(self.probabilities)
+        return self
+
 
 class NumberDistribution(Record):
     """Training values of a number: range, mean of those that are there, and the share of rows in each bin.
@@ -119,6 +148,18 @@ class NumberDistribution(Record):
     shares: list[Share]
     missing: Share
 
+    @model_validator(mode="after")
+    def _fitting(self) -> Self:
+        ascending = [self.minimum, *self.edges, self.maximum]
+        if ascending != sorted(ascending) or len(set(self.edges)) != len(self.edges):
+            raise ValueError("edges must ascend from minimum to maximum")
+        if len(self.shares) != len(self.edges) + 1:
+            raise ValueError("there must be one share more than edges")
+        if not self.minimum <= self.mean <= self.maximum:
+            raise ValueError("the mean must lie between minimum and maximum")
+        check_sum([*self.shares, self.missing])
+        return self
+
 
 class CategoryDistribution(Record):
     """Training values of a category: share of rows by spelled-out value."""
@@ -126,15 +167,38 @@ class CategoryDistribution(Record):
     shares: dict[str, Share]
     missing: Share
 
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        check_sum([*self.shares.values(), self.missing])
+        return self
+
+
+def _kind(distribution: object) -> str:
+    """Tell a feature's distribution by what stands in it alone."""
+    number = isinstance(distribution, NumberDistribution) or (
+        isinstance(distribution, dict) and "edges" in distribution
+    )
+    return "number" if number else "category"
+
+
+Distribution = Annotated[
+    Annotated[NumberDistribution, Tag("number")] | Annotated[CategoryDistribution, Tag("category")],
+    Discriminator(_kind),
+]
+
 
 class Manifest(Record):
     """What a version is made of.
 
+    `sha256` is that of all else, see `sealed`; `declaration` is that of the declaration's `deciding`. `files`
+    are what is served, `inspected` what people may look at and serving does without. Probe rows are made up.
     `distribution` is that of each feature, `score` that of answers to rows the model had not seen.
     `chi_square` has the 99.9 % quantile for each number of bins there is: drift is told from chance by it.
     """
 
-    schema_version: Literal[3]
+    schema_version: Literal[4]
+    sha256: Sha256
+    declaration: Sha256
     model: str
     version: str
     estimator: Estimator
@@ -142,10 +206,11 @@ class Manifest(Record):
     features: list[str]
     threshold: float | None
     files: dict[FileName, Sha256]
+    inspected: dict[FileName, Sha256]
     data: Data
     libraries: dict[str, str]
     evaluation: Evaluation
-    distribution: dict[str, NumberDistribution | CategoryDistribution]
+    distribution: dict[str, Distribution]
     score: NumberDistribution
     chi_square: dict[int, float]
     probes: list[Probe] = Field(min_length=1)
@@ -158,6 +223,19 @@ class Manifest(Record):
 
 def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
+
+
+def check_sum(shares: Collection[float]) -> None:
+    """Raise ValueError where shares of one whole do not make 1."""
+    if abs(math.fsum(shares) - 1) > ROUNDING * len(shares):
+        raise ValueError("shares must sum up to 1")
+
+
+def sealed(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a manifest, as JSON has it, with its own `sha256`: that of all else, sorted, without blanks."""
+    rest = {name: value for name, value in manifest.items() if name != "sha256"}
+    content = json.dumps(rest, sort_keys=True, separators=(",", ":"))
+    return {"sha256": sha256(content.encode())} | rest
 
 
 def probe_error(probe: Probe, probabilities: NDArray[np.floating]) -> float:
@@ -174,49 +252,87 @@ def load_manifest(folder: Path, declaration: Declaration) -> Manifest:
         "version": folder.name,
         "classes": declaration.labels,
         "features": declaration.feature_names,
+        "threshold": declaration.threshold,
     }
     for field, value in expected.items():
         if getattr(manifest, field) != value:
             raise BundleError(
                 f"{path} has another '{field}' than model.toml and the folder say: train the model again"
             )
-    if set(manifest.distribution) != set(manifest.features) or not {MODEL_FILE, CARD_FILE} <= set(
-        manifest.files
-    ):
+    if not {MODEL_FILE, CARD_FILE} <= set(manifest.files):
         raise BundleError(f"{path} is incomplete: train the model again")
-    for feature in declaration.features:
-        described = manifest.distribution[feature.name]
-        shares = described.shares if isinstance(described, CategoryDistribution) else {}
-        codes = feature.codes if isinstance(feature, CategoryFeature) else {}
-        if set(shares) != set(codes):
-            raise BundleError(
-                f"{path} has other categories of '{feature.name}' than model.toml: train the model again"
-            )
+    _check_distribution(path, manifest, declaration)
+    _check_classes(path, manifest, declaration)
+    if manifest.declaration != sha256(declaration.deciding):
+        raise BundleError(
+            f"{folder.parent / 'model.toml'} is not what {folder.name} was trained with (a feature's type, "
+            "unit, range or codes, or a class's prediction): train the model again"
+        )
     return manifest
 
 
-def read_files(folder: Path, manifest: Manifest) -> dict[str, bytes]:
-    """Return the content of every file of the bundle; BundleError names the missing or altered one."""
-    contents = {}
-    for name, expected in manifest.files.items():
-        path = folder / name
-        try:
-            contents[name] = path.read_bytes()
-        except OSError as error:
+def _check_distribution(path: Path, manifest: Manifest, declaration: Declaration) -> None:
+    if set(manifest.distribution) != set(manifest.features):
+        raise BundleError(f"{path} is incomplete: train the model again")
+    for feature in declaration.features:
+        described = manifest.distribution[feature.name]
+        codes = set(feature.codes) if isinstance(feature, CategoryFeature) else None
+        shares = set(described.shares) if isinstance(described, CategoryDistribution) else None
+        if shares != codes:
             raise BundleError(
-                f"{path} is listed in {MANIFEST_FILE} but cannot be read: {error.strerror}"
-            ) from None
-        if sha256(contents[name]) != expected:
-            raise BundleError(f"{path} is not the file that {MANIFEST_FILE} describes: its sha256 differs")
-    return contents
+                f"{path} has other categories of '{feature.name}' than model.toml: train the model again"
+            )
+
+
+def _check_classes(path: Path, manifest: Manifest, declaration: Declaration) -> None:
+    if set(manifest.evaluation.expectation.shares) != set(declaration.labels) or any(
+        len(probe.probabilities) != len(declaration.classes) for probe in manifest.probes
+    ):
+        raise BundleError(f"{path} has other classes than model.toml: train the model again")
+
+
+def read_files(folder: Path, manifest: Manifest) -> dict[str, bytes]:
+    """Return the content of every file that serves; BundleError names the missing or altered one."""
+    return {name: _read(folder / name, expected) for name, expected in manifest.files.items()}
+
+
+def check_inspected(folder: Path, manifest: Manifest) -> None:
+    """Compare the files that are kept for people, where they are; BundleError names the altered one."""
+    for name, expected in manifest.inspected.items():
+        if (folder / name).exists():
+            _read(folder / name, expected)
+
+
+def _read(path: Path, expected: str) -> bytes:
+    try:
+        content = read_file(path, MOST_FILE_BYTES)
+    except OSError as error:
+        raise BundleError(
+            f"{path} is listed in {MANIFEST_FILE} but cannot be read: {error.strerror}"
+        ) from None
+    if sha256(content) != expected:
+        raise BundleError(f"{path} is not the file that {MANIFEST_FILE} describes: its sha256 differs")
+    return content
 
 
 def _parse(path: Path) -> Manifest:
     try:
-        return Manifest.model_validate_json(path.read_bytes())
+        document = from_json(read_file(path, MOST_MANIFEST_BYTES), allow_inf_nan=False)
     except OSError as error:
         raise BundleError(f"{path} cannot be read: {error.strerror}. 'make train' makes it") from None
+    except ValueError as error:
+        raise BundleError(f"{path} is not JSON: {error}. 'make train' makes it") from None
+    if not isinstance(document, dict) or document.get("schema_version") != FORMAT:
+        raise BundleError(f"{path} is no bundle manifest of schema_version {FORMAT}: train the model again")
+    try:
+        manifest = Manifest.model_validate(document)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "the file"
         raise BundleError(f"{path} is not a valid bundle manifest: {place}: {first['msg']}") from None
+    if sealed(document)["sha256"] != manifest.sha256:
+        raise BundleError(
+            f"{path} was edited after training, its sha256 differs: train the model again (THRESHOLD serves "
+            "another threshold)"
+        )
+    return manifest

@@ -17,6 +17,7 @@ from bundle.manifest import (
     PARITY_TOLERANCE,
     Manifest,
     NumberDistribution,
+    check_inspected,
     load_manifest,
     probe_error,
     read_files,
@@ -196,14 +197,17 @@ def load_model(
     path = folder / manifest.version
     file = path / manifest.served_file
     content, features, trained = contents[file.name], declaration.features, manifest.distribution
-    try:
-        if file.name == ADDITIVE_FILE:
-            additive = parse_additive(content, features, str(file))
-            engine = wrap(AdditiveEngine(additive))
-            explainer: Explainer = AdditiveExplainer(additive, features, trained)
-        else:
+    if file.name == ADDITIVE_FILE:
+        additive = parse_additive(content, features, str(file))
+        engine = wrap(AdditiveEngine(additive))
+        explainer: Explainer = AdditiveExplainer(additive, features, trained)
+    else:
+        try:
             engine = wrap(OnnxEngine(content))
-            explainer = ShapleyExplainer(engine, features, trained)
+        except EngineError as error:
+            raise BundleError(f"{file}: {error}") from error
+        explainer = ShapleyExplainer(engine, features, trained)
+    try:
         model = ServedModel(
             declaration,
             manifest,
@@ -236,6 +240,7 @@ def read_bundle(folder: Path, version: str | None) -> tuple[Declaration, Manifes
             f"model.toml of '{declaration.name}': health names the figure '{min(unknown)}', "
             f"which {path / MANIFEST_FILE} lacks"
         )
+    check_inspected(path, manifest)
     return declaration, manifest, read_files(path, manifest)
 
 

@@ -129,7 +129,9 @@ class ModelDescription(Documented):
     evaluation: Evaluation
     data_source: str
     data_sha256: str
-    bundle_sha256: str = Field(description="sha256 of the file that answers")
+    bundle_sha256: str = Field(
+        description="sha256 that bundle.json says of itself; it holds those of all files"
+    )
 
 
 class FeedbackAnswer(Documented):

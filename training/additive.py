@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
-from bundle.additive import AdditiveEvaluator, AdditiveModel, CategoryTerm, NumberTerm, Outputs
+from bundle.additive import HIGHEST_CODE, AdditiveEvaluator, AdditiveModel, CategoryTerm, NumberTerm, Outputs
 from bundle.declaration import CategoryFeature, Declaration, Feature
 from bundle.encoding import Encoder, Matrix
 
@@ -18,7 +18,7 @@ def derive(pipeline: Pipeline, declaration: Declaration, matrices: list[Matrix])
     Each feature of the declared example is changed while the others stay: what the log-odds rise by is the
     contribution. A number is asked at both ends of its range and taken for a straight line.
     """
-    if not hasattr(pipeline, "decision_function"):
+    if not hasattr(pipeline, "decision_function") or not all(map(_tabular, declaration.features)):
         return None
     base = np.array(Encoder(declaration).encode_row(declaration.example))
 
@@ -44,6 +44,11 @@ def derive(pipeline: Pipeline, declaration: Declaration, matrices: list[Matrix])
         terms.append(NumberTerm(offset=offset, slope=slope, missing=missing))
     model = AdditiveModel(intercept=at_base.tolist(), terms=terms)
     return model if _difference(pipeline, model, matrices) < TOLERANCE else None
+
+
+def _tabular(feature: Feature) -> bool:
+    codes = feature.codes.values() if isinstance(feature, CategoryFeature) else ()
+    return all(0 <= code <= HIGHEST_CODE for code in codes)
 
 
 def _values(feature: Feature) -> list[float]:

@@ -7,26 +7,29 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 import joblib
 import numpy as np
 from numpy.typing import NDArray
+from pydantic_core import from_json
 from sklearn.pipeline import Pipeline
 
 from bundle.additive import ADDITIVE_FILE
 from bundle.bins import all_bins, score
-from bundle.declaration import CategoryFeature, Declaration, load_declaration
+from bundle.declaration import Declaration, load_declaration
 from bundle.encoding import Encoder, Matrix
 from bundle.manifest import (
     CARD_FILE,
+    FORMAT,
     MANIFEST_FILE,
     MODEL_FILE,
+    PIPELINE_FILE,
     Data,
     Estimator,
     Manifest,
-    Probe,
     load_manifest,
+    sealed,
     sha256,
 )
 from training.additive import derive
@@ -35,6 +38,7 @@ from training.distribution import describe, describe_score, quantiles
 from training.evaluation import evaluate, out_of_fold
 from training.export import check_parity, export, generate_rows
 from training.figures import Floats
+from training.probes import make_probes
 from training.table import DataError, Rows
 
 LIBRARIES = ["numpy", "scikit-learn", "skl2onnx", "onnx", "onnxruntime", "joblib", "matplotlib"]
@@ -120,7 +124,7 @@ def build_version(
         f"ONNX against scikit-learn: {difference:.2g} apart at most, on {len(rows)} and {len(generated)} rows"
     )
 
-    files = {MODEL_FILE: model, "model.joblib": _joblib(pipeline)}
+    files = {MODEL_FILE: model}
     additive = derive(pipeline, declaration, [matrix, generated])
     if additive is not None:
         files[ADDITIVE_FILE] = additive.model_dump_json(indent=1).encode() + b"\n"
@@ -128,7 +132,9 @@ def build_version(
     distribution = describe(declaration, matrix)
     scored = describe_score(score(probabilities.reshape(-1, len(declaration.classes))))
     manifest = Manifest(
-        schema_version=3,
+        schema_version=FORMAT,
+        sha256=64 * "0",
+        declaration=sha256(declaration.deciding),
         model=declaration.name,
         version=folder.name,
         estimator=Estimator(name=estimator, type=type(pipeline[-1]).__name__),
@@ -136,19 +142,22 @@ def build_version(
         features=declaration.feature_names,
         threshold=declaration.threshold,
         files=hashes(files),
+        inspected={},
         data=Data(sha256=data.sha256, rows=len(rows)),
         libraries={name: importlib.metadata.version(name) for name in LIBRARIES},
         evaluation=evaluation,
         distribution=distribution,
         score=scored,
         chi_square=quantiles(all_bins(declaration.features, distribution, scored)),
-        probes=_probes(declaration, rows, matrix, pipeline),
+        probes=make_probes(declaration, distribution, pipeline),
     )
     drawn = plots(declaration, evaluation)
-    files |= drawn | {CARD_FILE: render_page(declaration, manifest, drawn)}
-    manifest = manifest.model_copy(update={"files": hashes(files)})
-    _write(folder, files, manifest)
-    return manifest
+    files |= {CARD_FILE: render_page(declaration, manifest, drawn)}
+    inspected = drawn | {PIPELINE_FILE: _joblib(pipeline)}
+    manifest = manifest.model_copy(update={"files": hashes(files), "inspected": hashes(inspected)})
+    document = sealed(from_json(manifest.model_dump_json()))
+    _write(folder, files | inspected, document)
+    return Manifest.model_validate(document)
 
 
 def load_rows(
@@ -190,31 +199,8 @@ def _joblib(pipeline: Pipeline) -> bytes:
     return buffer.getvalue()
 
 
-def _probes(declaration: Declaration, rows: Rows, matrix: Matrix, pipeline: Pipeline) -> list[Probe]:
-    """Return the first row and then each row that shows a category, or a gap, not seen before.
-
-    So a code that is changed in model.toml after training is noticed before the model serves.
-    """
-    kept: list[int] = []
-    seen: set[tuple[str, object]] = set()
-    for number, row in enumerate(rows):
-        shown = {
-            (feature.name, row[feature.name])
-            for feature in declaration.features
-            if isinstance(feature, CategoryFeature) or row[feature.name] is None
-        }
-        if not kept or shown - seen:
-            kept.append(number)
-            seen |= shown
-    expected = pipeline.predict_proba(matrix[kept])
-    return [
-        Probe(row=rows[number], probabilities=[round(float(p), 9) for p in probabilities])
-        for number, probabilities in zip(kept, expected, strict=True)
-    ]
-
-
-def _write(folder: Path, files: dict[str, bytes], manifest: Manifest) -> None:
+def _write(folder: Path, files: dict[str, bytes], document: dict[str, Any]) -> None:
     folder.mkdir(exist_ok=True)
     for name, content in files.items():
         (folder / name).write_bytes(content)
-    (folder / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    (folder / MANIFEST_FILE).write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")

@@ -71,7 +71,7 @@ def describe(model: ServedModel) -> ModelDescription:
         evaluation=manifest.evaluation,
         data_source=declaration.data_source,
         data_sha256=manifest.data.sha256,
-        bundle_sha256=manifest.files[manifest.served_file],
+        bundle_sha256=manifest.sha256,
     )
 
 

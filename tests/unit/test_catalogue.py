@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,8 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bundle.declaration import load_declaration
 from bundle.encoding import Matrix
 from bundle.errors import BundleError
+from bundle.manifest import sealed, sha256
 from serving.catalogue import ServedModel, load_model
 from serving.engine import EngineError, OnnxEngine
 from tests.harness import HEART, SAMPLE
@@ -22,11 +25,28 @@ def folder(tmp_path: Path) -> Path:
     return Path(shutil.copytree(HEART, tmp_path / "heart-disease"))
 
 
-def edit_manifest(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
+def edit_manifest(folder: Path, change: Callable[[dict[str, Any]], object], *, sealing: bool = True) -> None:
+    """Change bundle.json as somebody would who knows how it is sealed; or by hand."""
     path = folder / "v1" / "bundle.json"
     manifest = json.loads(path.read_text(encoding="utf-8"))
     change(manifest)
-    path.write_text(json.dumps(manifest), encoding="utf-8")
+    path.write_text(json.dumps(sealed(manifest) if sealing else manifest), encoding="utf-8")
+
+
+def redeclare(folder: Path, old: str, new: str) -> None:
+    """Change model.toml, and have bundle.json say that this is what it was trained with."""
+    replace(folder / "model.toml", old, new)
+    declaration = sha256(load_declaration(folder).deciding)
+    edit_manifest(folder, lambda m: m.update(declaration=declaration))
+
+
+def instead(path: Path, make: Callable[[Path], object]) -> None:
+    path.unlink()
+    make(path)
+
+
+def distribution(feature: str, **change: object) -> Callable[[Path], object]:
+    return lambda folder: edit_manifest(folder, lambda m: m["distribution"][feature].update(change))
 
 
 def flip_one_byte(file: Path) -> None:
@@ -46,8 +66,14 @@ FAULTS: list[tuple[Callable[[Path], object], str, str]] = [
     (lambda f: flip_one_byte(f / "v1/model.joblib"), "v1/model.joblib", "its sha256 differs"),
     (lambda f: (f / "v1/model.onnx").unlink(), "v1/model.onnx", "cannot be read"),
     (lambda f: (f / "v1/bundle.json").unlink(), "v1/bundle.json", "cannot be read"),
-    (lambda f: (f / "v1/bundle.json").write_text("{"), "v1/bundle.json", "not a valid bundle manifest"),
-    (lambda f: edit_manifest(f, lambda m: m.update(schema_version=1)), "v1/bundle.json", "schema_version"),
+    (lambda f: (f / "v1/bundle.json").write_text("{"), "v1/bundle.json", "is not JSON"),
+    (lambda f: (f / "v1/bundle.json").write_text("[" * 10**5), "v1/bundle.json", "is not JSON"),
+    (lambda f: (f / "v1/bundle.json").write_text("[4]"), "v1/bundle.json", "no bundle manifest"),
+    (
+        lambda f: edit_manifest(f, lambda m: m.update(schema_version=3)),
+        "v1/bundle.json",
+        "no bundle manifest of schema_version 4: train the model again",
+    ),
     (lambda f: edit_manifest(f, lambda m: m.update(surprise=1)), "v1/bundle.json", "surprise"),
     (lambda f: edit_manifest(f, lambda m: m.update(model="iris")), "v1/bundle.json", "another 'model'"),
     (lambda f: edit_manifest(f, lambda m: m["features"].reverse()), "v1/bundle.json", "another 'features'"),
@@ -64,17 +90,124 @@ FAULTS: list[tuple[Callable[[Path], object], str, str]] = [
         "does not accept a probe row",
     ),
     (
-        lambda f: replace(f / "model.toml", "asymptomatic = 0", "asymptomatic = 9"),
+        lambda f: redeclare(f, "asymptomatic = 0", "asymptomatic = 9"),
         "v1/additive.json",
         "other features or codes than model.toml",
     ),
     (
-        lambda f: replace(f / "model.toml", "female = 0, male = 1", "female = 1, male = 0"),
+        lambda f: redeclare(f, "female = 0, male = 1", "female = 1, male = 0"),
         "v1/additive.json",
         "probe row",
     ),
+    # what decides an answer
+    *(
+        (lambda f, by=by: edit_manifest(f, lambda m: m.update(threshold=by)), "v1/bundle.json", reason)
+        for by, reason in (
+            (-5, "another 'threshold'"),
+            (0.4, "another 'threshold'"),
+            (1e400, "is not JSON"),
+            (math.nan, "is not JSON"),
+            (None, "another 'threshold'"),
+            ("half", "threshold"),
+        )
+    ),
+    *(
+        (
+            lambda f, old=old, new=new: replace(f / "model.toml", old, new),
+            "model.toml",
+            "is not what v1 was trained with",
+        )
+        for old, new in (
+            ('"no_disease", prediction = 0 }', '"no_disease", prediction = 2 }'),
+            ('"disease", prediction = 1 }', '"disease", prediction = "sick" }'),
+            ("asymptomatic = 0", "asymptomatic = 9"),
+            ("female = 0, male = 1", "female = 1, male = 0"),
+            ('unit = "mg/dl"', 'unit = "mmol/l"'),
+            ("range = [50, 300]", "range = [50, 400]"),
+            ('type = "integer"\nunit = "years"', 'type = "number"\nunit = "years"'),
+            ("missing_codes = [4]", "missing_codes = [4, 9]"),
+        )
+    ),
     (
-        lambda f: replace(f / "model.toml", 'typical angina" = 3 }', 'typical angina" = 3, none = 4 }'),
+        lambda f: replace(f / "model.toml", "threshold = 0.5", "threshold = 0.4"),
+        "v1/bundle.json",
+        "another 'threshold'",
+    ),
+    (
+        lambda f: edit_manifest(f, lambda m: m["distribution"]["age"].update(maximum=90), sealing=False),
+        "v1/bundle.json",
+        "was edited after training",
+    ),
+    (
+        lambda f: edit_manifest(f, lambda m: m.update(sha256=64 * "0"), sealing=False),
+        "v1/bundle.json",
+        "was edited after training",
+    ),
+    (lambda f: edit_manifest(f, lambda m: m["data"].update(rows=10**400)), "v1/bundle.json", "data.rows"),
+    (
+        lambda f: replace(f / "v1/bundle.json", '"rows": 303', f'"rows": {"9" * 5000}'),
+        "v1/bundle.json",
+        "JSON",
+    ),
+    (distribution("age", edges=[1.0, 2.0]), "v1/bundle.json", "edges must ascend from minimum to maximum"),
+    (distribution("age", edges=[50.0, 40.0]), "v1/bundle.json", "edges must ascend"),
+    (distribution("age", edges=[50.0, 50.0]), "v1/bundle.json", "edges must ascend"),
+    (distribution("age", edges=[]), "v1/bundle.json", "one share more than edges"),
+    (distribution("age", shares=[0.5, 0.5]), "v1/bundle.json", "one share more than edges"),
+    (distribution("age", missing=0.5), "v1/bundle.json", "shares must sum up to 1"),
+    (distribution("age", mean=900.0), "v1/bundle.json", "mean must lie between"),
+    (distribution("age", minimum=1e400), "v1/bundle.json", "is not JSON"),
+    (distribution("sex", shares={"female": 0.1, "male": 0.2}), "v1/bundle.json", "sum up to 1"),
+    (distribution("sex", shares={"female": 1.5, "male": -0.5}), "v1/bundle.json", "less than or equal to 1"),
+    (
+        lambda f: edit_manifest(f, lambda m: m["distribution"].update(age={"shares": {}, "missing": 1})),
+        "v1/bundle.json",
+        "other categories of 'age'",
+    ),
+    (
+        lambda f: edit_manifest(f, lambda m: m["evaluation"]["expectation"]["shares"].update(disease=0.9)),
+        "v1/bundle.json",
+        "sum up to 1",
+    ),
+    (
+        lambda f: edit_manifest(
+            f, lambda m: m["evaluation"]["expectation"].update(shares={"no_disease": 0.5, "sick": 0.5})
+        ),
+        "v1/bundle.json",
+        "other classes than model.toml",
+    ),
+    (
+        lambda f: edit_manifest(f, lambda m: m["probes"][0].update(probabilities=[0.2, 0.3, 0.5])),
+        "v1/bundle.json",
+        "other classes than model.toml",
+    ),
+    (
+        lambda f: edit_manifest(f, lambda m: m["probes"][0].update(probabilities=[0.0, 0.0])),
+        "v1/bundle.json",
+        "sum up to 1",
+    ),
+    # files that are none: nothing may hang
+    *(
+        (lambda f, name=name, make=make: instead(f / name, make), name, reason)
+        for name in ("model.toml", "v1/bundle.json", "v1/additive.json", "v1/model.joblib")
+        for make, reason in (
+            (os.mkfifo, "not a regular file"),
+            (lambda path: path.symlink_to("/dev/zero"), "not a regular file"),
+            (Path.mkdir, "Is a directory"),
+        )
+    ),
+    (lambda f: instead(f / "v1/card.html", lambda path: path.symlink_to(path)), "v1/card.html", "be read"),
+    (
+        lambda f: os.truncate(f / "v1/model.onnx", 2**31),
+        "v1/model.onnx",
+        "it is larger than 2147483647 bytes",
+    ),
+    (lambda f: os.truncate(f / "model.toml", 2**31), "model.toml", "it is larger than 1048576 bytes"),
+    (lambda f: (f / "model.toml").write_text("a = " + "[" * 10**5), "model.toml", "cannot be read"),
+    (lambda f: (f / "model.toml").write_text(f"a = {'9' * 5000}"), "model.toml", "cannot be read"),
+    (lambda f: (f / "model.toml").write_bytes(b"a = '\xff'"), "model.toml", "cannot be read"),
+    (
+        lambda f: redeclare(f, 'typical angina" = 3 }', 'typical angina" = 3, none = 4 }'),
         "v1/bundle.json",
         "other categories of 'cp'",
     ),
@@ -130,9 +263,25 @@ def test_a_broken_bundle_is_refused(
     assert "\n" not in sentence
 
 
+def test_a_bundle_serves_without_what_is_kept_for_people(folder: Path) -> None:
+    for name in ("v1/model.joblib", "v1/calibration.svg", "v1/groups.svg", "recipe.py", "data.csv"):
+        (folder / name).unlink()
+    served = load_model(folder)
+    assert served.predict(served.encode([SAMPLE])) == load_model(HEART).predict(served.encode([SAMPLE]))
+
+
+def test_texts_of_a_declaration_may_change_after_training(folder: Path) -> None:
+    replace(folder / "model.toml", 'title = "Heart disease"', 'title = "Heart"')
+    replace(folder / "model.toml", 'description = "Age"', 'description = "Years since birth"')
+    assert load_model(folder).declaration.title == "Heart"
+
+
 def test_onnx_that_is_no_model_is_refused() -> None:
-    with pytest.raises(EngineError, match="refuses the model"):
-        OnnxEngine(b"not a model")
+    for content in (b"", b"not a model", b"\x08\x07", b"\x00\x00\x00\x00ORTM"):
+        with pytest.raises(EngineError, match="it is no ONNX model"):
+            OnnxEngine(content)
+    with pytest.raises(EngineError, match="ONNX Runtime refuses it"):
+        OnnxEngine(b"\x3a\x02\x12\x00")  # a graph with a name, and nothing else
 
 
 class Nowhere:

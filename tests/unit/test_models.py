@@ -10,7 +10,7 @@ import pytest
 from sklearn.datasets import load_iris
 
 from bundle.encoding import Encoder
-from bundle.manifest import load_manifest, read_files, sha256
+from bundle.manifest import NumberDistribution, load_manifest, read_files, sha256
 from tests.systems import MODELS, PAGES, System
 from training.build import build, load_recipe, load_rows
 from training.export import check_parity, generate_rows
@@ -45,6 +45,35 @@ def test_the_bundle_was_made_from_the_data_that_is_here(name: str) -> None:
     rows, labels, digest = load_rows(system.folder, system.declaration, load_recipe(system.folder), None)
     assert digest == system.manifest.data.sha256
     assert len(rows) == len(labels) == system.manifest.data.rows
+
+
+@pytest.mark.parametrize(("name", "version"), VERSIONS)
+def test_probes_are_made_up_and_show_all_that_is_accepted(name: str, version: str) -> None:
+    declaration = System(name).declaration
+    manifest = load_manifest(MODELS / name / version, declaration)
+    for feature in declaration.features:
+        shown = {probe.row[feature.name] for probe in manifest.probes}
+        assert (None in shown) == feature.nullable
+        trained = manifest.distribution[feature.name]
+        if isinstance(trained, NumberDistribution):
+            assert {trained.minimum, trained.maximum} <= shown
+        else:
+            assert set(trained.shares) <= shown
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_no_row_of_the_data_goes_with_a_bundle(name: str) -> None:
+    system, data = System(name), os.environ.get("CHURN_DATA")
+    if name == "churn" and not data:
+        pytest.skip("no churn data: set CHURN_DATA")
+    given = Path(data) if name == "churn" and data else None
+    rows, _, _ = load_rows(system.folder, system.declaration, load_recipe(system.folder), given)
+    encoder = Encoder(system.declaration)
+    learnt = {row.tobytes() for row in encoder.encode(rows)}
+    for version in system.declaration.versions:
+        manifest = load_manifest(system.folder / version, system.declaration)
+        probes = encoder.encode([probe.row for probe in manifest.probes])
+        assert not learnt & {row.tobytes() for row in probes}
 
 
 def test_iris_is_fishers() -> None:

@@ -1,7 +1,7 @@
 """Logs a run for each version of a model and registers its bundle: `make register MODEL=churn`.
 
 Run in the image of the MLflow server, with the model's folder at /model. A bundle that is registered
-already, told by the hash of its model.onnx, is left as it is.
+already, told by the sha256 of its bundle.json, is left as it is.
 """
 
 import sys
@@ -13,7 +13,7 @@ from mlflow.exceptions import MlflowException
 
 from bundle.declaration import Declaration, load_declaration
 from bundle.errors import BundleError
-from bundle.manifest import MODEL_FILE, Manifest, load_manifest, read_files
+from bundle.manifest import Manifest, check_inspected, load_manifest, read_files
 
 TAG = "bundle_sha256"
 
@@ -30,9 +30,9 @@ def main(folder: Path) -> None:
     for version in declaration.versions:
         manifest = load_manifest(folder / version, declaration)
         read_files(folder / version, manifest)
-        digest = manifest.files[MODEL_FILE]
-        number = there.get(digest) or register(client, folder, declaration, manifest)
-        again = " already" if digest in there else ""
+        check_inspected(folder / version, manifest)
+        number = there.get(manifest.sha256) or register(client, folder, declaration, manifest)
+        again = " already" if manifest.sha256 in there else ""
         print(f"{declaration.name} {version} is{again} registered as models:/{declaration.name}/{number}")
 
 
@@ -56,7 +56,7 @@ def register(client: MlflowClient, folder: Path, declaration: Declaration, manif
             declaration.name,
             source=mlflow.get_artifact_uri("bundle"),
             run_id=run.info.run_id,
-            tags={TAG: manifest.files[MODEL_FILE], "version": manifest.version},
+            tags={TAG: manifest.sha256, "version": manifest.version},
         )
     return str(registered.version)
 

@@ -1,0 +1,25 @@
+"""Reads a file that others may have put there: a regular one, no larger than it may be, without waiting."""
+
+import errno
+import os
+import stat
+from pathlib import Path
+
+
+def read_file(path: Path, most_bytes: int) -> bytes:
+    """Return the content of a regular file, or of one that a link leads to.
+
+    OSError where it is larger, or none (a folder, a FIFO, a device): its strerror says so.
+    """
+    with open(path, "rb", opener=_without_waiting) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+        content = file.read(most_bytes + 1)
+    if len(content) > most_bytes:
+        raise OSError(errno.EFBIG, f"it is larger than {most_bytes} bytes", str(path))
+    return content
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Open a FIFO, too, at once: else that waits for somebody who writes to it."""
+    return os.open(path, flags | os.O_NONBLOCK)

@@ -1,0 +1,55 @@
+"""Makes the rows that every start and every probe ask a model about.
+
+They are made up from the declaration and the summary of the training data, so that no row of the data goes
+with a bundle. Together they show each category, each missing value and the trained range of each number.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+from sklearn.pipeline import Pipeline
+
+from bundle.declaration import CategoryFeature, Declaration, Feature
+from bundle.encoding import Encoder
+from bundle.manifest import CategoryDistribution, NumberDistribution, Probe
+
+LEAST_ROWS = 8
+SIGNIFICANT_DIGITS = 6
+
+Value = int | float | str | None
+Distributions = Mapping[str, NumberDistribution | CategoryDistribution]
+
+
+def make_probes(declaration: Declaration, distribution: Distributions, pipeline: Pipeline) -> list[Probe]:
+    """Return rows as clients send them, with the probabilities that the fitted pipeline gives.
+
+    So a code that is changed in model.toml after training is noticed before the model serves.
+    """
+    columns = {
+        feature.name: probe_values(feature, distribution[feature.name]) for feature in declaration.features
+    }
+    number = max(LEAST_ROWS, *(len(values) for values in columns.values()))
+    random = np.random.default_rng(0)
+    places = {name: random.permutation(number) for name in columns}
+    rows = [
+        {name: values[places[name][row] % len(values)] for name, values in columns.items()}
+        for row in range(number)
+    ]
+    expected = pipeline.predict_proba(Encoder(declaration).encode(rows))
+    return [
+        Probe(row=row, probabilities=[round(float(p), 9) for p in probabilities])
+        for row, probabilities in zip(rows, expected, strict=True)
+    ]
+
+
+def probe_values(feature: Feature, distribution: NumberDistribution | CategoryDistribution) -> list[Value]:
+    """Return the values of a feature that probes show: all categories, or a number's range in equal steps."""
+    missing: list[Value] = [None] if feature.nullable else []
+    if isinstance(feature, CategoryFeature) or isinstance(distribution, CategoryDistribution):
+        return [*(feature.codes if isinstance(feature, CategoryFeature) else ()), *missing]
+    low, high = distribution.minimum, distribution.maximum
+    steps = np.linspace(low, high, LEAST_ROWS - len(missing)).tolist()
+    if feature.type == "integer":
+        return [*dict.fromkeys(map(round, steps)), *missing]
+    rounded = [min(max(float(f"{step:.{SIGNIFICANT_DIGITS}g}"), low), high) for step in steps]
+    return [*rounded, *missing]
