@@ -13,7 +13,7 @@ from serving.engine import EngineError, OnnxEngine
 
 
 def external(name: str = "secret") -> TensorProto:
-    tensor = TensorProto(name=name, data_type=TensorProto.FLOAT, dims=[1, 2], data_location=1)
+    tensor = TensorProto(name=name, data_type=TensorProto.FLOAT, dims=[1, 2], data_location="EXTERNAL")
     tensor.external_data.add(key="location", value="key")
     return tensor
 
