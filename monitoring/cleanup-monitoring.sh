@@ -9,6 +9,9 @@ DRY_RUN=false
 PART_OF=app.kubernetes.io/part-of=heart-disease-monitoring
 KINDS=deployments,services,configmaps,serviceaccounts,roles,rolebindings,pods
 
+# shellcheck source=scripts/arguments.sh
+. "$ROOT/scripts/arguments.sh"
+
 usage() {
     cat <<EOF
 usage: monitoring/cleanup-monitoring.sh [--namespace NAME] [--purge] [--dry-run]
@@ -21,35 +24,40 @@ Removes Prometheus, Alertmanager and Grafana. Safe to repeat. The API and everyt
 EOF
 }
 
-fail() {
-    echo "error: $*" >&2
-    exit 1
+# Prints the names of what is labelled as ours, one a line.
+list() {
+    kubectl get "$1" --namespace "$NAMESPACE" --selector "$PART_OF" --output name ||
+        fail "the cluster did not list what is installed in namespace $NAMESPACE"
 }
 
 main() {
+    local kept
     while [ $# -gt 0 ]; do
         case $1 in
-        --namespace) NAMESPACE=${2:?--namespace needs a name} && shift 2 ;;
+        --namespace) need_value 'a name' "$@" && NAMESPACE=$2 && shift 2 ;;
         --purge) PURGE=true && shift ;;
         --dry-run) DRY_RUN=true && shift ;;
         --help | -h) usage && exit ;;
-        *) usage >&2 && fail "unknown option $1" ;;
+        *) refuse_argument "$1" ;;
         esac
     done
+    check_namespace "$NAMESPACE"
     # shellcheck source=/dev/null
     if [ -z "${KUBECONFIG:-}" ] && [ -f "$ROOT/.cluster/environment" ]; then . "$ROOT/.cluster/environment"; fi
     command -v kubectl >/dev/null || fail "kubectl is needed and not installed"
     kubectl version --request-timeout=10s >/dev/null 2>&1 || fail "the cluster does not answer; is it running?"
     if $PURGE; then KINDS=$KINDS,persistentvolumeclaims,secrets; fi
     if $DRY_RUN; then
-        kubectl get "$KINDS" --namespace "$NAMESPACE" --selector "$PART_OF" --output name | sed 's/^/would remove: /'
+        list "$KINDS" | sed 's/^/would remove: /'
         return
     fi
-    kubectl delete "$KINDS" --namespace "$NAMESPACE" --selector "$PART_OF" --wait
-    kubectl wait pods --for=delete --namespace "$NAMESPACE" --selector "$PART_OF" --timeout=90s
+    kubectl delete "$KINDS" --namespace "$NAMESPACE" --selector "$PART_OF" --wait ||
+        fail "not all of it was removed from namespace $NAMESPACE; run this again"
+    kubectl wait pods --for=delete --namespace "$NAMESPACE" --selector "$PART_OF" --timeout=90s ||
+        fail "its pods were not gone within 90 s: kubectl get pods --namespace $NAMESPACE --selector $PART_OF"
     if ! $PURGE; then
-        echo "kept, until --purge: $(kubectl get persistentvolumeclaims --namespace "$NAMESPACE" --selector "$PART_OF" \
-            --output name | tr '\n' ' ')"
+        kept=$(list persistentvolumeclaims)
+        echo "kept, until --purge: ${kept//$'\n'/ }"
     fi
 }
 

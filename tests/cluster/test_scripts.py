@@ -17,7 +17,10 @@ DEPLOY = PROJECT / "scripts" / "deploy.sh"
 CLEANUP = PROJECT / "scripts" / "cleanup.sh"
 STAND_IN = PROJECT / "tests" / "cluster" / "stand_in.sh"
 NEEDED = set("bash dirname sed git kubectl helm buildah ctr mktemp rm cat sleep".split())  # noqa: SIM905
-SHELL_SCRIPTS = sorted([*PROJECT.glob("scripts/*.sh"), STAND_IN, PROJECT / ".ci" / "run"])
+FOLDERS = ("scripts", "monitoring", "compose", "tests/cluster")
+SHELL_SCRIPTS = sorted(
+    [*(file for folder in FOLDERS for file in PROJECT.glob(f"{folder}/*.sh")), PROJECT / ".ci" / "run"]
+)
 
 
 @pytest.fixture

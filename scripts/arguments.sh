@@ -1,0 +1,48 @@
+# shellcheck shell=bash
+# Read by the scripts: how one ends with a sentence, and what it checks of its arguments before it uses them.
+# A sentence never repeats a value, which may be a password in the wrong place.
+
+fail() {
+    echo "error: $*" >&2
+    exit 1
+}
+
+# Ends the script unless an option has a value: `need_value 'a name' "$@"` with the option first.
+need_value() {
+    case ${3-} in '' | -*) fail "$2 needs $1" ;; esac
+}
+
+refuse_argument() {
+    usage >&2
+    case $1 in
+    -*) fail "unknown option ${1%%=*}; an option's value follows it after a space" ;;
+    *) fail "there is a word that belongs to no option; quote a value that has spaces" ;;
+    esac
+}
+
+# A label of RFC 1123. Without LC_ALL a range has other letters, too, in some languages.
+check_namespace() {
+    local LC_ALL=C label='^[a-z0-9]([-a-z0-9]*[a-z0-9])?$'
+    if ! [[ $1 =~ $label ]] || [ ${#1} -gt 63 ]; then
+        fail "--namespace needs a name that Kubernetes allows: at most 63 of a-z, 0-9 and -, which is neither first nor last"
+    fi
+}
+
+# check_number NAME VALUE LEAST MOST
+check_number() {
+    local LC_ALL=C number='^(0|[1-9][0-9]{0,8})$'
+    [[ $2 =~ $number ]] || fail "$1 needs a whole number, not '$2'"
+    if [ "$2" -lt "$3" ] || [ "$2" -gt "$4" ]; then fail "$1 must be from $3 to $4"; fi
+}
+
+check_port() {
+    check_number "$1" "$2" 1 65535
+}
+
+# An address that a program may be given as an argument and in a file: without a password, quotes and spaces.
+check_url() {
+    local LC_ALL=C host='([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9a-fA-F:.]+\])' path='(/[A-Za-z0-9._~%/-]*)?'
+    [[ $2 != *@* ]] || fail "$1 must not contain a name or a password"
+    [[ $2 =~ ^https?://$host(:([0-9]+))?$path$ ]] || fail "$1 needs an address such as http://127.0.0.1:8000"
+    if [ -n "${BASH_REMATCH[4]}" ]; then check_port "the port of $1" "${BASH_REMATCH[4]}"; fi
+}
