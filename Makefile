@@ -10,6 +10,10 @@ export CHURN_DATA ?= $(wildcard ../shared/data/telco_churn.csv)
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 
+# A value as one word of the shell, whatever it holds; ~/ at its start is still the home.
+quoted = $(if $(filter ~/%,$(firstword $(1))),~/'$(subst ','\'',$(patsubst ~/%,%,$(1)))','$(subst ','\'',$(1))')
+stack = $(if $(STACK),$(call quoted,$(STACK)),$(error name a stack, such as STACK=iris))
+
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -29,13 +33,13 @@ test-compose: .venv/dev.done ## run the tests on a real Docker engine (Linux, ro
 	.venv/bin/python -m pytest tests/compose --durations=20 $(ARGS)
 
 up: ## start STACK (iris, churn, fraud or heart) on Docker Compose
-	@compose/up.sh $(STACK)
+	@compose/up.sh $(stack)
 
 down: ## stop STACK; its volumes stay
-	@cd compose/$(STACK) && docker compose down
+	@cd compose/$(stack) && docker compose down
 
 register: ## log runs of MODEL's versions and register them with the MLflow server of the churn stack
-	@cd compose/churn && docker compose run --rm register python register.py /model/$(MODEL)
+	@cd compose/churn && docker compose run --rm register python register.py /model/$(call quoted,$(MODEL))
 
 cluster: .venv/dev.done ## start a Kubernetes of two nodes on this machine (Linux, root, Go)
 	@.venv/bin/python -m tools.cluster up
@@ -60,7 +64,7 @@ format: .venv/dev.done ## rewrite the code in the one style
 	.venv/bin/ruff format .
 
 train: .venv/train.done ## train MODEL (heart-disease) from DATA (its own file) into its bundle and card
-	.venv/bin/python -m training --model $(MODEL) $(if $(DATA),--data $(DATA))
+	.venv/bin/python -m training --model $(call quoted,$(MODEL)) $(if $(DATA),--data $(call quoted,$(DATA)))
 
 test-budget: .venv/dev.done ## count the instructions of a request (needs valgrind)
 	.venv/bin/python -m pytest tests/budget $(ARGS)
@@ -80,10 +84,10 @@ bench-drift: .venv/dev.done ## measure how often alerts on drift are wrong, and 
 	.venv/bin/python -m bench drift
 
 compare: .venv/train.done ## compare versions A and B of MODEL on the labelled rows of DATA
-	@.venv/bin/python -m training.compare --model $(MODEL) --a $(A) --b $(B) $(if $(DATA),--data $(DATA))
+	@.venv/bin/python -m training.compare --model $(call quoted,$(MODEL)) --a $(call quoted,$(A)) --b $(call quoted,$(B)) $(if $(DATA),--data $(call quoted,$(DATA)))
 
 retrain: .venv/train.done ## train MODEL's next version from DATA, and write it if it is no worse than the served one
-	@.venv/bin/python -m training.retrain --model $(MODEL) $(if $(DATA),--data $(DATA)) $(if $(SEEN),--seen $(SEEN))
+	@.venv/bin/python -m training.retrain --model $(call quoted,$(MODEL)) $(if $(DATA),--data $(call quoted,$(DATA))) $(if $(SEEN),--seen $(call quoted,$(SEEN)))
 
 lock: .venv/dev.done ## resolve requirements/*.in into the hashed lock files anew
 	@for name in serve train dev mlflow; do echo "requirements/$$name.txt"; \

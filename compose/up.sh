@@ -4,6 +4,9 @@ set -euo pipefail
 
 HERE=$(cd "$(dirname "$0")" && pwd)
 
+# shellcheck source=scripts/arguments.sh
+. "$HERE/../scripts/arguments.sh"
+
 usage() {
     cat <<EOF
 usage: compose/up.sh STACK [SERVICE ...]
@@ -11,11 +14,6 @@ usage: compose/up.sh STACK [SERVICE ...]
 Starts a stack ($(stacks)), or some of its services, waits until they are healthy, and prints their addresses.
 Settings are environment variables: README.md in compose/.
 EOF
-}
-
-fail() {
-    echo "error: $*" >&2
-    exit 1
 }
 
 stacks() {
@@ -41,31 +39,52 @@ variable_of() {
     esac
 }
 
+# An option of docker compose is no service: it may write to a file.
+check_services() {
+    local service services
+    services=$(docker compose --profile '*' config --services) || fail "docker compose cannot read the stack, as it says above"
+    for service in "$@"; do
+        case $'\n'$services$'\n' in
+        *$'\n'"$service"$'\n'*) ;;
+        *) fail "the stack has no such service; it has ${services//$'\n'/ }" ;;
+        esac
+    done
+}
+
+# check_ports "SERVICE ADDRESS PORT, one a line"
 check_ports() {
     local service address port running
-    running=$(docker compose ps --services --status running)
+    running=$(docker compose ps --services --status running) || fail "docker compose does not say what runs"
     while read -r service address port; do
-        case " $(echo "$running" | tr '\n' ' ') " in *" $service "*) continue ;; esac
+        [ -n "$port" ] || continue
+        case $'\n'$running$'\n' in *$'\n'"$service"$'\n'*) continue ;; esac
         if (exec 3<>"/dev/tcp/$address/$port") 2>/dev/null; then
             fail "port $port for $service is in use: stop what listens there, or choose another with $(variable_of "$service")=..."
         fi
-    done < <(published "$@")
+    done <<<"$1"
 }
 
 main() {
-    local stack=${1:-} service address port
+    local stack=${1:-} ports service address port
     case $stack in
     '' | --help | -h) usage && exit ;;
     esac
     shift
-    [ -f "$HERE/$stack/docker-compose.yml" ] || fail "there is no stack '$stack'; there is $(stacks)"
+    case " $(stacks) " in
+    *" ${stack// /+} "*) ;;
+    *) fail "there is no stack '$stack'; there is $(stacks)" ;;
+    esac
     command -v docker >/dev/null || fail "docker is needed and not installed"
     docker compose version >/dev/null 2>&1 || fail "docker has no compose plugin; install docker-compose-plugin"
     docker version >/dev/null 2>&1 || fail "the Docker engine does not answer; is it running?"
     cd "$HERE/$stack"
-    check_ports "$@"
-    docker compose up --detach --wait "$@"
-    published "$@" | while read -r service address port; do echo "$service: http://$address:$port"; done
+    check_services "$@"
+    ports=$(published "$@") || fail "docker compose does not say which ports the stack has, as it says above"
+    check_ports "$ports"
+    docker compose up --detach --wait "$@" || fail "the stack did not become healthy; docker compose logs in $HERE/$stack says why"
+    while read -r service address port; do
+        [ -z "$port" ] || echo "$service: http://$address:$port"
+    done <<<"$ports"
 }
 
 main "$@"

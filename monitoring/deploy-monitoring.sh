@@ -7,36 +7,34 @@ ROOT=$(cd "$HERE/.." && pwd)
 NAMESPACE=mlops
 EXPOSE_ALERTMANAGER=false
 GRAFANA=true
-GRAFANA_PASSWORD=
 ANONYMOUS_VIEWERS=false
 DRY_RUN=false
 SCRATCH=
 PART_OF=app.kubernetes.io/part-of=heart-disease-monitoring
 CONFIGURATION=$PART_OF,app.kubernetes.io/component=configuration
 
+# shellcheck source=scripts/arguments.sh
+. "$ROOT/scripts/arguments.sh"
+
 usage() {
     cat <<EOF
-usage: monitoring/deploy-monitoring.sh [--namespace NAME] [--without-grafana] [--grafana-password PASSWORD]
+usage: monitoring/deploy-monitoring.sh [--namespace NAME] [--without-grafana] [--grafana-password-file FILE]
                                        [--anonymous-viewers] [--expose-alertmanager] [--dry-run]
 
 Installs Prometheus (NodePort 30090), Grafana (30030) and Alertmanager into the namespace of the API. Safe to repeat: a changed
 configuration or rule is checked first, and replaces the old one only when it is valid.
 
-  --namespace NAME        where the API is ($NAMESPACE)
-  --without-grafana       leave Grafana out, or remove it; its volume stays
-  --grafana-password PW   Grafana's admin password at its first start; generated and kept otherwise
-  --anonymous-viewers     whoever reaches Grafana may look, without a password
-  --expose-alertmanager   on NodePort 30093, too
-  --dry-run               print what would be applied
+  --namespace NAME              where the API is ($NAMESPACE)
+  --without-grafana             leave Grafana out, or remove it; its volume stays
+  --grafana-password-file FILE  Grafana's admin password at its first start, - for standard input; generated and kept otherwise
+  --grafana-password PASSWORD   the same, but everybody on this machine sees it in the list of processes
+  --anonymous-viewers           whoever reaches Grafana may look, without a password
+  --expose-alertmanager         on NodePort 30093, too
+  --dry-run                     print what would be applied
 
 Notifications: make the Secret alertmanager-receivers with any of the keys slack-url, webhook-url and smtp-password, and
 run this again. For email, set addresses and server in alertmanager-config.yaml first.
 EOF
-}
-
-fail() {
-    echo "error: $*" >&2
-    exit 1
 }
 
 step() {
@@ -47,8 +45,9 @@ step() {
     echo "    $((SECONDS - start)) s"
 }
 
+# A call that fails ends the script.
 kube() {
-    kubectl --namespace "$NAMESPACE" "$@"
+    kubectl --namespace "$NAMESPACE" "$@" || fail "kubectl $1 failed, as it says above; run this again"
 }
 
 find_cluster() {
@@ -64,7 +63,9 @@ find_cluster() {
 render() {
     local keys key
     cp -R "$HERE" "$SCRATCH/monitoring"
-    sed -i.bak "s/^namespace: .*/namespace: $NAMESPACE/" "$SCRATCH/monitoring/kustomization.yaml"
+    # in quotes, because 123 and true are names, too
+    { printf 'namespace: "%s"\n' "$NAMESPACE" && sed '/^namespace: /d' "$HERE/kustomization.yaml"; } \
+        >"$SCRATCH/monitoring/kustomization.yaml"
     # shellcheck disable=SC2016  # a template of kubectl, not of the shell
     keys=$(kube get secret alertmanager-receivers --ignore-not-found \
         --output 'go-template={{range $key, $_ := .data}}{{$key}} {{end}}')
@@ -84,23 +85,28 @@ render() {
     if ! $GRAFANA; then
         sed -i.bak '/grafana-deployment.yaml/d; /- name: grafana-/,/app: grafana/d' "$SCRATCH/monitoring/kustomization.yaml"
     fi
-    kubectl kustomize "$SCRATCH/monitoring" >"$SCRATCH/all.yaml"
+    kubectl kustomize "$SCRATCH/monitoring" >"$SCRATCH/all.yaml" ||
+        fail "kubectl cannot put the manifests together, as it says above"
 }
 
 # Asks promtool and amtool, in the images that will run, so that a broken file never replaces a working one.
 check_configuration() {
-    local phase deadline=$((SECONDS + 300))
-    kubectl get namespace "$NAMESPACE" >/dev/null 2>&1 || kubectl create namespace "$NAMESPACE" >/dev/null
+    local found phase deadline=$((SECONDS + 300))
+    found=$(kube get namespace "$NAMESPACE" --ignore-not-found --output name)
+    [ -n "$found" ] || kube create namespace "$NAMESPACE" >/dev/null
+    check_pod >"$SCRATCH/check.yaml"
     kube apply --filename "$SCRATCH/all.yaml" --selector "$CONFIGURATION" >/dev/null
     kube delete pod monitoring-check --ignore-not-found --wait >/dev/null
-    check_pod | kube apply --filename - >/dev/null
-    until phase=$(kube get pod monitoring-check --output 'jsonpath={.status.phase}') &&
+    kube apply --filename "$SCRATCH/check.yaml" >/dev/null
+    # a question that fails is asked again
+    until phase=$(kubectl get pod monitoring-check --namespace "$NAMESPACE" --output 'jsonpath={.status.phase}') &&
         { [ "$phase" = Succeeded ] || [ "$phase" = Failed ]; }; do
         [ "$SECONDS" -lt "$deadline" ] || fail "the check did not end within 300 s: kubectl describe pod monitoring-check -n $NAMESPACE"
         sleep 1
     done
     if [ "$phase" = Failed ]; then
-        kube logs monitoring-check --all-containers --prefix=false >&2
+        kubectl logs monitoring-check --namespace "$NAMESPACE" --all-containers --prefix=false >&2 ||
+            echo "the reason could not be read" >&2
         kube delete pod monitoring-check >/dev/null
         remove_unused_configuration
         fail "the configuration is not valid; what runs was left as it is"
@@ -108,15 +114,21 @@ check_configuration() {
     kube delete pod monitoring-check >/dev/null
 }
 
-config_map() {
-    sed -n "s/^  name: \\($1-[a-z0-9]*\\)\$/\\1/p" "$SCRATCH/all.yaml" | head -n 1
-}
-
-image() {
-    sed -n "s|^ *image: \\($1:.*\\)|\\1|p" "$SCRATCH/all.yaml" | head -n 1
+# Prints what a pattern has in brackets, where it is found first in what is to be applied.
+rendered() {
+    local found
+    found=$(sed -n "s|$1|\\1|p" "$SCRATCH/all.yaml")
+    [ -n "$found" ] || fail "the manifests lack what is to be checked: $1"
+    echo "${found%%$'\n'*}"
 }
 
 check_pod() {
+    local promtool amtool config rules alertmanager
+    promtool=$(rendered '^ *image: \(prom/prometheus:.*\)')
+    amtool=$(rendered '^ *image: \(prom/alertmanager:.*\)')
+    config=$(rendered '^  name: \(prometheus-config-[a-z0-9]*\)$')
+    rules=$(rendered '^  name: \(prometheus-rules-[a-z0-9]*\)$')
+    alertmanager=$(rendered '^  name: \(alertmanager-config-[a-z0-9]*\)$')
     cat <<EOF
 apiVersion: v1
 kind: Pod
@@ -129,7 +141,7 @@ spec:
   securityContext: {runAsNonRoot: true, runAsUser: 65534, seccompProfile: {type: RuntimeDefault}}
   containers:
     - name: promtool
-      image: $(image prom/prometheus)
+      image: $promtool
       command: [/bin/promtool, check, config, /etc/prometheus/config/prometheus.yml]
       securityContext: &security
         {allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, capabilities: {drop: [ALL]}}
@@ -137,15 +149,15 @@ spec:
         - {name: config, mountPath: /etc/prometheus/config}
         - {name: rules, mountPath: /etc/prometheus/rules}
     - name: amtool
-      image: $(image prom/alertmanager)
+      image: $amtool
       command: [/bin/amtool, check-config, /etc/alertmanager/config/alertmanager.yml]
       securityContext: *security
       volumeMounts:
         - {name: alertmanager, mountPath: /etc/alertmanager/config}
   volumes:
-    - {name: config, configMap: {name: $(config_map prometheus-config)}}
-    - {name: rules, configMap: {name: $(config_map prometheus-rules)}}
-    - {name: alertmanager, configMap: {name: $(config_map alertmanager-config)}}
+    - {name: config, configMap: {name: $config}}
+    - {name: rules, configMap: {name: $rules}}
+    - {name: alertmanager, configMap: {name: $alertmanager}}
 EOF
 }
 
@@ -159,30 +171,53 @@ apply() {
     fi
     kube apply --filename "$SCRATCH/all.yaml" >/dev/null
     for deployment in $deployments; do
-        kube rollout status "deployment/$deployment" --timeout=180s >/dev/null ||
+        kubectl rollout status "deployment/$deployment" --namespace "$NAMESPACE" --timeout=180s >/dev/null ||
             fail "$deployment is not ready: kubectl describe pods -n $NAMESPACE -l app=$deployment"
     done
     remove_unused_configuration
 }
 
+# Reads the password that was given, which Grafana must take as it is written; no message repeats it.
+read_password() {
+    # shellcheck disable=SC2016  # what Grafana replaces, not the shell
+    local LC_ALL=C password replaced='\$(__[A-Za-z0-9_]+)?\{[^}]+\}|%\([^)]+\)s'
+    password=$(tr '\0' '\1' <"$SCRATCH/given") # no variable holds a NUL
+    password=${password%$'\r'}
+    if [ -z "$password" ] || [ ${#password} -gt 1000 ] || [[ $password == *[[:cntrl:]]* ]]; then
+        fail "Grafana's password must be one line of 1 to 1000 bytes, without control characters"
+    fi
+    [[ ! $password =~ $replaced ]] ||
+        fail "Grafana would replace what it reads as a variable in the password; leave out \${...} and %(...)s"
+    printf '%s' "$password" >"$SCRATCH/password"
+}
+
 # Makes Grafana's admin password unless there is one: Grafana remembers that of its first start.
 keep_password() {
-    if kube get secret grafana-admin >/dev/null 2>&1; then
-        [ -z "$GRAFANA_PASSWORD" ] ||
+    local found encoded
+    found=$(kube get secret grafana-admin --ignore-not-found --output name)
+    if [ -n "$found" ]; then
+        [ ! -f "$SCRATCH/password" ] ||
             echo "    grafana-admin exists and is kept; change the password in Grafana, or remove the Secret and the volume"
         return
     fi
-    local password=${GRAFANA_PASSWORD:-$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')}
-    printf '%s' "$password" >"$SCRATCH/password"
-    kube create secret generic grafana-admin --from-file="password=$SCRATCH/password" >/dev/null
-    kube label secret grafana-admin "$PART_OF" >/dev/null
+    [ -f "$SCRATCH/password" ] || od -An -N16 -tx1 /dev/urandom | tr -d ' \n' >"$SCRATCH/password"
+    encoded=$(base64 <"$SCRATCH/password" | tr -d '\n')
+    [ -n "$encoded" ] || fail "no password could be made; is the disk full?"
+    # on standard input, because other users see the arguments of a program
+    kube create --filename - >/dev/null <<EOF
+apiVersion: v1
+kind: Secret
+metadata: {name: grafana-admin, labels: {app.kubernetes.io/part-of: heart-disease-monitoring}}
+data: {password: "$encoded"}
+EOF
 }
 
 # ConfigMaps carry a hash in their names: what no deployment mounts is left over.
 remove_unused_configuration() {
-    local used name
+    local used name names
     used=$(kube get deployments --selector "$PART_OF" --output 'jsonpath={.items[*].spec.template.spec.volumes[*].configMap.name}')
-    for name in $(kube get configmaps --selector "$CONFIGURATION" --output 'jsonpath={.items[*].metadata.name}'); do
+    names=$(kube get configmaps --selector "$CONFIGURATION" --output 'jsonpath={.items[*].metadata.name}')
+    for name in $names; do
         case " $used " in
         *" $name "*) ;;
         *) kube delete configmap "$name" >/dev/null ;;
@@ -193,7 +228,8 @@ remove_unused_configuration() {
 # Prints the address of a node whose port answers; nodes learn of a new port a moment after its pod is ready.
 reachable_node() {
     local address addresses try
-    addresses=$(kubectl get nodes --output 'jsonpath={.items[*].status.addresses[?(@.type=="InternalIP")].address}')
+    addresses=$(kubectl get nodes --output 'jsonpath={.items[*].status.addresses[?(@.type=="InternalIP")].address}') ||
+        return 1
     for try in 1 2 3 4 5; do
         for address in $addresses; do
             if curl --silent --fail --max-time 3 --output /dev/null "http://$address:30090/-/ready"; then
@@ -224,21 +260,32 @@ print_addresses() {
     fi
 }
 
+# Reads no more of a file than a password has.
+take_file() {
+    local file=${2-}
+    if [ "$file" = - ]; then file=/dev/stdin; else need_value 'a file, or - for standard input' "$@"; fi
+    head -c 2000 <"$file" >"$SCRATCH/given" || fail "the file that --grafana-password-file names cannot be read"
+}
+
 main() {
+    umask 077
+    SCRATCH=$(mktemp -d)
+    trap 'rm -r "$SCRATCH"' EXIT
     while [ $# -gt 0 ]; do
         case $1 in
-        --namespace) NAMESPACE=${2:?--namespace needs a name} && shift 2 ;;
+        --namespace) need_value 'a name' "$@" && NAMESPACE=$2 && shift 2 ;;
         --without-grafana) GRAFANA=false && shift ;;
-        --grafana-password) GRAFANA_PASSWORD=${2:?--grafana-password needs a password} && shift 2 ;;
+        --grafana-password) need_value 'a password' "$@" && printf '%s' "$2" >"$SCRATCH/given" && shift 2 ;;
+        --grafana-password-file) take_file "$@" && shift 2 ;;
         --anonymous-viewers) ANONYMOUS_VIEWERS=true && shift ;;
         --expose-alertmanager) EXPOSE_ALERTMANAGER=true && shift ;;
         --dry-run) DRY_RUN=true && shift ;;
         --help | -h) usage && exit ;;
-        *) usage >&2 && fail "unknown option $1" ;;
+        *) refuse_argument "$1" ;;
         esac
     done
-    SCRATCH=$(mktemp -d)
-    trap 'rm -r "$SCRATCH"' EXIT
+    check_namespace "$NAMESPACE"
+    if [ -f "$SCRATCH/given" ]; then read_password; fi
     find_cluster
     if $DRY_RUN; then
         render >&2

@@ -17,6 +17,10 @@ DURATION=
 BATCH=25
 SCRATCH=
 FORWARD=
+FORWARD_PORT=18080
+
+# shellcheck source=scripts/arguments.sh
+. "$ROOT/scripts/arguments.sh"
 
 usage() {
     cat <<EOF
@@ -37,11 +41,6 @@ rose by what was sent, and that Prometheus shows it. The exit code is 0 only if 
 EOF
 }
 
-fail() {
-    echo "error: $*" >&2
-    exit 1
-}
-
 clean_up() {
     if [ -n "$FORWARD" ]; then kill "$FORWARD" 2>/dev/null || true; fi
     # shellcheck disable=SC2046  # one word a process
@@ -49,24 +48,34 @@ clean_up() {
     if [ -n "$SCRATCH" ]; then rm -r "$SCRATCH"; fi
 }
 
-is_number() {
-    case $2 in '' | *[!0-9]*) fail "$1 needs a whole number, not '$2'" ;; esac
-}
-
 find_api() {
-    local address port
+    local address addresses services port
     # shellcheck source=/dev/null
     if [ -z "${KUBECONFIG:-}" ] && [ -f "$ROOT/.cluster/environment" ]; then . "$ROOT/.cluster/environment"; fi
     command -v kubectl >/dev/null || fail "kubectl is not installed; name the API with --url"
-    port=$(kubectl get service --namespace "$NAMESPACE" --selector app=heart-disease-api \
-        --output 'jsonpath={.items[0].spec.ports[0].nodePort}' 2>/dev/null) ||
-        fail "no API in namespace $NAMESPACE; run scripts/deploy.sh, or name the API with --url"
-    for address in $(kubectl get nodes --output 'jsonpath={.items[*].status.addresses[?(@.type=="InternalIP")].address}'); do
+    services=$(kubectl get service --namespace "$NAMESPACE" --selector app=heart-disease-api \
+        --output 'jsonpath={range .items[*]}{.metadata.name}:{.spec.ports[0].nodePort} {end}') ||
+        fail "the cluster does not answer; is it running? Or name the API with --url"
+    [ -n "$services" ] || fail "no API in namespace $NAMESPACE; run scripts/deploy.sh, or name the API with --url"
+    port=${services%% *}
+    port=${port#*:}
+    # who may not list the nodes reaches the API by a forwarded port
+    addresses=$(kubectl get nodes --output 'jsonpath={.items[*].status.addresses[?(@.type=="InternalIP")].address}') ||
+        addresses=
+    for address in $addresses; do
         URL=http://$address:$port
         if [ -n "$port" ] && curl --silent --fail --max-time 3 --output /dev/null "$URL/health"; then return; fi
     done
-    URL=http://127.0.0.1:18080
-    kubectl port-forward --namespace "$NAMESPACE" service/heart-disease-api 18080:80 >/dev/null &
+    forward
+}
+
+# Another program on the port would answer in the API's place.
+forward() {
+    URL=http://127.0.0.1:$FORWARD_PORT
+    if (exec 3<>"/dev/tcp/127.0.0.1/$FORWARD_PORT") 2>/dev/null; then
+        fail "port $FORWARD_PORT, to reach the API by, is in use; stop what listens there, or name the API with --url"
+    fi
+    kubectl port-forward --namespace "$NAMESPACE" service/heart-disease-api "$FORWARD_PORT:80" >/dev/null &
     FORWARD=$!
     curl --silent --fail --retry 20 --retry-delay 1 --retry-connrefused --output /dev/null "$URL/health" ||
         fail "the API does not answer; kubectl get pods --namespace $NAMESPACE"
@@ -154,6 +163,7 @@ client() {
         first=$(((number * 7919) + sent))
         if [ -z "$DURATION" ]; then first=$((number * (REQUESTS / CONCURRENCY) + sent)); fi
         curl_requests "$first" "$size" >"$SCRATCH/requests.$number"
+        # a request that fails has its line, and is told by its status
         curl --config "$SCRATCH/requests.$number" >>"$SCRATCH/answers.$number" 2>/dev/null || true
         sent=$((sent + size))
         if [ -z "$DURATION" ]; then left=$((left - size)); fi
@@ -192,8 +202,14 @@ send() {
     cat "$SCRATCH"/answers.* >"$SCRATCH/answers"
 }
 
-# Exit code 1 where an answer was not the expected one.
+# Exit code 1 where an answer was not the expected one, or a request has no line.
 sum_up() {
+    local count
+    count=$(answered)
+    if [ "$count" -eq 0 ] || { [ -z "$DURATION" ] && [ "$count" -ne "$REQUESTS" ]; }; then
+        echo "  only $count requests were sent: curl failed, or the disk is full"
+        return 1
+    fi
     sort -n -k 3 "$SCRATCH/answers" | awk -v took="$TOOK" '
         { count[$2]++; time[NR] = $3 * 1000; wrong += $1 != $2 }
         function at(share,   place) { place = int(NR * share); return time[place < 1 ? 1 : place] }
@@ -210,28 +226,34 @@ sum_up() {
 read_counters() {
     local pod
     if [ -z "$PODS" ]; then
-        curl --silent --fail --max-time 5 "$URL/metrics" | counters_of api
+        curl --silent --fail --max-time 5 "$URL/metrics" >"$SCRATCH/metrics" || fail "$URL/metrics cannot be read"
+        counters_of api
         return
     fi
     for pod in $PODS; do
-        kubectl get --raw "/api/v1/namespaces/$NAMESPACE/pods/$pod:8000/proxy/metrics" | counters_of "$pod"
+        kubectl get --raw "/api/v1/namespaces/$NAMESPACE/pods/$pod:8000/proxy/metrics" >"$SCRATCH/metrics" ||
+            fail "the metrics of pod $pod cannot be read; run this again"
+        counters_of "$pod"
     done
 }
 
 counters_of() {
-    sed -n 's/^api_requests_total{\(.*endpoint="\/predict".*\)} \([0-9.e+]*\)$/\1 \2/p' |
-        sed -n "s/.*status_code=\"\\([0-9]*\\)\".* \\([0-9.e+]*\\)\$/$1 \\1 \\2/p"
+    sed -n 's/^api_requests_total{\(.*endpoint="\/predict".*\)} \([0-9.e+]*\)$/\1 \2/p' "$SCRATCH/metrics" |
+        sed -n 's/.*status_code="\([0-9]*\)".* \([0-9.e+]*\)$/\1 \2/p' | awk -v pod="$1" '{ print pod, $0 }'
 }
 
 # Pods that are being deleted still count as running, and may be gone before they are read.
 list_pods() {
     kubectl get pods --namespace "$NAMESPACE" --selector app=heart-disease-api --field-selector status.phase=Running \
-        --output 'go-template={{range .items}}{{if not .metadata.deletionTimestamp}}{{.metadata.name}} {{end}}{{end}}'
+        --output 'go-template={{range .items}}{{if not .metadata.deletionTimestamp}}{{.metadata.name}} {{end}}{{end}}' ||
+        fail "the cluster does not list the pods of namespace $NAMESPACE"
 }
 
 # Compares how the counters rose with the answers; more is other clients' traffic, less is a failure.
 check_counters() {
-    if [ -n "$PODS" ] && [ "$(list_pods)" != "$PODS" ]; then
+    local pods
+    pods=$(if [ -n "$PODS" ]; then list_pods; fi) || return 1
+    if [ "$pods" != "$PODS" ]; then
         echo "pods came or went meanwhile: their counters cannot be compared"
         return 1
     fi
@@ -254,12 +276,15 @@ check_counters() {
 
 # Waits until Prometheus' sum over the pods is no less than that of their counters.
 check_prometheus() {
-    local want shown='' query='sum(api_requests_total%7Bendpoint%3D%22%2Fpredict%22%7D)' try
-    kubectl get service prometheus --namespace "$NAMESPACE" >/dev/null 2>&1 || {
+    local found want shown='' query='sum(api_requests_total%7Bendpoint%3D%22%2Fpredict%22%7D)' try
+    found=$(kubectl get service prometheus --namespace "$NAMESPACE" --ignore-not-found --output name) ||
+        fail "the cluster does not say whether Prometheus is installed in namespace $NAMESPACE"
+    if [ -z "$found" ]; then
         echo "Prometheus is not installed (monitoring/deploy-monitoring.sh): not checked"
         return 0
-    }
-    want=$(awk '{ sum += $3 } END { print sum }' "$SCRATCH/after")
+    fi
+    want=$(awk '{ sum += $3 } END { print sum + 0 }' "$SCRATCH/after")
+    # a question that fails is asked again
     for ((try = 0; try < 40; try++)); do
         shown=$(kubectl get --raw \
             "/api/v1/namespaces/$NAMESPACE/services/prometheus:9090/proxy/api/v1/query?query=$query" 2>/dev/null |
@@ -274,38 +299,45 @@ check_prometheus() {
     return 1
 }
 
+check_arguments() {
+    check_number --requests "$REQUESTS" 1 100000000
+    check_number --concurrency "$CONCURRENCY" 1 1000
+    check_number --errors "$ERRORS" 0 999999999
+    [ "$ERRORS" -le 100 ] || fail "--errors is a percentage"
+    if [ -n "$DURATION" ]; then check_number --duration "$DURATION" 1 1000000; fi
+    [ "$REQUESTS" -ge "$CONCURRENCY" ] || fail "--requests must not be less than --concurrency"
+    case " $FEATURES " in
+    *" ${SHIFT:-age} "*) [[ $SHIFT != *' '* ]] || fail "--shift takes one feature" ;;
+    *) fail "there is no feature '$SHIFT' to shift; there are $FEATURES" ;;
+    esac
+    check_namespace "$NAMESPACE"
+    if [ -n "$URL" ]; then check_url --url "$URL"; fi
+    URL=${URL%/}
+}
+
 main() {
     local failed=0
     while [ $# -gt 0 ]; do
         case $1 in
-        --requests) REQUESTS=${2:?--requests needs a number} && shift 2 ;;
-        --duration) DURATION=${2:?--duration needs seconds} && shift 2 ;;
-        --concurrency) CONCURRENCY=${2:?--concurrency needs a number} && shift 2 ;;
-        --errors) ERRORS=${2:?--errors needs a percentage} && shift 2 ;;
-        --shift) SHIFT=${2:?--shift needs a feature} && shift 2 ;;
-        --url) URL=${2:?--url needs an address} && shift 2 ;;
-        --namespace) NAMESPACE=${2:?--namespace needs a name} && shift 2 ;;
+        --requests) need_value 'a number' "$@" && REQUESTS=$2 && shift 2 ;;
+        --duration) need_value 'seconds' "$@" && DURATION=$2 && shift 2 ;;
+        --concurrency) need_value 'a number' "$@" && CONCURRENCY=$2 && shift 2 ;;
+        --errors) need_value 'a percentage' "$@" && ERRORS=$2 && shift 2 ;;
+        --shift) need_value 'a feature' "$@" && SHIFT=$2 && shift 2 ;;
+        --url) need_value 'an address' "$@" && URL=$2 && shift 2 ;;
+        --namespace) need_value 'a name' "$@" && NAMESPACE=$2 && shift 2 ;;
         --help | -h) usage && exit ;;
-        *) usage >&2 && fail "unknown option $1" ;;
+        *) refuse_argument "$1" ;;
         esac
     done
-    is_number --requests "$REQUESTS"
-    is_number --concurrency "$CONCURRENCY"
-    is_number --errors "$ERRORS"
-    if [ -n "$DURATION" ]; then is_number --duration "$DURATION"; fi
-    [ "$CONCURRENCY" -ge 1 ] || fail "--concurrency must be at least 1"
-    [ "$REQUESTS" -ge "$CONCURRENCY" ] || fail "--requests must not be less than --concurrency"
-    [ "$ERRORS" -le 100 ] || fail "--errors is a percentage"
-    case " $FEATURES " in
-    *" ${SHIFT:-age} "*) ;;
-    *) fail "there is no feature '$SHIFT' to shift; there are $FEATURES" ;;
-    esac
+    check_arguments
     SCRATCH=$(mktemp -d)
     trap clean_up EXIT
     PODS=
     if [ -z "$URL" ]; then
         find_api
         PODS=$(list_pods)
+        [ -n "$PODS" ] || fail "no pod of the API runs in namespace $NAMESPACE"
     fi
     curl --silent --fail --max-time 5 --output /dev/null "$URL/health" || fail "$URL does not answer; is the API running?"
     echo "sending to $URL"

@@ -3,9 +3,9 @@
 set -euo pipefail
 
 ROOT=$(cd "$(dirname "$0")/.." && pwd)
-API=http://127.0.0.1:${API_PORT:-5000}
-PROMETHEUS=http://127.0.0.1:${PROMETHEUS_PORT:-9090}
-ALERTMANAGER=http://127.0.0.1:${ALERTMANAGER_PORT:-9093}
+API=
+PROMETHEUS=
+ALERTMANAGER=
 SERVICES=
 KEEP=true
 STREAM=
@@ -13,6 +13,9 @@ ROW='{"tenure":12,"MonthlyCharges":59.95,"TotalCharges":720.50,"Contract":"One y
 "OnlineSecurity":"No","TechSupport":"No","InternetService":"DSL","gender":"Female","SeniorCitizen":"No","Partner":"Yes",
 "Dependents":"No","PhoneService":"Yes","MultipleLines":"No","PaperlessBilling":"Yes","OnlineBackup":"Yes",
 "DeviceProtection":"No","StreamingTV":"No","StreamingMovies":"No"}'
+
+# shellcheck source=scripts/arguments.sh
+. "$ROOT/scripts/arguments.sh"
 
 usage() {
     cat <<EOF
@@ -23,11 +26,6 @@ Starts the churn stack with the demo alerts, and makes alerts happen, about five
   --without-grafana   leave Grafana out
   --down              stop the stack at the end; its volumes stay
 EOF
-}
-
-fail() {
-    echo "error: $*" >&2
-    exit 1
 }
 
 say() {
@@ -93,8 +91,9 @@ await() {
 # Waits until Prometheus knows the counters: how much they rose before that, it cannot tell.
 await_first_scrape() {
     local start=$SECONDS
-    until curl --silent --max-time 5 --get "$PROMETHEUS/api/v1/query" --data-urlencode 'query=ml_predictions_total' |
-        grep -q '"__name__"'; do
+    # a question that fails is asked again
+    until [[ $(curl --silent --max-time 5 --get "$PROMETHEUS/api/v1/query" --data-urlencode 'query=ml_predictions_total') == \
+        *'"__name__"'* ]]; do
         [ $((SECONDS - start)) -lt 60 ] || fail "Prometheus did not scrape the API within 60 s: $PROMETHEUS/targets"
         sleep 1
     done
@@ -116,6 +115,16 @@ stream() {
     done
 }
 
+# From the variables that choose the stack's ports: compose/README.md.
+find_addresses() {
+    API=http://127.0.0.1:${API_PORT:-5000}
+    PROMETHEUS=http://127.0.0.1:${PROMETHEUS_PORT:-9090}
+    ALERTMANAGER=http://127.0.0.1:${ALERTMANAGER_PORT:-9093}
+    check_port API_PORT "${API_PORT:-5000}"
+    check_port PROMETHEUS_PORT "${PROMETHEUS_PORT:-9090}"
+    check_port ALERTMANAGER_PORT "${ALERTMANAGER_PORT:-9093}"
+}
+
 main() {
     local number
     while [ $# -gt 0 ]; do
@@ -123,16 +132,19 @@ main() {
         --without-grafana) SERVICES='app prometheus alertmanager' && shift ;;
         --down) KEEP=false && shift ;;
         --help | -h) usage && exit ;;
-        *) usage >&2 && fail "unknown option $1" ;;
+        *) refuse_argument "$1" ;;
         esac
     done
+    find_addresses
     for number in docker curl; do
         command -v "$number" >/dev/null || fail "$number is needed and not installed"
     done
+    docker compose version >/dev/null 2>&1 || fail "docker has no compose plugin; install docker-compose-plugin"
+    docker version >/dev/null 2>&1 || fail "the Docker engine does not answer; is it running?"
     trap clean_up EXIT
     say "starting the churn stack with the demo alerts"
     # shellcheck disable=SC2086  # one word a service
-    compose up --detach --wait $SERVICES
+    compose up --detach --wait $SERVICES || fail "the churn stack did not become healthy; docker compose logs says why"
     await_first_scrape
     await DemoHighErrorCount inactive 180
     await DemoHighRequestRate inactive 120
@@ -152,12 +164,12 @@ main() {
     STREAM=
 
     say "the API is stopped: APIDown"
-    compose stop app
+    compose stop app || fail "the API could not be stopped"
     await APIDown pending 60
     await APIDown firing 120
 
     say "it is started again: everything resolves"
-    compose start app
+    compose start app || fail "the API could not be started again"
     await APIDown inactive 120
     await DemoHighRequestRate inactive 180
     await DemoHighErrorCount inactive 240

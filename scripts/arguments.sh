@@ -1,6 +1,6 @@
 # shellcheck shell=bash
 # Read by the scripts: how one ends with a sentence, and what it checks of its arguments before it uses them.
-# A sentence never repeats a value, which may be a password in the wrong place.
+# A word in a wrong place may be a password: no sentence repeats it.
 
 fail() {
     echo "error: $*" >&2

@@ -11,6 +11,10 @@ BUILD=true
 DRY_RUN=false
 WATCHER=
 SCRATCH=
+BUILDER=
+
+# shellcheck source=scripts/arguments.sh
+. "$ROOT/scripts/arguments.sh"
 
 usage() {
     cat <<EOF
@@ -22,13 +26,8 @@ machine), and runs helm upgrade --install with rollback on failure. Safe to repe
   --namespace NAME   where to install ($NAMESPACE)
   --no-build         use the image that the cluster has
   --dry-run          say what would be done
-  -- HELM OPTIONS    passed on to helm, such as --set model.threshold=0.3
+  -- HELM OPTIONS    passed on to helm, such as --set model.threshold=0.3; what is secret belongs into --values FILE
 EOF
-}
-
-fail() {
-    echo "error: $*" >&2
-    exit 1
 }
 
 need() {
@@ -74,13 +73,25 @@ build_image() {
         labels+=(--label "org.opencontainers.image.$label")
         minikube_labels+=(--build-opt "label=org.opencontainers.image.$label")
     done
+    find_builder
+    if [ "$BUILDER" = minikube ]; then
+        run minikube image build --tag "$IMAGE" "${minikube_labels[@]}" "$ROOT"
+    elif [ "$BUILDER" = docker ]; then
+        run docker build --tag "$IMAGE" "${labels[@]}" "$ROOT"
+    else
+        run buildah build --layers --pull-never --tag "$IMAGE" "${labels[@]}" "$ROOT"
+    fi
+}
+
+# Asked once, so that the image is taken from where it was built.
+find_builder() {
     if [ "$CONTEXT" = minikube ]; then
         need minikube
-        run minikube image build --tag "$IMAGE" "${minikube_labels[@]}" "$ROOT"
+        BUILDER=minikube
     elif docker info >/dev/null 2>&1; then
-        run docker build --tag "$IMAGE" "${labels[@]}" "$ROOT"
+        BUILDER=docker
     elif command -v buildah >/dev/null; then
-        run buildah build --layers --pull-never --tag "$IMAGE" "${labels[@]}" "$ROOT"
+        BUILDER=buildah
     else
         fail "neither a running Docker nor buildah is here to build the image; start Docker, or use --no-build"
     fi
@@ -96,32 +107,32 @@ bring_image() {
 }
 
 import_into_containerd() {
-    local folder address
+    local address addresses
     command -v ctr >/dev/null ||
         fail "context '$CONTEXT' is none of minikube, kind, k3d or containerd here: push the image to a registry, then --no-build -- --set image.repository=..."
-    folder=$(mktemp -d)
-    if docker info >/dev/null 2>&1; then
-        run docker save --output "$folder/image.tar" "$IMAGE"
+    if [ "$BUILDER" = docker ]; then
+        run docker save --output "$SCRATCH/image.tar" "$IMAGE"
     else
-        run buildah push "$IMAGE" "docker-archive:$folder/image.tar:docker.io/library/$IMAGE"
+        run buildah push "$IMAGE" "docker-archive:$SCRATCH/image.tar:docker.io/library/$IMAGE"
     fi
-    for address in ${CONTAINERD_ADDRESSES:-/run/containerd/containerd.sock}; do
-        run ctr --address "$address" --namespace k8s.io images import "$folder/image.tar"
+    read -r -a addresses <<<"${CONTAINERD_ADDRESSES:-/run/containerd/containerd.sock}"
+    for address in "${addresses[@]}"; do
+        run ctr --address "$address" --namespace k8s.io images import "$SCRATCH/image.tar"
     done
-    rm -r "$folder"
+    rm -f "$SCRATCH/image.tar"
 }
 
 install_chart() {
-    local rollback=--atomic
-    case $(helm version --short) in v4*) rollback=--rollback-on-failure ;; esac
+    local version rollback=--atomic
+    version=$(helm version --short) || fail "Helm does not say which version it is"
+    case $version in v4*) rollback=--rollback-on-failure ;; esac
     set -- helm upgrade --install "$RELEASE" "$CHART" --namespace "$NAMESPACE" --create-namespace \
         --wait "$rollback" --timeout 3m "$@"
     if $DRY_RUN; then
         run "$@"
         return
     fi
-    SCRATCH=$(mktemp -d)
-    note_failures "$SCRATCH/failures" &
+    note_failures "$SCRATCH/failures" >/dev/null 2>&1 &
     WATCHER=$!
     "$@" >"$SCRATCH/output" 2>&1 ||
         fail "helm failed: $(tail -n 5 "$SCRATCH/output")
@@ -133,7 +144,7 @@ note_failures() {
     local states='{range .items[*].status.containerStatuses[*]}{.state.waiting.message}{"\n"}{.lastState.terminated.message}{"\n"}{end}'
     while sleep 1; do
         kubectl get pods --namespace "$NAMESPACE" --selector "app.kubernetes.io/instance=$RELEASE" \
-            --output "jsonpath=$states" 2>/dev/null | sed '/^$/d' | sort -u >"$1.new"
+            --output "jsonpath=$states" 2>/dev/null | sed '/^$/d' | sort -u >"$1.new" || true # asked again in a second
         if [ -s "$1.new" ]; then mv "$1.new" "$1"; fi
     done
 }
@@ -144,38 +155,53 @@ clean_up() {
 }
 
 try_prediction() {
-    local port address url found=false
+    local port address addresses url found=false
     run helm test "$RELEASE" --namespace "$NAMESPACE"
-    $DRY_RUN && return
-    port=$(kubectl get service "$RELEASE" --namespace "$NAMESPACE" -o 'jsonpath={.spec.ports[0].nodePort}')
-    for address in $(kubectl get nodes -o 'jsonpath={.items[*].status.addresses[?(@.type=="InternalIP")].address}'); do
+    if $DRY_RUN; then return; fi
+    port=$(kubectl get service "$RELEASE" --namespace "$NAMESPACE" -o 'jsonpath={.spec.ports[0].nodePort}') ||
+        fail "the release is installed, but the cluster does not tell its Service"
+    # who may not list the nodes reaches the API by a forwarded port
+    addresses=$(kubectl get nodes -o 'jsonpath={.items[*].status.addresses[?(@.type=="InternalIP")].address}') || addresses=
+    for address in $addresses; do
         url=http://$address:$port
         if [ -n "$port" ] && curl --silent --fail --max-time 3 --output /dev/null "$url/health"; then
-            $found || curl --silent --max-time 5 "$url/predict" --header 'Content-Type: application/json' --data \
-                '{"age":63,"sex":1,"cp":3,"trestbps":145,"chol":233,"fbs":1,"restecg":0,"thalach":150,"exang":0,"oldpeak":2.3,"slope":0,"ca":0,"thal":1}'
+            $found || curl --silent --show-error --max-time 5 "$url/predict" --header 'Content-Type: application/json' --data \
+                '{"age":63,"sex":1,"cp":3,"trestbps":145,"chol":233,"fbs":1,"restecg":0,"thalach":150,"exang":0,"oldpeak":2.3,"slope":0,"ca":0,"thal":1}' ||
+                fail "$url answered /health, but no prediction; kubectl logs --namespace $NAMESPACE --selector app=$RELEASE"
             $found || echo
             echo "$url/docs"
             found=true
         fi
     done
-    $found && return
+    if $found; then return; fi
     echo "No node's port answers from here. Reach the API with one of:"
     if [ "$CONTEXT" = minikube ]; then echo "  minikube service $RELEASE --namespace $NAMESPACE --url"; fi
     echo "  kubectl port-forward --namespace $NAMESPACE service/$RELEASE 8000:80    # then http://127.0.0.1:8000/docs"
 }
 
+# Helm would take another namespace than the commands after it.
+check_helm_options() {
+    local option
+    for option in "$@"; do
+        case $option in --namespace | --namespace=* | -n | -n[!-]*) fail "name the namespace before the --" ;; esac
+    done
+}
+
 main() {
     while [ $# -gt 0 ]; do
         case $1 in
-        --namespace) NAMESPACE=${2:?--namespace needs a name} && shift 2 ;;
+        --namespace) need_value 'a name' "$@" && NAMESPACE=$2 && shift 2 ;;
         --no-build) BUILD=false && shift ;;
         --dry-run) DRY_RUN=true && shift ;;
         --help | -h) usage && exit ;;
         --) shift && break ;;
-        *) usage >&2 && fail "unknown option $1" ;;
+        *) refuse_argument "$1" ;;
         esac
     done
+    check_namespace "$NAMESPACE"
+    check_helm_options "$@"
     trap clean_up EXIT
+    SCRATCH=$(mktemp -d)
     find_cluster
     if $BUILD; then
         step "building $IMAGE" build_image

@@ -1,4 +1,4 @@
-"""Programs that stand in for kubectl, helm, docker and curl: they record their calls, of which one may fail."""
+"""Programs that stand in for kubectl, helm, docker and curl: they record their calls; one call may fail."""
 
 import os
 import shlex
@@ -9,14 +9,16 @@ from pathlib import Path
 from tests.harness import PROJECT
 
 PROGRAMS = ("kubectl", "helm", "docker", "curl")
+PARTS = ("bin", "calls", "inputs", "temporary")
 PROGRAM = """\
 #!/bin/bash
 folder=${{0%/*}}/..
 number=1
-until (set -C; printf '%s\\0' "${{0##*/}}" "$@" >"$folder/calls/$number") 2>/dev/null; do
+set -C
+until {{ printf '%s\\0' "${{0##*/}}" "$@" >"$folder/calls/$number"; }} 2>/dev/null; do
     number=$((number + 1))
 done
-case " $*" in *" --filename -"*) cat >"$folder/inputs/$number" ;; esac
+case " $*" in *" --filename -"*) cat >|"$folder/inputs/$number" ;; esac
 fails() {{ [ "$number" = "$FAILS_AT" ]; }}
 if fails && [ "$FAILS_LATE" = no ]; then echo "Error from server (Timeout)" >&2; exit 1; fi
 case "${{0##*/}} $*" in
@@ -31,7 +33,7 @@ class StandIns:
 
     def __init__(self, folder: Path, answers: Mapping[str, str]) -> None:
         self._folder = folder
-        for part in ("bin", "calls", "inputs"):
+        for part in PARTS:
             (folder / part).mkdir(parents=True)
         cases = "\n".join(f"{_pattern(call)}) {answer} ;;" for call, answer in answers.items())
         for program in PROGRAMS:
@@ -40,21 +42,27 @@ class StandIns:
             file.chmod(0o755)
 
     def run(
-        self, *command: str | Path, fails_at: int = 0, fails_late: bool = False, given: str = ""
+        self,
+        *command: str | Path,
+        fails_at: int = 0,
+        fails_late: bool = False,
+        given: str = "",
+        variables: Mapping[str, str] | None = None,
     ) -> subprocess.CompletedProcess[str]:
         """Run a script; the call of that number fails, before or after it said what it has to say."""
-        for file in (self._folder / "calls").iterdir():
+        for file in (*(self._folder / "calls").iterdir(), *(self._folder / "inputs").iterdir()):
             file.unlink()
         settings = {
             "PATH": f"{self._folder / 'bin'}:{os.environ['PATH']}",
             "KUBECONFIG": os.devnull,
             "FAILS_AT": str(fails_at),
             "FAILS_LATE": "yes" if fails_late else "no",
+            "TMPDIR": str(self._folder / "temporary"),
         }
         return subprocess.run(
             [str(part) for part in command],
             cwd=self._folder,
-            env=os.environ | settings,
+            env=os.environ | settings | dict(variables or {}),
             input=given,
             capture_output=True,
             text=True,
@@ -72,8 +80,9 @@ class StandIns:
         return [file.read_text(encoding="utf-8") for file in (self._folder / "inputs").iterdir()]
 
     def left_files(self) -> set[str]:
-        """Return what a script left where it ran."""
-        return {file.name for file in self._folder.iterdir()} - {"bin", "calls", "inputs"}
+        """Return what a script left where it ran, and of its temporary files."""
+        left = [*self._folder.iterdir(), *(self._folder / "temporary").iterdir()]
+        return {file.name for file in left} - set(PARTS)
 
 
 def say(*lines: str) -> str:

@@ -1,0 +1,278 @@
+"""What the scripts take as arguments: checked before use, never run, and no secret is passed on as one."""
+
+import base64
+import re
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.harness import PROJECT
+from tests.stand_ins import MONITORING, SCRIPTS, StandIns, say
+
+DEPLOY = SCRIPTS / "deploy.sh"
+CLEANUP = SCRIPTS / "cleanup.sh"
+DEMO = SCRIPTS / "alert-demo.sh"
+DEPLOY_MONITORING = MONITORING / "deploy-monitoring.sh"
+CLEANUP_MONITORING = MONITORING / "cleanup-monitoring.sh"
+TEST_METRICS = MONITORING / "test-metrics.sh"
+UP = PROJECT / "compose" / "up.sh"
+
+RENDERED = ["  name: prometheus-config-a", "  name: prometheus-rules-b", "  name: alertmanager-config-c"]
+RENDERED += ["image: prom/prometheus:v3", "image: prom/alertmanager:v0"]
+ANSWERS = {
+    "kubectl kustomize *": f'cat "$2/kustomization.yaml" && {say(*RENDERED)}',
+    "kubectl *get pod monitoring-check*": say("Succeeded"),
+    "kubectl *get deployments*": say("prometheus-config-a"),
+    "kubectl *get configmaps*": say("prometheus-config-a prometheus-config-old"),
+    "kubectl get nodes*": say("192.0.2.1"),
+    "kubectl get service *": say("heart-disease-api:30080"),
+    "kubectl config current-context": say("elsewhere"),
+    "docker compose * config --services": say("app", "prometheus"),
+}
+
+NO_NAMESPACE = (
+    *(
+        "x; touch pwned; echo/e #",
+        "$(touch pwned)",
+        "`touch pwned`",
+        "x\ntouch pwned",
+        'x", y: "z',
+        "x&y",
+        "x y",
+    ),
+    *("../kube-system", "x/y", "UPPER", "with_underscore", "dot.ted", "ends-", "ä", "a" * 64, ""),
+    *("-x", "--dry-run", "-"),
+)
+NO_NUMBER = (
+    "1;touch pwned",
+    "$(touch pwned)",
+    "a[$(touch pwned)]",
+    "08",
+    "1e3",
+    "-1",
+    "99999999999999999999",
+    "",
+)
+NO_URL = (
+    'http://127.0.0.1:9"\noutput = "pwned',
+    'http://127.0.0.1:9\\"\\noutput = \\"pwned',
+    *(
+        "http://user:hunter2@127.0.0.1:9",
+        "http://127.0.0.1:70000",
+        "http://127.0.0.1:0",
+        "file:///etc/passwd",
+    ),
+    *("http://", "http://a b", "http://a/?x={1,2}", "http://[::1]/[1-9]", "--config=x", ""),
+)
+REFUSED = [
+    *((script, "--namespace", NO_NAMESPACE) for script in (DEPLOY, CLEANUP, DEPLOY_MONITORING)),
+    *((script, "--namespace", NO_NAMESPACE) for script in (CLEANUP_MONITORING, TEST_METRICS)),
+    *((TEST_METRICS, option, NO_NUMBER) for option in ("--requests", "--concurrency", "--errors")),
+    (TEST_METRICS, "--duration", (*NO_NUMBER, "0")),
+    (TEST_METRICS, "--shift", ("age sex", "weight", "age; touch pwned", "*", "")),
+    (TEST_METRICS, "--url", NO_URL),
+    (DEPLOY_MONITORING, "--grafana-password-file", ("/nowhere", "/tmp", "--dry-run", "")),  # noqa: S108
+]
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> StandIns:
+    return StandIns(tmp_path / "stand-ins", ANSWERS)
+
+
+def refuses(
+    cluster: StandIns, command: Sequence[str | Path], variables: Mapping[str, str] | None = None
+) -> str:
+    """Run a script that must end with one sentence before it calls anything, and return the sentence."""
+    result = cluster.run(*command, variables=variables)
+    assert result.returncode == 1, command
+    sentence = result.stderr.splitlines()[-1]
+    assert sentence.startswith("error: "), (command, result.stderr)
+    assert not cluster.calls(), command
+    assert not cluster.left_files(), command
+    return sentence
+
+
+@pytest.mark.parametrize(
+    ("script", "option", "values"), REFUSED, ids=lambda value: Path(str(value)).name[:20]
+)
+def test_what_is_not_allowed_gets_a_sentence_and_is_not_run(
+    cluster: StandIns, script: Path, option: str, values: Sequence[str]
+) -> None:
+    for value in values:
+        assert "hunter2" not in refuses(cluster, [script, option, value])
+    assert f"{option} needs" in refuses(cluster, [script, option])
+
+
+@pytest.mark.parametrize(
+    "script", [DEPLOY, CLEANUP, DEMO, DEPLOY_MONITORING, CLEANUP_MONITORING, TEST_METRICS]
+)
+def test_words_in_wrong_places_are_not_repeated(cluster: StandIns, script: Path) -> None:
+    for words in (
+        ["--grafana-pass=hunter2"],
+        ["hunter2"],
+        ["--down=hunter2"],
+        ["--grafana-password=hunter2"],
+    ):
+        assert "hunter2" not in refuses(cluster, [script, *words])
+
+
+def test_names_that_kubernetes_allows_are_taken(cluster: StandIns) -> None:
+    """Some of them are numbers and booleans to YAML."""
+    for name in ("x", "1", "true", "1e3", "0x1f", "a--b", "a" * 63):
+        result = cluster.run(DEPLOY_MONITORING, "--namespace", name, "--dry-run")
+        assert result.returncode == 0, result.stderr
+        kustomization = yaml.safe_load(result.stdout[: result.stdout.index(RENDERED[0])])
+        assert kustomization["namespace"] == name
+
+
+@pytest.mark.parametrize("port", ["0", "70000", "5000/x", "5000@example.org", "$(touch pwned)"])
+def test_the_alert_lab_refuses_what_is_no_port(cluster: StandIns, port: str) -> None:
+    for variable in ("API_PORT", "PROMETHEUS_PORT", "ALERTMANAGER_PORT"):
+        assert variable in refuses(cluster, [DEMO], {variable: port})
+
+
+@pytest.mark.parametrize("stack", ["../compose/iris", "iris churn", "iris; touch pwned", "-x", "*", "."])
+def test_a_stack_is_one_of_those_that_there_are(cluster: StandIns, stack: str) -> None:
+    assert "there is no stack" in refuses(cluster, [UP, stack])
+
+
+@pytest.mark.parametrize("service", ["--output=pwned", "app prometheus", "*", "$(touch pwned)", ""])
+def test_a_service_is_one_of_the_stacks(cluster: StandIns, service: str) -> None:
+    result = cluster.run(UP, "iris", service)
+    assert result.returncode == 1
+    assert "error: the stack has no such service; it has app prometheus" in result.stderr
+    assert not [call for call in cluster.calls() if " up " in call or "pwned" in call]
+    assert cluster.run(UP, "iris", "app").returncode == 0
+
+
+def test_a_stack_whose_ports_cannot_be_told_is_not_started(cluster: StandIns) -> None:
+    assert cluster.run(UP, "iris", "app").returncode == 0
+    for failing in range(1, len(cluster.calls())):
+        result = cluster.run(UP, "iris", "app", fails_at=failing, fails_late=True)
+        assert result.returncode == 1
+        assert result.stderr.splitlines()[-1].startswith("error: ")
+        assert not [call for call in cluster.calls() if " up " in call]
+
+
+@pytest.mark.parametrize("verb", ["up", "down"])
+def test_make_passes_a_value_on_as_one_word(cluster: StandIns, verb: str, tmp_path: Path) -> None:
+    for value in (
+        f"iris; touch {tmp_path}/pwned",
+        f"x' || touch {tmp_path}/pwned '",
+        f"`touch {tmp_path}/pwned`",
+    ):
+        result = cluster.run("make", "-C", PROJECT, verb, f"STACK={value}")
+        assert result.returncode == 2
+        assert not (tmp_path / "pwned").exists()
+    assert "name a stack" in cluster.run("make", "-C", PROJECT, verb, "STACK=").stderr
+
+
+def test_helm_gets_no_other_namespace(cluster: StandIns) -> None:
+    for options in (["--namespace", "x"], ["--namespace=x"], ["-n", "x"], ["-nx"]):
+        assert "name the namespace before the --" in refuses(cluster, [DEPLOY, "--", *options])
+
+
+# ---- Grafana's password ----
+
+PASSWORDS = ["hunter2", 'it\'s "$HOME" `id` \\n #{a: [b]} & | ; % é', "12345678", "- x", "true", "!x y: z"]
+
+
+def given(cluster: StandIns, way: str, password: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    if way == "argument":
+        return cluster.run(DEPLOY_MONITORING, "--grafana-password", password)
+    if way == "file":
+        (folder / "password").write_text(f"{password}\n", encoding="utf-8")
+        return cluster.run(DEPLOY_MONITORING, "--grafana-password-file", folder / "password")
+    return cluster.run(DEPLOY_MONITORING, "--grafana-password-file", "-", given=f"{password}\r\n")
+
+
+@pytest.mark.parametrize(("way", "number"), [("argument", 1), ("file", 1), ("standard input", 3)])
+def test_a_password_reaches_the_secret_and_no_argument(
+    cluster: StandIns, way: str, number: int, tmp_path: Path
+) -> None:
+    for password in PASSWORDS[:number]:
+        result = given(cluster, way, password, tmp_path)
+        assert result.returncode == 0, result.stderr
+        encoded = base64.b64encode(password.encode()).decode()
+        for call in cluster.calls():
+            assert password not in call
+            assert encoded not in call
+        assert password not in result.stdout + result.stderr
+        (secret,) = [yaml.safe_load(text) for text in cluster.inputs() if "kind: Secret" in text]
+        assert base64.b64decode(secret["data"]["password"]).decode() == password
+        assert secret["metadata"]["labels"] == {"app.kubernetes.io/part-of": "heart-disease-monitoring"}
+        assert not cluster.left_files()
+
+
+@pytest.mark.parametrize(
+    "password",
+    [
+        "hunter2\nx",
+        "hunter2\0",
+        "hunter2\tx",
+        "${hunter2}",
+        "$__file{hunter2}",
+        "%(hunter2)s",
+        "hunter2" * 200,
+        "",
+    ],
+)
+def test_a_password_that_grafana_would_read_otherwise_is_refused(cluster: StandIns, password: str) -> None:
+    result = cluster.run(DEPLOY_MONITORING, "--grafana-password-file", "-", given=password)
+    assert result.returncode == 1
+    assert "password" in result.stderr.splitlines()[-1]
+    assert "hunter2" not in result.stderr
+    assert not cluster.calls()
+
+
+def test_a_password_is_made_once(cluster: StandIns, tmp_path: Path) -> None:
+    assert cluster.run(DEPLOY_MONITORING).returncode == 0
+    (secret,) = [yaml.safe_load(text) for text in cluster.inputs()]
+    assert len(base64.b64decode(secret["data"]["password"])) == 32
+    there = StandIns(
+        tmp_path / "there", {"kubectl *get secret grafana-admin*": say("secret/grafana-admin")} | ANSWERS
+    )
+    assert "is kept" in there.run(DEPLOY_MONITORING, "--grafana-password", "hunter2").stdout
+    assert not there.inputs()
+
+
+# ---- questions that fail ----
+
+
+def test_deploying_monitoring_stops_at_a_call_that_failed(cluster: StandIns) -> None:
+    assert cluster.run(DEPLOY_MONITORING, "--without-grafana").returncode == 0
+    calls = cluster.calls()
+    assert "kubectl --namespace mlops delete configmap prometheus-config-old" in calls
+    assert "kubectl --namespace mlops delete configmap prometheus-config-a" not in calls
+    for failing, call in enumerate(calls, start=1):
+        result = cluster.run(DEPLOY_MONITORING, "--without-grafana", fails_at=failing)
+        if call.startswith(("kubectl get pod monitoring-check", "curl", "kubectl get nodes")):
+            assert result.returncode == 0, call  # is asked again, or only what is printed depends on it
+            continue
+        assert result.returncode == 1, call
+        assert result.stderr.splitlines()[-1].startswith("error: "), (call, result.stderr)
+        later = cluster.calls()[failing:]
+        assert not [call for call in later if " delete " in call or " apply " in call], call
+
+
+def test_deploying_stops_at_a_call_that_failed(cluster: StandIns) -> None:
+    assert cluster.run(DEPLOY, "--no-build").returncode == 0
+    for failing, call in enumerate(cluster.calls(), start=1):
+        result = cluster.run(DEPLOY, "--no-build", fails_at=failing)
+        if call.startswith("kubectl get nodes") or call.endswith("/health"):
+            assert "kubectl port-forward" in result.stdout
+            continue
+        assert result.returncode == 1, call
+        assert re.search("^error: ", result.stderr, re.MULTILINE), (call, result.stderr)
+        assert not cluster.calls()[failing:], call
+
+
+def test_traffic_of_which_nothing_was_sent_is_a_failure(cluster: StandIns) -> None:
+    """The stand-in for curl ends well, and sends nothing."""
+    result = cluster.run(TEST_METRICS, "--url", "http://192.0.2.1:8000", "--requests", "4")
+    assert result.returncode == 1
+    assert "only 0 requests were sent" in result.stdout
