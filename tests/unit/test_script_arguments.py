@@ -271,6 +271,33 @@ def test_deploying_stops_at_a_call_that_failed(cluster: StandIns) -> None:
         assert not cluster.calls()[failing:], call
 
 
+COUNTERS = 'api_requests_total{endpoint="/predict",status_code="200"}'
+TRAFFIC = {  # four requests, which the counter of a pod shows once they were sent
+    "kubectl get service --namespace*": f"rm -f $folder/temporary/sent; {say('heart-disease-api:30080')}",
+    "kubectl get service prometheus*": say("service/prometheus"),
+    "kubectl get pods*": "printf 'heart-1 '",
+    "kubectl get --raw */metrics": f"if [ -e $folder/temporary/sent ]; then {say(COUNTERS + ' 4')}; fi",
+    "kubectl get --raw *query*": say('{"data":{"result":[{"value":[1.0,"4"]}]}}'),
+    "curl --config *": f"touch $folder/temporary/sent; {say(*['200 200 0.01'] * 4)}",
+}
+
+
+def test_traffic_whose_counters_cannot_be_read_is_a_failure(tmp_path: Path) -> None:
+    cluster = StandIns(tmp_path / "stand-ins", TRAFFIC | ANSWERS)
+    command = [TEST_METRICS, "--requests", "4", "--concurrency", "1"]
+    result = cluster.run(*command)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "Prometheus: 4 predictions were asked for in all" in result.stdout
+    for failing, call in enumerate(cluster.calls(), start=1):
+        if "get nodes" in call or call.endswith("30080/health") or "query" in call:
+            continue  # there is another way, or it is asked again
+        result = cluster.run(*command, fails_at=failing)
+        assert result.returncode == 1, call
+        assert re.search("^error: |only 0 requests were sent", result.stdout + result.stderr, re.MULTILINE), (
+            call
+        )
+
+
 def test_traffic_of_which_nothing_was_sent_is_a_failure(cluster: StandIns) -> None:
     """The stand-in for curl ends well, and sends nothing."""
     result = cluster.run(TEST_METRICS, "--url", "http://192.0.2.1:8000", "--requests", "4")
