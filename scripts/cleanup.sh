@@ -28,7 +28,7 @@ EOF
 uninstall() {
     local said
     said=$(helm uninstall "$RELEASE" --namespace "$NAMESPACE" --wait 2>&1) || case $said in
-    *'release: not found'*) said="release $RELEASE is not installed in namespace $NAMESPACE" ;;
+    *"Release not loaded: $RELEASE: release: not found"*) said="release $RELEASE is not installed in namespace $NAMESPACE" ;;
     *) fail "Helm could not uninstall $RELEASE; nothing else was removed: $said" ;;
     esac
     echo "$said"

@@ -109,6 +109,18 @@ def test_without_the_release_and_the_namespace_it_is_safe_to_repeat(start: Start
     assert not [call for call in cluster.calls() if call.startswith("kubectl delete")]
 
 
+@pytest.mark.parametrize(
+    "said",
+    ["Release not loaded: heart-disease-api: query: failed to query", "Failed to purge: release: not found"],
+)
+def test_another_failure_of_helm_is_not_taken_for_a_missing_release(start: Start, said: str) -> None:
+    cluster = start({"helm uninstall *": f"echo 'Error: uninstall: {said}' >&2; exit 1"} | EMPTY)
+    result = cluster.run(CLEANUP, "--purge")
+    assert result.returncode == 1
+    assert said in result.stderr
+    assert not [call for call in cluster.calls() if call.startswith("kubectl delete")]
+
+
 @pytest.mark.parametrize("namespace", ["default", "kube-system", "kube-node-lease"])
 def test_namespaces_of_kubernetes_are_never_purged(start: Start, namespace: str) -> None:
     cluster = start(EMPTY)

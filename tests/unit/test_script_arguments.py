@@ -284,7 +284,7 @@ TRAFFIC = {  # four requests, which the counter of a pod shows once they were se
 
 def test_traffic_whose_counters_cannot_be_read_is_a_failure(tmp_path: Path) -> None:
     cluster = StandIns(tmp_path / "stand-ins", TRAFFIC | ANSWERS)
-    command = [TEST_METRICS, "--requests", "4", "--concurrency", "1"]
+    command: list[str | Path] = [TEST_METRICS, "--requests", "4", "--concurrency", "1"]
     result = cluster.run(*command)
     assert result.returncode == 0, result.stdout + result.stderr
     assert "Prometheus: 4 predictions were asked for in all" in result.stdout
