@@ -5,11 +5,13 @@ version answers the same rows; those that it learnt from are answered for it by 
 served stays served: whoever wants the new version tries it as a candidate (docs/rollout.md).
 
 `python -m training.retrain --model heart-disease --data FILE [--served v1] [--seen FILE]`
+
+With `--models-from` the models' folders are a volume that has versions alone (training/volume.py).
 """
 
 import fcntl
 import os
-import shutil
+import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -24,7 +26,7 @@ from sklearn.pipeline import Pipeline
 
 from bundle.declaration import Declaration, VersionDeclaration, load_declaration
 from bundle.encoding import Encoder, Matrix
-from bundle.manifest import Manifest, load_manifest
+from bundle.manifest import PIPELINE_FILE, Manifest, load_manifest
 from training.build import Recipe, TrainingData, build_version, load_recipe, load_rows, write_card
 from training.cli import exit_code, parser, rows_file
 from training.compare import (
@@ -40,6 +42,7 @@ from training.compare import (
 from training.evaluation import group_members, out_of_fold
 from training.figures import Floats, Labels, Scores, calibration, miss_rate, resampling_weights
 from training.table import DataError
+from training.volume import check_volume, fill
 
 ROWS_A_FEATURE = 10
 """Rows of the rarest class for each feature: with fewer, coefficients say little (Peduzzi et al., 1996)."""
@@ -74,15 +77,25 @@ class Judged:
     candidate: Floats
 
 
-def retrain(folder: Path, data: Path | None, served: str | None, seen: Path | None, say: Say) -> str:
+def retrain(
+    folder: Path,
+    data: Path | None,
+    served: str | None,
+    seen: Path | None,
+    say: Say,
+    *,
+    source: Path | None = None,
+) -> str:
     """Write the next version beside the others, and return its name; RefusedError says why it is not written.
 
-    `seen` is the file that the served version learnt from, where that is not the model's own data.
+    `seen` is the file that the served version learnt from, where that is not the model's own data. `source`
+    has the recipe and the model's own data, where that is not `folder`.
     """
-    declaration, recipe = load_declaration(folder), load_recipe(folder)
+    origin = source or folder
+    declaration, recipe = load_declaration(folder), load_recipe(origin)
     manifest = load_manifest(folder / (served or declaration.default_version), declaration)
-    estimator, name = manifest.estimator.name, next_version(folder, declaration)
-    rows, labels, digest = load_rows(folder, declaration, recipe, data)
+    estimator, name = declared_estimator(manifest, declaration), next_version(folder, declaration)
+    rows, labels, digest = load_rows(origin, declaration, recipe, data)
     given = TrainingData(rows, Encoder(declaration).encode(rows), labels, digest)
 
     def build() -> Pipeline:
@@ -96,7 +109,7 @@ def retrain(folder: Path, data: Path | None, served: str | None, seen: Path | No
     if digest == manifest.data.sha256:
         known_out_of_fold = candidate  # the recipe is the same, and so are all rows
     else:
-        known = learnt_from(folder, declaration, recipe, manifest, seen)
+        known = learnt_from(origin, declaration, recipe, manifest, seen)
         if known is None:
             say(f"what {manifest.version} learnt from is not here: all rows count as new to it (SEEN=FILE)")
         known_out_of_fold = unseen(direct, given, known, build)
@@ -109,7 +122,17 @@ def retrain(folder: Path, data: Path | None, served: str | None, seen: Path | No
         check_calibration(judged)
         check_groups(judged)
         check_directions(declaration, build().fit(given.matrix, labels), given.matrix)
-    write_version(folder / name, estimator, judged, say)
+    write_version(folder / name, estimator, judged, say, keep_pipeline=origin == folder)
+    return name
+
+
+def declared_estimator(manifest: Manifest, declaration: Declaration) -> str:
+    """Return what made a version, by a name that model.toml has; DataError where it has no such name."""
+    name = manifest.estimator.name
+    if name not in {version.estimator for version in declaration.versions.values()}:
+        raise DataError(
+            f"bundle.json of {manifest.version} names an estimator that model.toml does not: train it again"
+        )
     return name
 
 
@@ -260,10 +283,10 @@ def unseen(
 
 def next_version(folder: Path, declaration: Declaration) -> str:
     there = {*declaration.versions, *(path.name for path in folder.glob("v[1-9]*"))}
-    return f"v{1 + max(int(name[1:]) for name in there if name[1:].isdigit())}"
+    return f"v{1 + max(int(name[1:]) for name in there if re.fullmatch('v[0-9]+', name))}"
 
 
-def write_version(path: Path, estimator: str, judged: Judged, say: Say) -> None:
+def write_version(path: Path, estimator: str, judged: Judged, say: Say, *, keep_pipeline: bool) -> None:
     """Write a version's bundle, its declaration and the card; a version that is there is there whole."""
     folder, name = path.parent, path.name
     versions = judged.declaration.versions | {name: VersionDeclaration(estimator=estimator)}
@@ -274,6 +297,8 @@ def write_version(path: Path, estimator: str, judged: Judged, say: Say) -> None:
         build_version(
             new / name, declaration, judged.recipe, judged.data, say, probabilities=judged.candidate
         )
+        if not keep_pipeline:
+            (new / name / PIPELINE_FILE).unlink(missing_ok=True)
         (new / name).rename(path)
         declared = (folder / "model.toml").read_text(encoding="utf-8")
         (new / "model.toml").write_text(
@@ -287,7 +312,7 @@ def write_version(path: Path, estimator: str, judged: Judged, say: Say) -> None:
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
     """Keep other runs out of the model's folder meanwhile; DataError where one is there."""
-    place = os.open(folder, os.O_RDONLY)
+    place = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         try:
             fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -307,16 +332,22 @@ def main() -> int:
         help="what it learnt from, as --data (the model's own data)",
     )
     options.add_argument(
-        "--models-from", type=Path, help="where to copy the model from, if it is not there yet"
+        "--models-from",
+        type=Path,
+        help="where recipe, data and declaration are, if --models-dir is a volume with versions alone; "
+        "it is filled from there",
     )
     arguments = options.parse_args()
     folder = arguments.models_dir / arguments.model
+    source = (arguments.models_from or arguments.models_dir) / arguments.model
 
     def work() -> None:
-        if arguments.models_from and not folder.exists():
-            shutil.copytree(arguments.models_from / arguments.model, folder)
+        if source != folder:
+            fill(folder, source)
         with alone(folder):
-            name = retrain(folder, arguments.data, arguments.served, arguments.seen, print)
+            if source != folder:
+                check_volume(folder, source, print)
+            name = retrain(folder, arguments.data, arguments.served, arguments.seen, print, source=source)
         print(f"{name} is written. {arguments.served or 'The served version'} goes on being served.")
 
     try:

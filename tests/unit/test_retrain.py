@@ -1,6 +1,7 @@
 """The gate: what may become a version, what may not, and that comparisons are what scikit-learn says."""
 
 import csv
+import json
 import random
 import shutil
 import sys
@@ -14,7 +15,7 @@ from sklearn.metrics import brier_score_loss, recall_score, roc_auc_score
 
 from bundle.declaration import load_declaration
 from bundle.encoding import Encoder
-from bundle.manifest import load_manifest
+from bundle.manifest import load_manifest, sealed
 from serving.catalogue import load_model
 from tests.harness import HEART, run
 from training.build import TrainingData, build, load_recipe, load_rows
@@ -256,6 +257,31 @@ def test_two_runs_do_not_write_into_one_folder(folder: Path) -> None:
         second = run(*COMMAND, "--models-dir", folder.parent, check=False)
     said = f"error: another run is retraining {folder}: try again when it has ended\n"
     assert (second.returncode, second.stderr) == (1, said)
+
+
+def test_on_a_volume_code_comes_from_the_image(tmp_path: Path) -> None:
+    """The volume is as earlier releases filled it, and whoever writes there has changed the recipe."""
+    image, volume = HEART.parent, tmp_path / "volume"
+    folder = shutil.copytree(image / "iris", volume / "iris")
+    (folder / "recipe.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n", encoding="utf-8")
+    (folder / "data.csv").write_text("", encoding="utf-8")
+    there = contents(folder)
+    done = run(*COMMAND, "--model", "iris", "--models-dir", volume, "--models-from", image, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not (tmp_path / "ran").exists()
+    assert done.stdout.count(f"{folder / 'recipe.py'} is not used: code comes from {image / 'iris'}") == 1
+    new = {name for name in contents(folder).keys() - there.keys() if name.startswith("v2/")}
+    assert new == {name.replace("v1/", "v2/") for name in there if "v1/" in name} - {"v2/model.joblib"}
+    assert load_model(folder, "v2").version == "v2"
+
+
+def test_a_version_by_an_estimator_that_is_not_declared_is_told(folder: Path) -> None:
+    path = folder / "v1" / "bundle.json"
+    manifest = json.loads(path.read_text(encoding="utf-8"))
+    manifest["estimator"]["name"] = 'x"\n[versions.v9]'
+    path.write_text(json.dumps(sealed(manifest)), encoding="utf-8")
+    with pytest.raises(DataError, match=r"v1 names an estimator that model\.toml does not: train it again"):
+        retrain(folder, None, None, None, quiet)
 
 
 @pytest.mark.parametrize(
