@@ -215,7 +215,31 @@ def with_pods_of_others(job: Job) -> None:
     job["spec"] |= {"manualSelector": True, "selector": selector}
 
 
+def with_a_claim(job: Job) -> None:
+    at(job, POD)["resourceClaims"] = [{"name": "a", "resourceClaimName": "a"}]
+    at(job, RESOURCES)["claims"] = [{"name": "a"}]
+
+
+def with_an_owner(job: Job) -> None:
+    owner = {"apiVersion": "v1", "kind": "ConfigMap", "name": ACCOUNT, "uid": "0", "controller": False}
+    job["metadata"]["ownerReferences"] = [owner]
+
+
+def indexed(**more: object) -> Callable[[Job], None]:
+    """What goes with an index alone is invalid without it, so that the policy would not be asked."""
+    return lambda job: job["spec"].update({"completionMode": "Indexed"} | more)
+
+
 POD = ("spec", "template", "spec")
+TEMPLATE = ("spec", "template", "metadata")
+RESOURCES = (*POD, "containers", "0", "resources")
+METADATA = "has metadata that is given"
+SPEC = "runs once, and no longer"
+FINALIZERS = ["example.org/never"]
+ON_FAILURE = {
+    "rules": [{"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}]
+}
+ON_SUCCESS = {"rules": [{"succeededCount": 1}]}
 CONTAINER = (*POD, "containers", "0")
 LABELS = ("spec", "template", "metadata", "labels")
 
@@ -253,6 +277,47 @@ LABELS = ("spec", "template", "metadata", "labels")
         (without("spec", "activeDeadlineSeconds"), "runs once, and no longer"),
         (setting(86_400, "spec", "activeDeadlineSeconds"), "runs once, and no longer"),
         (with_pods_of_others, "runs once, and no longer"),
+        (setting(True, "spec", "suspend"), SPEC),
+        (setting("example.org/nobody", "spec", "managedBy"), SPEC),
+        (setting("Failed", "spec", "podReplacementPolicy"), SPEC),
+        (without("spec", "ttlSecondsAfterFinished"), SPEC),
+        (setting(86_400, "spec", "ttlSecondsAfterFinished"), SPEC),
+        (setting(ON_FAILURE, "spec", "podFailurePolicy"), SPEC),
+        (without("spec", "backoffLimit"), SPEC),
+        (without("spec", "completions"), SPEC),
+        (indexed(), SPEC),
+        (indexed(backoffLimitPerIndex=9), SPEC),
+        (indexed(backoffLimitPerIndex=9, maxFailedIndexes=1), SPEC),
+        (indexed(successPolicy=ON_SUCCESS), SPEC),
+        (setting({"matchLabels": {"job-name": NAME}}, "spec", "selector"), "counts the pods of its own"),
+        (
+            setting([{"key": "job-name", "operator": "Exists"}], "spec", "selector", "matchExpressions"),
+            "counts the pods of its own",
+        ),
+        (setting(FINALIZERS, "metadata", "finalizers"), METADATA),
+        (setting(["foregroundDeletion"], "metadata", "finalizers"), METADATA),
+        (with_an_owner, METADATA),
+        (setting({"a": "b"}, "metadata", "annotations"), METADATA),
+        (setting(f"{NAME}-", "metadata", "generateName"), METADATA),
+        (setting("more", "metadata", "labels", "more"), METADATA),
+        (setting("heart-disease-api", "metadata", "labels", "app"), METADATA),
+        (without("metadata", "labels", "app"), METADATA),
+        (without("metadata", "labels"), METADATA),
+        (setting(FINALIZERS, *TEMPLATE, "finalizers"), "has labels that are given"),
+        (setting("other", *TEMPLATE, "name"), "has labels that are given"),
+        (setting("2020-01-01T00:00:00Z", *TEMPLATE, "creationTimestamp"), "has labels that are given"),
+        (setting("64Gi", *RESOURCES, "limits", "memory"), "has resources that are given"),
+        (setting("1Mi", *RESOURCES, "requests", "memory"), "has resources that are given"),
+        (setting("1", *RESOURCES, "limits", "cpu"), "has resources that are given"),
+        (setting("1", *RESOURCES, "limits", "example.org/gpu"), "has resources that are given"),
+        (without(*RESOURCES, "limits", "memory"), "has resources that are given"),
+        (without(*RESOURCES, "limits"), "has resources that are given"),
+        (without(*RESOURCES), "has resources that are given"),
+        (setting(86_400, *POD, "activeDeadlineSeconds"), "has a pod that is given"),
+        (setting(86_400, *POD, "terminationGracePeriodSeconds"), "has a pod that is given"),
+        (setting([{"name": "never"}], *POD, "schedulingGates"), "has a pod that is given"),
+        (setting({"kubernetes.io/hostname": "none"}, *POD, "nodeSelector"), "has a pod that is given"),
+        (with_a_claim, "that is given"),
     ],
 )
 def test_the_account_cannot_create_another_job(
@@ -268,6 +333,10 @@ def test_the_account_cannot_create_another_job(
 
 def test_the_account_can_create_that_job_and_nothing_else(account: client.BatchV1Api) -> None:
     account.create_namespaced_job(NAMESPACE, job_template(), dry_run="All")
+    in_another_spelling = job_template()
+    at(in_another_spelling, RESOURCES)["requests"]["cpu"] = "0.5"  # which is 500m, as the chart's is
+    at(in_another_spelling, RESOURCES)["limits"]["memory"] = "2097152Ki"
+    account.create_namespaced_job(NAMESPACE, in_another_spelling, dry_run="All")
     review = client.V1SelfSubjectRulesReview(spec={"namespace": NAMESPACE})
     rules = client.AuthorizationV1Api(account.api_client).create_self_subject_rules_review(review)
     of_oneself = {"authorization.k8s.io", "authentication.k8s.io"}
