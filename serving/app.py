@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from itertools import chain
 from typing import Any
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, FastAPI, Request, Response
 from prometheus_client import CollectorRegistry, ProcessCollector
 from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
@@ -18,11 +18,11 @@ from bundle.errors import BundleError
 from serving.answers import AnswerWriter
 from serving.catalogue import load_models
 from serving.engine import Engine
-from serving.errors import raise_api_error
+from serving.errors import NotFound, raise_api_error
 from serving.faults import BreakableEngine, Faults, candidate_wrapper
 from serving.feedback import Feedback
 from serving.metrics import HttpMetrics, Vocabulary, workers_folder
-from serving.middleware import Lifecycle, Watch
+from serving.middleware import QUIET_PATHS, Lifecycle, Watch
 from serving.openapi import declared_routes, openapi_router
 from serving.resources import REFRESH_SECONDS, Resources
 from serving.rollout import Rollout
@@ -76,16 +76,35 @@ class Application(FastAPI):
         lifecycle: Lifecycle,
         direct: Mapping[str, Prediction],
     ) -> None:
-        """Answer by these routers, watched; a drain sets `state.lifecycle`."""
+        """Answer by these routers, whose paths are `state.paths`, watched; a drain sets `state.lifecycle`."""
         for router in routers:
             self.include_router(router)
         metrics = HttpMetrics(vocabulary, declaration, declared_routes(routers))
-        self.watch = Watch(super().__call__, metrics, lifecycle, direct)
         self.state.lifecycle = lifecycle
+        self.state.paths = {getattr(route, "path", "") for router in routers for route in router.routes}
+        quiet = QUIET_PATHS & self.state.paths
+        self.watch = Watch(super().__call__, metrics, lifecycle, direct, quiet)
+
+
+def scrapes_application(
+    registry: CollectorRegistry, vocabulary: Vocabulary, declaration: Declaration, lifecycle: Lifecycle
+) -> Application:
+    """Return what answers on METRICS_PORT: scrapes, and nothing else."""
+    app = Application()
+    app.add_exception_handler(NotFound.status, refuse_all_but_scrapes)
+    app.answer_by([metrics_router(registry)], vocabulary, declaration, lifecycle, direct={})
+    return app
+
+
+async def refuse_all_but_scrapes(_request: Request, _error: Exception) -> Response:
+    raise NotFound("This port answers GET /metrics alone.")
 
 
 def create_app(settings: Settings, registry: CollectorRegistry) -> Application:
-    """Return the application; BundleError where a model is not whole. A drain sets `state.lifecycle`."""
+    """Return the application; BundleError where a model is not whole.
+
+    A drain sets `state.lifecycle`. With METRICS_PORT `state.scrapes` answers there, and this one no scrapes.
+    """
     vocabulary = Vocabulary(registry)
     models = [
         [WatchedModel(version, vocabulary) for version in versions]
@@ -111,12 +130,15 @@ def create_app(settings: Settings, registry: CollectorRegistry) -> Application:
         models_router([version.model for version in watched]),
         health_router(required),
         probes_router(required, lifecycle),
-        metrics_router(registry),
-        pages_router(app.title, app.version, watched),
+        pages_router(app.title, app.version, watched, with_metrics=settings.metrics_port is None),
         openapi_router(app),
     ]
     if feedback:
         routers.append(feedback_router(feedback, Admission(settings, lifecycle, faults=None)))
+    if settings.metrics_port is None:
+        routers.append(metrics_router(registry))
+    else:
+        app.state.scrapes = scrapes_application(registry, vocabulary, declaration, lifecycle)
     direct = {prediction.path: prediction for prediction in answering}
     app.answer_by(routers, vocabulary, declaration, lifecycle, direct)
     if not workers_folder():

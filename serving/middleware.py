@@ -3,6 +3,7 @@
 import logging
 import re
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from random import getrandbits
 from time import perf_counter
@@ -19,7 +20,7 @@ log = logging.getLogger("serving")
 
 SANE_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
 QUIET_PATHS = frozenset({"/livez", "/readyz", "/startupz", "/metrics"})
-"""Probes and scrapes: logged as debug, never among the active requests."""
+"""Probes and scrapes."""
 
 JSON = (b"content-type", b"application/json")
 CLOSE = (b"connection", b"close")
@@ -70,13 +71,20 @@ class Watch:
     """Gives each request an id, counts and times it, logs one line, and answers every exception.
 
     POST requests to the paths of `direct` go straight to what answers there, past routers and layers.
+    Requests to the paths of `quiet` are logged as debug, and are never among the active ones.
     """
 
     def __init__(
-        self, app: ASGIApp, metrics: HttpMetrics, lifecycle: Lifecycle, direct: Mapping[str, Answering]
+        self,
+        app: ASGIApp,
+        metrics: HttpMetrics,
+        lifecycle: Lifecycle,
+        direct: Mapping[str, Answering],
+        quiet: AbstractSet[str] = QUIET_PATHS,
     ) -> None:
         self._app = app
         self.direct = direct
+        self._quiet = quiet
         self._metrics = metrics
         self._lifecycle = lifecycle
 
@@ -88,7 +96,7 @@ class Watch:
         path, headers = scope["path"], dict(scope["headers"])
         record = scope["record"] = RequestRecord(request_id(headers), headers, scope["query_string"])
         answering = self.direct.get(path) if scope["method"] == "POST" else None
-        quiet = path in QUIET_PATHS
+        quiet = path in self._quiet
         if not quiet:
             self._lifecycle.active += 1
             self._metrics.active(1)

@@ -22,7 +22,7 @@ from prometheus_client import CollectorRegistry
 
 from bundle.declaration import load_declaration
 from bundle.errors import BundleError
-from serving.app import Application, project_version
+from serving.app import Application, project_version, scrapes_application
 from serving.errors import (
     AlreadyRunning,
     ClusterUnavailable,
@@ -63,9 +63,13 @@ def create_app(settings: RetrainingSettings, registry: CollectorRegistry) -> App
         retraining_router(settings, name),
         index_router(app),
         probes_router([], lifecycle),
-        metrics_router(registry),
     ]
-    app.answer_by(routers, Vocabulary(registry), declaration, lifecycle, direct={})
+    vocabulary = Vocabulary(registry)
+    if settings.metrics_port is None:
+        routers.append(metrics_router(registry))
+    else:
+        app.state.scrapes = scrapes_application(registry, vocabulary, declaration, lifecycle)
+    app.answer_by(routers, vocabulary, declaration, lifecycle, direct={})
     return app
 
 
@@ -188,8 +192,8 @@ def main() -> int:
         settings = read_settings(RetrainingSettings)
         quiet_logs(settings)
         app = create_app(settings, CollectorRegistry())
-        with listen(settings) as listener:
-            return serve(app, settings, listener)
+        with listen(settings) as listeners:
+            return serve(app, settings, listeners)
     except (SettingsError, BundleError, ServerError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

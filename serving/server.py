@@ -13,7 +13,8 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
 from multiprocessing.synchronize import Event
@@ -27,6 +28,7 @@ from starlette.types import ASGIApp
 
 from bundle.errors import BundleError
 from serving.logs import configure_logs
+from serving.ports import addresses, by_port
 from serving.registry import fetched
 from serving.settings import Settings, SettingsError, load_settings
 
@@ -34,6 +36,10 @@ log = logging.getLogger("serving")
 
 BACKLOG = 2048
 FAILED_TO_START = 3
+LISTENS_ONCE = (
+    "error: METRICS_PORT needs python api_server.py: uvicorn api_server:app listens on one port alone, "
+    "which would have no /metrics"
+)
 SPAWN = multiprocessing.get_context("spawn")
 
 
@@ -45,6 +51,8 @@ def bare_app() -> FastAPI:
     """Return the application for `uvicorn api_server:app`; exits with a sentence where it cannot be made."""
     try:
         settings = load_settings()
+        if settings.metrics_port is not None:
+            raise SystemExit(LISTENS_ONCE)
         configure_logs(settings.log_level, settings.log_format)
         with fetched(settings) as settings:
             return make_app(settings)
@@ -58,10 +66,10 @@ def run() -> int:
         settings = load_settings()
         quiet_logs(settings)
         os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)  # the supervisor makes its own, empty
-        with listen(settings) as listener, fetched(settings) as settings:
+        with listen(settings) as listeners, fetched(settings) as settings:
             if settings.workers > 1:
-                return Supervisor(settings, listener).run()
-            return serve(make_app(settings), settings, listener)
+                return Supervisor(settings, listeners).run()
+            return serve(make_app(settings), settings, listeners)
     except (SettingsError, BundleError) as error:
         raise ServerError(str(error)) from None
 
@@ -81,22 +89,34 @@ def make_app(settings: Settings) -> FastAPI:
     return create_app(settings, CollectorRegistry())
 
 
-def listen(settings: Settings) -> socket.socket:
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+@contextmanager
+def listen(settings: Settings) -> Iterator[list[socket.socket]]:
+    """Open the API's socket and, where METRICS_PORT is set, that of scrapes as the second."""
+    with ExitStack() as stack:
+        listeners = [stack.enter_context(bound(settings.host, settings.port, "HOST and PORT"))]
+        if settings.metrics_port is not None:
+            listeners.append(stack.enter_context(bound(settings.host, settings.metrics_port, "METRICS_PORT")))
+        yield listeners
+
+
+def bound(host: str, port: int, names: str) -> socket.socket:
+    """Return a socket that listens; ServerError names the settings where that fails."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
-        raise ServerError(
-            f"cannot listen on {settings.host} port {settings.port} ({error.strerror}): set HOST and PORT"
-        ) from None
+        raise ServerError(f"cannot listen on {host} port {port} ({error.strerror}): set {names}") from None
 
 
 def serve(
-    app: FastAPI, settings: Settings, listener: socket.socket, on_start: Callable[[], None] = lambda: None
+    app: FastAPI,
+    settings: Settings,
+    listeners: list[socket.socket],
+    on_start: Callable[[], None] = lambda: None,
 ) -> int:
     """Serve from this process until a signal; `on_start` is told when it answers."""
-    config = server_config(app, settings)
-    DrainingServer(config, app, settings.drain_seconds / 2, on_start).run([listener])
+    config = server_config(by_port(app, listeners), settings)
+    DrainingServer(config, app, settings.drain_seconds / 2, on_start).run(listeners)
     return 0
 
 
@@ -122,7 +142,7 @@ class DrainingServer(uvicorn.Server):
     ) -> None:
         super().__init__(config)
         self._on_start = on_start
-        self._documented = any(getattr(route, "path", "") == "/docs" for route in app.routes)
+        self._documented = "/docs" in app.state.paths
         self._lifecycle = app.state.lifecycle
         self._notice_seconds = notice_seconds
         self._stop_at = math.inf
@@ -131,11 +151,8 @@ class DrainingServer(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._on_start()
-        for listener in sockets or []:
-            host, port = listener.getsockname()[:2]
-            url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-            docs = {"docs": f"{url}/docs"} if self._documented else {}
-            log.info("listening", extra={"fields": {"url": url, **docs, "pid": os.getpid()}})
+        fields = {**addresses(sockets or [], documented=self._documented), "pid": os.getpid()}
+        log.info("listening", extra={"fields": fields})
 
     async def on_tick(self, counter: int) -> bool:
         orphaned = self._supervisor is not None and not self._supervisor.is_alive()
@@ -150,11 +167,11 @@ class DrainingServer(uvicorn.Server):
 
 
 class Supervisor:
-    """Keeps several workers on one socket, and owns the folder through which they share their counts."""
+    """Keeps several workers on the same sockets, and owns the folder where they share their counts."""
 
-    def __init__(self, settings: Settings, listener: socket.socket) -> None:
+    def __init__(self, settings: Settings, listeners: list[socket.socket]) -> None:
         self._settings = settings
-        self._listener = listener
+        self._listeners = listeners
         self._workers: list[SpawnProcess] = []
         self._signal: int | None = None
         self._served = SPAWN.Event()
@@ -180,7 +197,7 @@ class Supervisor:
 
     def _start(self) -> SpawnProcess:
         worker = SPAWN.Process(
-            target=run_worker, args=(self._settings, self._listener, self._served), name="worker"
+            target=run_worker, args=(self._settings, self._listeners, self._served), name="worker"
         )
         worker.start()
         return worker
@@ -228,11 +245,11 @@ def mark_process_dead(pid: int, folder: str) -> None:
     forget(Path(folder), pid)
 
 
-def run_worker(settings: Settings, listener: socket.socket, served: Event) -> None:
+def run_worker(settings: Settings, listeners: list[socket.socket], served: Event) -> None:
     """Serve as one of several processes."""
     quiet_logs(settings)
     try:
-        serve(make_app(settings), settings, listener, served.set)
+        serve(make_app(settings), settings, listeners, served.set)
     except (SettingsError, BundleError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(FAILED_TO_START)

@@ -27,6 +27,7 @@ class Settings(BaseSettings):
     environment: Literal["development", "staging", "production"] = "development"
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
+    metrics_port: int | None = Field(default=None, ge=0, le=65535)
     workers: int = Field(default=1, ge=1, le=64)
     model: Annotated[tuple[ModelName, ...], NoDecode] = ("heart-disease",)
     model_version: Annotated[str, Field(pattern=VERSION)] | None = None
@@ -114,6 +115,10 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        if self.metrics_port and self.metrics_port == self.port:
+            raise ValueError(
+                f"METRICS_PORT={self.metrics_port} is PORT, too: give scrapes another, or unset it"
+            )
         if not self.model or len(set(self.model)) != len(self.model):
             raise ValueError("MODEL must name at least one model, and none twice")
         if registered(self.model) and (len(self.model) > 1 or self.model_version):

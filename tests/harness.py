@@ -126,7 +126,7 @@ class Server:
     def is_ready(self) -> bool:
         try:
             return requests.get(f"{self.url}/readyz", timeout=5).status_code == 200
-        except requests.ConnectionError:
+        except (requests.ConnectionError, requests.Timeout):  # it listens before its workers have started
             return False
 
     def get(self, path: str, **options: Any) -> requests.Response:

@@ -20,8 +20,11 @@ ASSET_TYPES = {
 }
 
 
-def pages_router(title: str, version: str, models: Sequence[WatchedModel]) -> APIRouter:
+def pages_router(
+    title: str, version: str, models: Sequence[WatchedModel], *, with_metrics: bool
+) -> APIRouter:
     router = APIRouter(tags=["pages"])
+    metrics = {"metrics": "/metrics"} if with_metrics else {}
     index = Index(
         name=title,
         version=version,
@@ -32,7 +35,7 @@ def pages_router(title: str, version: str, models: Sequence[WatchedModel]) -> AP
             "openapi": "/openapi.json",
             "models": "/models",
             "health": "/health",
-            "metrics": "/metrics",
+            **metrics,
         },
     )
 

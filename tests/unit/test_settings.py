@@ -50,6 +50,10 @@ def test_values_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> No
     [
         ({"PORT": "high"}, "PORT=high: Input should be a valid integer"),
         ({"PORT": "70000"}, "PORT=70000: Input should be less than or equal to 65535"),
+        ({"METRICS_PORT": "70000"}, "METRICS_PORT=70000: Input should be less than or equal to 65535"),
+        ({"METRICS_PORT": "-1"}, "METRICS_PORT=-1: Input should be greater than or equal to 0"),
+        ({"METRICS_PORT": "8000"}, "METRICS_PORT=8000 is PORT, too: give scrapes another, or unset it"),
+        ({"PORT": "9091", "METRICS_PORT": "9091"}, "METRICS_PORT=9091 is PORT, too"),
         ({"WORKERS": "0"}, "WORKERS=0: Input should be greater than or equal to 1"),
         ({"THRESHOLD": "1"}, "THRESHOLD=1: Input should be less than 1"),
         ({"THRESHOLD": "nan"}, "THRESHOLD=nan: Input should be"),

@@ -1,0 +1,71 @@
+import asyncio
+import socket
+
+import pytest
+from starlette.types import Message, Receive, Scope, Send
+
+from serving.ports import ByPort, addresses
+from serving.server import ServerError, listen
+from serving.settings import Settings
+
+
+def test_two_free_ports_are_taken_where_both_are_0() -> None:
+    with listen(Settings(port=0, metrics_port=0)) as listeners:
+        api, metrics = [listener.getsockname()[1] for listener in listeners]
+        assert api != metrics
+        said = addresses(listeners, documented=True)
+    url = f"http://127.0.0.1:{api}"
+    assert said == {"url": url, "docs": f"{url}/docs", "metrics": f"http://127.0.0.1:{metrics}/metrics"}
+
+
+def test_one_port_is_taken_where_scrapes_have_none() -> None:
+    with listen(Settings(port=0)) as listeners:
+        assert list(addresses(listeners, documented=False)) == ["url"]
+
+
+def test_the_setting_of_the_port_that_is_taken_is_named_and_the_other_given_back() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken, socket.create_server(("127.0.0.1", 0)) as other:
+        port, free = taken.getsockname()[1], other.getsockname()[1]
+        other.close()
+        with pytest.raises(ServerError, match=rf"port {port} .*: set METRICS_PORT$"):
+            listen(Settings(port=free, metrics_port=port)).__enter__()
+        with pytest.raises(ServerError, match=rf"port {port} .*: set HOST and PORT$"):
+            listen(Settings(port=port, metrics_port=free)).__enter__()
+        with listen(Settings(port=free)):
+            pass
+
+
+@pytest.mark.parametrize(
+    ("server", "answered"),
+    [
+        (("127.0.0.1", 9091), "scrapes"), (("::1", 9091, 0, 0)[:2], "scrapes"), (("127.0.0.1", 8000), "api"),
+        (("/run/api.sock", None), "api"), (None, "api"),
+    ],
+)  # fmt: skip
+def test_the_port_of_the_connection_says_which_application_answers(
+    server: tuple[str, int | None] | None, answered: str
+) -> None:
+    asked: list[str] = []
+
+    def named(name: str) -> "Recorder":
+        return Recorder(name, asked)
+
+    async def receive() -> Message:
+        raise AssertionError
+
+    async def send(_: Message) -> None: ...
+
+    headers = [(b"host", b"127.0.0.1:9091"), (b"x-forwarded-port", b"9091")]
+    scope: Scope = {"type": "http", "path": "/metrics", "headers": headers, "server": server}
+    asyncio.run(ByPort(named("api"), named("scrapes"), 9091)(scope, receive, send))
+    asyncio.run(ByPort(named("api"), named("scrapes"), 9091)({"type": "lifespan"}, receive, send))
+    assert asked == [answered, "api"]
+
+
+class Recorder:
+    def __init__(self, name: str, asked: list[str]) -> None:
+        self._name = name
+        self._asked = asked
+
+    async def __call__(self, _scope: Scope, _receive: Receive, _send: Send) -> None:
+        self._asked.append(self._name)
