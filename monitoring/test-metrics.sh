@@ -226,15 +226,28 @@ sum_up() {
 read_counters() {
     local pod
     if [ -z "$PODS" ]; then
-        curl --silent --fail --max-time 5 "$URL/metrics" >"$SCRATCH/metrics" || fail "$URL/metrics cannot be read"
+        curl --silent --fail --max-time 5 "$URL/metrics" >"$SCRATCH/metrics" ||
+            fail "$URL/metrics cannot be read: with METRICS_PORT the API's port has none, and counters cannot be compared"
         counters_of api
         return
     fi
     for pod in $PODS; do
-        kubectl get --raw "/api/v1/namespaces/$NAMESPACE/pods/$pod:8000/proxy/metrics" >"$SCRATCH/metrics" ||
-            fail "the metrics of pod $pod cannot be read; run this again"
+        metrics_of "$pod" >"$SCRATCH/metrics" || fail "the metrics of pod $pod cannot be read; run this again"
         counters_of "$pod"
     done
+}
+
+# A port of its own for metrics is asked from inside of the pod: the network policy lets only Prometheus reach it.
+metrics_of() {
+    local port
+    port=$(kubectl get pod "$1" --namespace "$NAMESPACE" \
+        --output 'jsonpath={.spec.containers[*].ports[?(@.name=="metrics")].containerPort}') || return 1
+    if [ -z "$port" ]; then
+        kubectl get --raw "/api/v1/namespaces/$NAMESPACE/pods/$1:8000/proxy/metrics"
+    else
+        kubectl exec "$1" --namespace "$NAMESPACE" -- python -c \
+            "import urllib.request as r; print(r.urlopen('http://127.0.0.1:$port/metrics', timeout=5).read().decode())"
+    fi
 }
 
 counters_of() {

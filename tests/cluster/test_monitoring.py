@@ -392,6 +392,19 @@ def test_every_query_of_every_panel_returns_data() -> None:
         eventually(lambda expression=expression: query(expression), title, 150)  # type: ignore[misc]
 
 
+def test_a_port_of_its_own_for_metrics_is_not_published_and_prometheus_follows(
+    core: client.CoreV1Api,
+) -> None:
+    helm_install("--set", "metrics.port=9091")
+    eventually(lambda: scraped(core), "both pods are scraped, each once", 60)
+    instances = [one["metric"]["instance"] for one in query(f'up{{job="{RELEASE}"}} == 1')]
+    assert [instance.rpartition(":")[2] for instance in instances] == ["9091", "9091"]
+    assert requests.get(f"{URL}/metrics", timeout=5).status_code == 404
+    said = run(MONITORING / "test-metrics.sh", "--requests", "40").stdout
+    assert "counters: 40 with status 200, as sent" in said
+    run("helm", "test", RELEASE, "--namespace", NAMESPACE)
+
+
 def test_two_versions_fill_their_dashboard(outcomes: Postgresql) -> None:
     candidate = "candidate.version=v2,candidate.shadow=true,candidate.canaryPercent=50"
     helm_install("--set", f"{feedback(outcomes)},model.name=churn,model.version=v1,{candidate}")
