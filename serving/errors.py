@@ -2,7 +2,7 @@
 
     ApiError
       MalformedBody            400   the body is not JSON
-      Unauthorized             401   the key to retraining is missing, or another
+      Unauthorized             401   the token is missing, or another
       NotFound                 404
       MethodNotAllowed         405
       Timeout                  408   the body did not arrive in time
@@ -16,6 +16,7 @@
       ModelNotLoaded           503   the model is unusable at the moment
       StoreUnavailable         503   outcomes cannot be stored at the moment
       ClusterUnavailable       503   the cluster does not take the Job
+      TokenUnavailable         503   the token cannot be checked at the moment
       NotReady                 503   the answer of /readyz while the process should get no traffic
 
 The names of the classes are the values of the label `error_type`.
@@ -68,7 +69,7 @@ class MalformedBody(ApiError):  # noqa: N818
 
 class Unauthorized(ApiError):  # noqa: N818
     status = HTTPStatus.UNAUTHORIZED
-    title = "This needs a key"
+    title = "This needs a token"
 
 
 class NotFound(ApiError):  # noqa: N818
@@ -134,6 +135,11 @@ class StoreUnavailable(ApiError):  # noqa: N818
 class ClusterUnavailable(ApiError):  # noqa: N818
     status = HTTPStatus.SERVICE_UNAVAILABLE
     title = "The cluster does not take the Job at the moment"
+
+
+class TokenUnavailable(ApiError):  # noqa: N818
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    title = "The token cannot be checked at the moment"
 
 
 class NotReady(ModelNotLoaded):

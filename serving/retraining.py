@@ -5,7 +5,6 @@ the cluster (docs/rollout.md). That the Job's name is taken says that a run is u
 """
 
 import asyncio
-import hmac
 import json
 import os
 import ssl
@@ -16,13 +15,14 @@ from http.client import HTTPSConnection
 from pathlib import Path
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse
 from prometheus_client import CollectorRegistry
 
 from bundle.declaration import load_declaration
 from bundle.errors import BundleError
 from serving.app import Application, project_version, scrapes_application
+from serving.bearer import BearerToken
 from serving.errors import (
     AlreadyRunning,
     ClusterUnavailable,
@@ -41,7 +41,6 @@ ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 """Where Kubernetes puts a pod's token, and the certificate of its API server."""
 
 ANSWER_SECONDS = 10
-LEAST_KEY_CHARACTERS = 32
 
 
 class RetrainingSettings(Settings):
@@ -55,7 +54,6 @@ def create_app(settings: RetrainingSettings, registry: CollectorRegistry) -> App
     """Return the application; SettingsError or BundleError where it could not do its work."""
     name = settings.model[0]
     declaration = load_declaration(settings.models_dir / name)
-    read_key(settings.retrain_key)
     read_job(settings.retrain_job)
     lifecycle = Lifecycle()
     app = Application(title=f"Retraining of {name}", version=project_version())
@@ -75,14 +73,15 @@ def create_app(settings: RetrainingSettings, registry: CollectorRegistry) -> App
 
 def retraining_router(settings: RetrainingSettings, served: str) -> APIRouter:
     router = APIRouter()
+    token = BearerToken("RETRAIN_KEY", settings.retrain_key, "the key to retraining")
 
     @router.post(
         "/models/{name}/retrain",
         status_code=HTTPStatus.ACCEPTED,
+        dependencies=[Depends(token)],
         responses=problems(Unauthorized, NotFound, AlreadyRunning, ClusterUnavailable),
     )
     async def retrain(name: str, request: Request) -> JSONResponse:
-        check_key(request.headers.get("authorization", ""), settings.retrain_key)
         if name != served:
             raise NotFound(f"Only '{served}' is retrained here.")
         job = read_job(settings.retrain_job)
@@ -106,28 +105,6 @@ def index_router(app: Application) -> APIRouter:
         return index
 
     return router
-
-
-def check_key(authorization: str, file: Path) -> None:
-    """Raise Unauthorized where a header does not bear the key, which is read anew: it may be replaced."""
-    scheme, _, given = authorization.partition(" ")
-    if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), read_key(file)):
-        raise Unauthorized(
-            "Send the key to retraining: 'Authorization: Bearer KEY'.", headers={"WWW-Authenticate": "Bearer"}
-        )
-
-
-def read_key(file: Path) -> bytes:
-    """Return the key; SettingsError where there is none that is worth the name."""
-    try:
-        key = file.read_bytes().strip()
-    except OSError as error:
-        raise SettingsError(f"RETRAIN_KEY={file} cannot be read: {error.strerror}") from None
-    if len(key) < LEAST_KEY_CHARACTERS:
-        raise SettingsError(
-            f"RETRAIN_KEY={file} is shorter than {LEAST_KEY_CHARACTERS} characters: openssl rand -hex 32"
-        )
-    return key
 
 
 def read_job(file: Path) -> dict[str, Any]:

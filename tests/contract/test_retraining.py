@@ -76,6 +76,7 @@ def test_requests_are_counted(server: Server) -> None:
     ("name", "content", "sentence"),
     [
         ("RETRAIN_KEY", "short", "RETRAIN_KEY={} is shorter than 32 characters: openssl rand -hex 32"),
+        ("RETRAIN_KEY", "0" * 32, "RETRAIN_KEY={} can be guessed: openssl rand -hex 32"),
         ("RETRAIN_KEY", None, "RETRAIN_KEY={} cannot be read: No such file or directory"),
         ("RETRAIN_JOB", None, "RETRAIN_JOB={} cannot be read: No such file or directory"),
         ("RETRAIN_JOB", "{", "RETRAIN_JOB={} is no Job with a name and a namespace, as JSON"),

@@ -1,0 +1,76 @@
+"""A token that clients send as `Authorization: Bearer TOKEN`, in a file that may be replaced at any time."""
+
+import hmac
+import os
+import re
+import stat
+from pathlib import Path
+
+from fastapi.security import HTTPBearer
+from starlette.requests import HTTPConnection
+
+from serving.errors import TokenUnavailable, Unauthorized
+from serving.settings import SettingsError
+
+LEAST_CHARACTERS = 32
+LEAST_DIFFERENT_CHARACTERS = 8
+MOST_CHARACTERS = 4096
+
+TOKEN = re.compile(rb"[A-Za-z0-9._~+/-]+=*")
+"""What a header may bear (RFC 6750)."""
+
+
+class BearerToken(HTTPBearer):
+    """Lets a request pass that bears the token: a dependency of a route, by which OpenAPI shows it."""
+
+    def __init__(self, setting: str, file: Path, called: str) -> None:
+        """Raise SettingsError where the file has no token; `called` is how clients know it."""
+        super().__init__(scheme_name="token", description=f"That of the server's {setting}")
+        self._setting = setting
+        self._file = file
+        self._called = called
+        read_token(setting, file)
+
+    async def __call__(self, request: HTTPConnection) -> None:
+        """Raise Unauthorized without the token, and TokenUnavailable where the file has none any more."""
+        try:
+            token = read_token(self._setting, self._file)
+        except SettingsError as error:
+            raise TokenUnavailable(
+                "The token cannot be checked at the moment; the server's log says why.",
+                cause=str(error),
+                headers={"Retry-After": "5"},
+            ) from None
+        scheme, _, given = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), token):
+            raise Unauthorized(
+                f"Send {self._called}: 'Authorization: Bearer TOKEN'.", headers={"WWW-Authenticate": "Bearer"}
+            )
+
+
+def read_token(setting: str, file: Path) -> bytes:
+    """Return the token; SettingsError where there is none that is worth the name."""
+    try:
+        # opening a pipe would wait for who writes to it
+        opened = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+        try:
+            regular = stat.S_ISREG(os.fstat(opened).st_mode)
+            content = os.read(opened, MOST_CHARACTERS + 1) if regular else b""
+        finally:
+            os.close(opened)
+    except OSError as error:
+        raise SettingsError(f"{setting}={file} cannot be read: {error.strerror}") from None
+    if not regular:
+        raise SettingsError(f"{setting}={file} is no regular file")
+    token = content.strip()
+    if len(content) > MOST_CHARACTERS:
+        fault = f"is longer than {MOST_CHARACTERS} characters"
+    elif len(token) < LEAST_CHARACTERS:
+        fault = f"is shorter than {LEAST_CHARACTERS} characters"
+    elif not TOKEN.fullmatch(token):
+        fault = "has characters that no header bears"
+    elif len(set(token)) < LEAST_DIFFERENT_CHARACTERS:
+        fault = "can be guessed"
+    else:
+        return token
+    raise SettingsError(f"{setting}={file} {fault}: openssl rand -hex 32")
