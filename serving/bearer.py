@@ -50,6 +50,7 @@ class BearerToken(HTTPBearer):
 
 def read_token(setting: str, file: Path) -> bytes:
     """Return the token; SettingsError where there is none that is worth the name."""
+    where = f"{setting}={file}" if file.is_absolute() else setting  # that may be the token, set by mistake
     try:
         # opening a pipe would wait for who writes to it
         opened = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
@@ -59,9 +60,9 @@ def read_token(setting: str, file: Path) -> bytes:
         finally:
             os.close(opened)
     except OSError as error:
-        raise SettingsError(f"{setting}={file} cannot be read: {error.strerror}") from None
+        raise SettingsError(f"{where} cannot be read: {error.strerror}") from None
     if not regular:
-        raise SettingsError(f"{setting}={file} is no regular file")
+        raise SettingsError(f"{where} is no regular file")
     token = content.strip()
     if len(content) > MOST_CHARACTERS:
         fault = f"is longer than {MOST_CHARACTERS} characters"
@@ -73,4 +74,4 @@ def read_token(setting: str, file: Path) -> bytes:
         fault = "can be guessed"
     else:
         return token
-    raise SettingsError(f"{setting}={file} {fault}: openssl rand -hex 32")
+    raise SettingsError(f"{where} {fault}: openssl rand -hex 32")

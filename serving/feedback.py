@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from anyio import CapacityLimiter, to_thread
 
 from bundle.declaration import Declaration
+from serving.bearer import BearerToken
 from serving.catalogue import Answer, ServedModel
 from serving.errors import Conflict, StoreUnavailable, ValidationError
 from serving.metrics import Record, Vocabulary
@@ -39,6 +40,8 @@ class Feedback:
 
     def __init__(self, settings: Settings, models: Sequence[ServedModel], vocabulary: Vocabulary) -> None:
         self.keys = Keys(settings.feedback_keys)  # type: ignore[arg-type]  # settings see to it
+        file = settings.feedback_token_file
+        self.token = BearerToken("FEEDBACK_TOKEN_FILE", file, "the token for outcomes") if file else None
         self._days = settings.feedback_days
         self._window = settings.feedback_window_days
         # imported where outcomes are taken: SQLAlchemy would cost every other server memory
@@ -93,6 +96,8 @@ class Feedback:
 
     async def run(self) -> None:
         """Look at keys and outcomes, soon after one was told and every few seconds, while the server runs."""
+        if not self.token:
+            log.warning("anybody can report outcomes", extra={"fields": {"instead": "FEEDBACK_TOKEN_FILE"}})
         while True:
             begun = monotonic()
             try:

@@ -49,6 +49,8 @@ class Settings(BaseSettings):
     probe_seconds: float = Field(default=30, gt=0, le=3600)
     feedback_database: str | None = None
     feedback_keys: Path | None = None
+    feedback_token_file: Path | None = None
+    feedback_anonymous: bool = False
     feedback_days: int = Field(default=90, ge=1, le=3650)
     feedback_window_days: int = Field(default=30, ge=1, le=3650)
     fault_error_rate: Rate = 0
@@ -133,10 +135,24 @@ class Settings(BaseSettings):
             raise ValueError("CANDIDATE_VERSION only makes sense with a single MODEL that is a folder")
         if (self.canary_percent or self.shadow) and not self.candidate_version:
             raise ValueError("CANARY_PERCENT and SHADOW need CANDIDATE_VERSION, such as v2")
-        if (self.feedback_database is None) != (self.feedback_keys is None):
-            raise ValueError("FEEDBACK_DATABASE and FEEDBACK_KEYS (a folder) are set together, or neither")
         if self.environment == "production" and any(self.faults.values()):
             raise ValueError("FAULT_ settings inject failures and are refused with ENVIRONMENT=production")
+        return self
+
+    @model_validator(mode="after")
+    def _outcomes(self) -> Self:
+        if (self.feedback_database is None) != (self.feedback_keys is None):
+            raise ValueError("FEEDBACK_DATABASE and FEEDBACK_KEYS (a folder) are set together, or neither")
+        if self.feedback_token_file and self.feedback_database is None:
+            raise ValueError("FEEDBACK_TOKEN_FILE needs FEEDBACK_DATABASE, where outcomes are kept")
+        if self.feedback_token_file and self.feedback_anonymous:
+            raise ValueError("FEEDBACK_TOKEN_FILE and FEEDBACK_ANONYMOUS contradict each other: set one")
+        anybody = self.feedback_database and not (self.feedback_token_file or self.feedback_anonymous)
+        if self.environment == "production" and anybody:
+            raise ValueError(
+                "anybody could report outcomes: set FEEDBACK_TOKEN_FILE, the file of a token that clients "
+                "send, or FEEDBACK_ANONYMOUS=true if you mean it"
+            )
         return self
 
 

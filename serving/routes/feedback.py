@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from starlette.responses import JSONResponse
 
-from serving.errors import PREDICTION_ERRORS, Conflict, ModelNotLoaded, StoreUnavailable
+from serving.errors import PREDICTION_ERRORS, Conflict, ModelNotLoaded, StoreUnavailable, Unauthorized
 from serving.feedback import Feedback
 from serving.outcomes import Verdict
 from serving.routes.predict import Admission
@@ -16,7 +16,9 @@ ACCEPTED, OK = 202, 200
 
 
 def feedback_router(feedback: Feedback, admission: Admission) -> APIRouter:
-    router = APIRouter(tags=["feedback"])
+    token = feedback.token
+    router = APIRouter(tags=["feedback"], dependencies=[Depends(token)] if token else [])
+    errors = [*ERRORS, *([Unauthorized] if token else []), Conflict, StoreUnavailable]
     example: Any = {"an outcome": {"value": {"prediction_id": "...", "outcome": feedback.example}}}
 
     @router.post(
@@ -26,7 +28,7 @@ def feedback_router(feedback: Feedback, admission: Admission) -> APIRouter:
         responses={
             ACCEPTED: {"model": FeedbackAnswer, "description": "The outcome is new, and on disk"},
             OK: {"model": FeedbackAnswer, "description": "The outcome was known, and counts once"},
-            **problems(*ERRORS, Conflict, StoreUnavailable),
+            **problems(*errors),
         },
         openapi_extra=json_body(feedback_schema(feedback.outcomes), example),
     )

@@ -1,5 +1,6 @@
 """A real cluster of two nodes, the real image, and the chart installed in it."""
 
+import base64
 import os
 import subprocess
 from collections.abc import Iterator
@@ -33,6 +34,20 @@ def helm_install(*options: str, check: bool = True) -> subprocess.CompletedProce
 
 def kubectl(*arguments: str, check: bool = True) -> str:
     return run("kubectl", *arguments, check=check).stdout
+
+
+def bearer() -> dict[str, str]:
+    """Return the header that reports outcomes, with the token that the chart has made."""
+    secret = kubectl(
+        "get",
+        "secret",
+        f"{RELEASE}-feedback-token",
+        "--namespace",
+        NAMESPACE,
+        "--output",
+        "jsonpath={.data.token}",
+    )
+    return {"Authorization": f"Bearer {base64.b64decode(secret).decode()}"}
 
 
 def answers(url: str = URL) -> bool:

@@ -1,7 +1,9 @@
 """The chart without a release: what it refuses, what it renders, and that nothing drifts from it."""
 
+import base64
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +73,10 @@ def refused(*options: str) -> str:
         ("feedback.enabled=true", "SQLite is for one replica; set replicaCount=1"),
         ("feedback.enabled=true,replicaCount=1,autoscaling.enabled=true", "SQLite is for one replica"),
         ("feedback.storage.size=much", "size"),
+        ("feedback.anonymous=maybe", "anonymous"),
+        ("feedback.anonymous=true,feedback.tokenSecret=t", "anonymous takes outcomes from anybody"),
+        ("extraEnv[0].name=FEEDBACK_TOKEN_FILE,extraEnv[0].value=t", "has a value of its own in this chart"),
+        ("extraEnv[0].name=FEEDBACK_ANONYMOUS,extraEnv[0].value=1", "has a value of its own in this chart"),
         ("candidate.shadow=true", "shadow and canaryPercent need candidate.version"),
         ("candidate.canaryPercent=10", "shadow and canaryPercent need candidate.version"),
         ("candidate.version=v2,candidate.canaryPercent=101", "canaryPercent"),
@@ -156,6 +162,60 @@ def test_selectors_carry_no_version_and_do_not_match_the_test_pod() -> None:
     assert set(selector) == {"app", "app.kubernetes.io/name", "app.kubernetes.io/instance"}
     assert objects["Deployment"]["spec"]["selector"]["matchLabels"] == selector
     assert not selector.items() <= objects["Pod"]["metadata"]["labels"].items()
+
+
+OUTCOMES = "feedback.enabled=true,replicaCount=1"
+OUTCOMES_TOKEN = "heart-disease-api-feedback-token"  # noqa: S105
+
+
+@pytest.mark.parametrize(
+    ("values", "secret", "made"),
+    [
+        (OUTCOMES, OUTCOMES_TOKEN, True),
+        (f"{OUTCOMES},server.environment=staging", OUTCOMES_TOKEN, True),
+        (f"{OUTCOMES},feedback.tokenSecret=mine", "mine", False),
+        (f"{OUTCOMES},feedback.anonymous=true", None, False),
+        ("feedback.tokenSecret=mine", None, False),
+    ],
+)
+def test_the_token_for_outcomes_is_a_file_of_a_secret_that_is_kept(
+    values: str, secret: str | None, made: bool
+) -> None:
+    found = template("--set", values)
+    (deployment,) = [it for it in found if it["kind"] == "Deployment"]
+    pod = deployment["spec"]["template"]["spec"]
+    mounted = [it["secret"]["secretName"] for it in pod["volumes"] if it["name"] == "token"]
+    assert mounted == ([secret] if secret else [])
+    (settings,) = [it["data"] for it in found if it["kind"] == "ConfigMap"]
+    assert settings.get("FEEDBACK_TOKEN_FILE") == ("/token/token" if secret else None)
+    assert ("FEEDBACK_ANONYMOUS" in settings) == ("anonymous" in values)
+    (container,) = pod["containers"]
+    assert "env" not in container
+    secrets = [it for it in found if it["kind"] == "Secret" and it["metadata"]["name"] == OUTCOMES_TOKEN]
+    assert len(secrets) == made
+    for one in secrets:
+        assert one["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
+        assert len(base64.b64decode(one["data"]["token"])) == 64
+
+
+def test_the_notes_say_how_to_read_the_token(tmp_path: Path) -> None:
+    """Helm shows notes to those who install; here they are rendered as a document beside the others."""
+    chart = Path(shutil.copytree(CHART, tmp_path / "chart"))
+    text = (chart / "templates" / "NOTES.txt").read_text(encoding="utf-8")
+    shown = (
+        f'{{{{ define "notes" }}}}{text}{{{{ end }}}}\nkind: Notes\ntext: {{{{ include "notes" . | quote }}}}'
+    )
+    (chart / "templates" / "notes.yaml").write_text(shown, encoding="utf-8")
+
+    def notes(values: str) -> str:
+        only = ["--show-only", "templates/notes.yaml", "--set", values]
+        output = run("helm", "template", "heart-disease-api", chart, *only).stdout
+        return str(yaml.safe_load(output)["text"])
+
+    assert f"kubectl get secret {OUTCOMES_TOKEN} --namespace" in notes(OUTCOMES)
+    assert "kubectl get secret mine --namespace" in notes(f"{OUTCOMES},feedback.tokenSecret=mine")
+    assert "Anybody who reaches the service" in notes(f"{OUTCOMES},feedback.anonymous=true")
+    assert "outcomes" not in notes("replicaCount=2")
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,17 @@ import yaml
 from kubernetes import client
 
 from monitoring.dashboards.__main__ import HEART
-from tests.cluster.conftest import NAMESPACE, NODES, RELEASE, URL, answers, helm_install, kubectl, ready_pods
+from tests.cluster.conftest import (
+    NAMESPACE,
+    NODES,
+    RELEASE,
+    URL,
+    answers,
+    bearer,
+    helm_install,
+    kubectl,
+    ready_pods,
+)
 from tests.cluster.postgresql import Postgresql
 from tests.cluster.receivers import HTTP_PORT, SMTP_PORT
 from tests.harness import PROJECT, SAMPLE, Load, copy_project, eventually, panel_queries, run
@@ -30,7 +40,7 @@ NODE = NODES["heart-node1"]
 PROMETHEUS = f"http://{NODE}:30090"
 ALERTMANAGER = f"http://{NODE}:30093"
 SCRAPE_SECONDS = 10
-KEYS = f"{RELEASE}-feedback-keys"
+KEYS, TOKEN = f"{RELEASE}-feedback-keys", f"{RELEASE}-feedback-token"
 PART_OF = "app.kubernetes.io/part-of=heart-disease-monitoring"
 
 
@@ -96,7 +106,7 @@ def outcomes() -> Iterator[Postgresql]:
         secret = ["secret", "generic", "outcomes", f"--from-literal=url={database.url}"]
         kubectl("create", "--namespace", NAMESPACE, *secret)
         yield database
-        kubectl("delete", "secret", "outcomes", KEYS, "--namespace", NAMESPACE)
+        kubectl("delete", "secret", "outcomes", KEYS, TOKEN, "--namespace", NAMESPACE)
 
 
 def feedback(database: Postgresql) -> str:
@@ -167,11 +177,11 @@ def test_a_shift_of_age_is_told_by_its_name(receivers: Path) -> None:
 
 def told_outcomes(outcome: int, number: int) -> list[int]:
     """Predict, tell the outcome of each prediction, and return the statuses."""
-    statuses = []
+    statuses, token = [], bearer()
     for _ in range(number):
         answer = requests.post(f"{URL}/predict", json=SAMPLE, timeout=5).json()
         told = {"prediction_id": answer["prediction_id"], "outcome": outcome}
-        statuses.append(requests.post(f"{URL}/feedback", json=told, timeout=10).status_code)
+        statuses.append(requests.post(f"{URL}/feedback", json=told, headers=token, timeout=10).status_code)
     return statuses
 
 
@@ -200,16 +210,16 @@ def test_outcomes_move_the_figures_of_the_quality_dashboard(
     helm_install("--set", f"{feedback(outcomes)},feedback.days=30")
     keys = json.loads(kubectl("get", "secret", KEYS, "--namespace", NAMESPACE, "--output", "json"))["data"]
     assert len(keys) == 2
-    body = {"prediction_id": before, "outcome": 0}
-    assert requests.post(f"{URL}/feedback", json=body, timeout=10).status_code == 202
+    body, token = {"prediction_id": before, "outcome": 0}, bearer()
+    assert requests.post(f"{URL}/feedback", json=body, headers=token, timeout=10).status_code == 202
     outcomes.kill()
-    away = requests.post(f"{URL}/feedback", json=body, timeout=15)
+    away = requests.post(f"{URL}/feedback", json=body, headers=token, timeout=15)
     assert (away.status_code, away.headers["retry-after"]) == (503, "5")
     assert requests.post(f"{URL}/predict", json=SAMPLE, timeout=5).status_code == 200
     outcomes.start()
 
     def known() -> bool:
-        return requests.post(f"{URL}/feedback", json=body, timeout=15).status_code == 200
+        return requests.post(f"{URL}/feedback", json=body, headers=token, timeout=15).status_code == 200
 
     eventually(known, "the outcome is known", 60)
 
@@ -408,14 +418,14 @@ def test_a_port_of_its_own_for_metrics_is_not_published_and_prometheus_follows(
 def test_two_versions_fill_their_dashboard(outcomes: Postgresql) -> None:
     candidate = "candidate.version=v2,candidate.shadow=true,candidate.canaryPercent=50"
     helm_install("--set", f"{feedback(outcomes)},model.name=churn,model.version=v1,{candidate}")
-    row = System("churn").sample
+    row, token = System("churn").sample, bearer()
 
     def shown(expression: str) -> bool:
         for number in range(20):
             headers = {"X-Request-Key": str(number)}
             answer = requests.post(f"{URL}/predict", json=row, headers=headers, timeout=5).json()
             told = {"prediction_id": answer["prediction_id"], "outcome": "No"}
-            requests.post(f"{URL}/feedback", json=told, timeout=10).raise_for_status()
+            requests.post(f"{URL}/feedback", json=told, headers=token, timeout=10).raise_for_status()
         return bool(query(expression))
 
     for title, expression in panel_queries("monitoring/grafana-versions.json"):

@@ -14,6 +14,7 @@ from tests.cluster.conftest import (
     RELEASE,
     URL,
     answers,
+    bearer,
     helm_install,
     kill,
     kubectl,
@@ -133,19 +134,26 @@ def test_outcomes_in_sqlite_outlive_a_killed_container(core: client.CoreV1Api) -
             for _ in range(20)
         ]
 
-        def statuses() -> set[int]:
-            sent = [requests.post(f"{URL}/feedback", json=it | {"outcome": 1}, timeout=10) for it in told]
+        def statuses(headers: dict[str, str]) -> set[int]:
+            bodies = [it | {"outcome": 1} for it in told]
+            sent = [requests.post(f"{URL}/feedback", json=it, headers=headers, timeout=10) for it in bodies]
             return {answer.status_code for answer in sent}
 
-        assert statuses() == {202}
+        token = bearer()
+        assert statuses({}) == {401}
+        assert statuses(token) == {202}
         (pod,) = ready_pods(core)
         kill(pod)
         eventually(lambda: restarts(core, pod) > 0 and answers(), "it is back", 60)
-        assert statuses() == {200}
+        assert statuses(token) == {200}
         (pod,) = ready_pods(core)
         kubectl("delete", "pod", pod.metadata.name, "--namespace", NAMESPACE)
         eventually(lambda: len(ready_pods(core)) == 1 and answers(), "another takes its place", 60)
-        assert statuses() == {200}
+        assert statuses(token) == {200}
+        helm_install("--set", "feedback.enabled=true,replicaCount=1,feedback.windowDays=29")
+        eventually(lambda: len(ready_pods(core)) == 1 and answers(), "the upgraded one answers", 60)
+        assert bearer() == token
+        assert statuses(token) == {200}
     finally:
         helm_install()
         kept = ["secret/heart-disease-api-feedback-keys", "pvc/heart-disease-api-outcomes"]

@@ -94,3 +94,9 @@ def test_what_is_no_token_stops_the_start_and_later_lets_nobody_in(
         check(token, b"Bearer ")
     assert sentence in no.value.cause
     assert TOKEN[:9] not in f"{stopped.value}{no.value.cause}"
+
+
+@pytest.mark.parametrize("mistaken", [TOKEN, "c2VjcmV0/c2VjcmV0"])
+def test_a_token_in_place_of_its_file_is_not_repeated(mistaken: str) -> None:
+    with pytest.raises(SettingsError, match=r"^TOKEN_FILE cannot be read: No such file or directory$"):
+        BearerToken("TOKEN_FILE", Path(mistaken), "the token")

@@ -7,6 +7,7 @@ import pytest
 from serving.settings import Settings, SettingsError, load_settings
 from tests.harness import PROJECT
 
+OUTCOMES = {"FEEDBACK_DATABASE": "postgresql://u:hunter2@h/d", "FEEDBACK_KEYS": "keys"}
 NAMES = [name.upper() for name in Settings.model_fields]
 
 
@@ -65,6 +66,10 @@ def test_values_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> No
         ({"MODEL_VERSION": "../v1"}, "MODEL_VERSION=../v1"),
         ({"ENVIRONMENT": "production", "FAULT_ERROR_RATE": "0.1"}, "refused with ENVIRONMENT=production"),
         ({"ENVIRONMENT": "production", "FAULT_ENGINE_FILE": "/x"}, "refused with ENVIRONMENT=production"),
+        (OUTCOMES | {"ENVIRONMENT": "production"}, "anybody could report outcomes: set FEEDBACK_TOKEN_FILE"),
+        (OUTCOMES | {"ENVIRONMENT": "production", "FEEDBACK_ANONYMOUS": "false"}, "set FEEDBACK_TOKEN_FILE"),
+        (OUTCOMES | {"FEEDBACK_TOKEN_FILE": "t", "FEEDBACK_ANONYMOUS": "1"}, "contradict each other"),
+        ({"FEEDBACK_TOKEN_FILE": "t"}, "FEEDBACK_TOKEN_FILE needs FEEDBACK_DATABASE"),
     ],
 )
 def test_what_makes_no_sense_is_refused_in_a_sentence(
@@ -81,3 +86,19 @@ def test_what_makes_no_sense_is_refused_in_a_sentence(
 def test_production_without_faults_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ENVIRONMENT", "production")
     assert not any(load_settings().faults.values())
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"ENVIRONMENT": "production", "FEEDBACK_ANONYMOUS": "true"},
+        {"ENVIRONMENT": "production", "FEEDBACK_TOKEN_FILE": "/keys/token"},
+        {"ENVIRONMENT": "staging"},
+    ],
+)
+def test_production_asks_for_a_token_unless_it_is_switched_off_on_purpose(
+    monkeypatch: pytest.MonkeyPatch, more: dict[str, str]
+) -> None:
+    for name, value in (OUTCOMES | more).items():
+        monkeypatch.setenv(name, value)
+    assert load_settings().feedback_database == OUTCOMES["FEEDBACK_DATABASE"]

@@ -37,6 +37,13 @@ app.kubernetes.io/part-of: heart-disease-api
 {{- default (printf "%s-feedback-keys" (include "heart-disease-api.fullname" .)) .Values.feedback.keysSecret -}}
 {{- end }}
 
+{{- /* The Secret with the token that clients send with outcomes; empty where none is asked for. */}}
+{{- define "heart-disease-api.tokenSecret" -}}
+{{- if and .Values.feedback.enabled (not .Values.feedback.anonymous) -}}
+{{- default (printf "%s-feedback-token" (include "heart-disease-api.fullname" .)) .Values.feedback.tokenSecret -}}
+{{- end -}}
+{{- end }}
+
 {{- define "heart-disease-api.containerSecurity" -}}
 allowPrivilegeEscalation: false
 readOnlyRootFilesystem: true
