@@ -33,6 +33,7 @@ ANSWER_SECONDS = 8
 RETRY = {"Retry-After": "5"}
 MEMBERS = {"prediction_id", "outcome"}
 FAILED = "failed"
+UNCORRECTED = "nothing is corrected here, where anybody can report"
 
 
 class Feedback:
@@ -74,15 +75,19 @@ class Feedback:
 
     async def take(self, body: Any) -> Verdict:
         """Store what a client tells; ValidationError, Conflict, or StoreUnavailable where that fails."""
-        if not isinstance(body, dict) or set(body) != MEMBERS:
-            raise ValidationError("Feedback is an object with two members, 'prediction_id' and 'outcome'.")
+        if not isinstance(body, dict) or not MEMBERS <= set(body) <= MEMBERS | {"correction"}:
+            raise ValidationError(
+                "Feedback is an object with two members, 'prediction_id' and 'outcome', and at most a third, "
+                "'correction'."
+            )
+        correction = self._correction(body.get("correction", False))
         predicted = read_id(body["prediction_id"], self.keys, self._days)
         declaration = self._declarations.get(predicted.model)
         if declaration is None:
             raise ValidationError("'prediction_id' is that of a model that is not served here.")
         outcome = to_outcome(predicted, declaration, body["outcome"])
         try:
-            verdict = await self._asked(self._store.add, outcome)
+            verdict = await self._asked(self._store.add, outcome, correction)
         except StoreError as error:
             self._count[predicted.model, FAILED](1)
             raise StoreUnavailable(
@@ -91,8 +96,17 @@ class Feedback:
         self._count[predicted.model, verdict.value](1)
         self._told.set()
         if verdict is Verdict.CONTRADICTED:
-            raise Conflict("This prediction has another outcome already, which stays.")
+            how = '; to replace it send "correction": true, too.' if self.token else f": {UNCORRECTED}."
+            raise Conflict(f"This prediction has another outcome already, which stays{how}")
         return verdict
+
+    def _correction(self, said: object) -> bool:
+        """Return whether an outcome may take another's place, which only who has the token can say."""
+        if not isinstance(said, bool):
+            raise ValidationError("'correction' must be true or false.")
+        if said and not self.token:
+            raise ValidationError(f"{UNCORRECTED.capitalize()}: this needs FEEDBACK_TOKEN_FILE.")
+        return said
 
     async def run(self) -> None:
         """Look at keys and outcomes, soon after one was told and every few seconds, while the server runs."""

@@ -16,6 +16,7 @@ class Verdict(Enum):
 
     NEW = "new"
     KNOWN = "known"
+    CORRECTED = "corrected"
     CONTRADICTED = "contradicted"
 
 

@@ -135,7 +135,7 @@ class ModelDescription(Documented):
 
 
 class FeedbackAnswer(Documented):
-    status: str = Field(description="accepted, or known where the same outcome had been told")
+    status: str = Field(description="accepted, corrected, or known where the same outcome had been told")
 
 
 class Models(Documented):
@@ -246,6 +246,11 @@ def feedback_schema(outcomes: Iterable[int | str]) -> Schema:
         "properties": {
             "prediction_id": {"type": "string", "description": "That of the answer"},
             "outcome": {"enum": list(outcomes), "description": "The class that was true"},
+            "correction": {
+                "type": "boolean",
+                "default": False,
+                "description": "Whether it takes the place of another outcome; where a token is asked for",
+            },
         },
         "required": ["prediction_id", "outcome"],
         "additionalProperties": False,

@@ -1,8 +1,8 @@
 """Keeps outcomes in a database, SQLite or PostgreSQL: what was predicted, and what came true.
 
-What is acknowledged is on disk. Each prediction has one outcome, whoever tells it how often; no value that a
-client sent to be predicted is kept. The schema is Alembic's (serving/migrations), brought up to date by the
-process that comes first.
+What is acknowledged is on disk. Of each prediction one outcome counts, whoever tells it how often; those that
+it has replaced are kept beside it. No value that a client sent to be predicted is kept. The schema is
+Alembic's (serving/migrations), brought up to date by the process that comes first.
 """
 
 import logging
@@ -54,6 +54,17 @@ OUTCOMES = sql.Table(
     sql.Column("score", sql.Double, nullable=False),
     sql.Column("squared_error", sql.Double, nullable=False),
     sql.Index("outcomes_received", "model", "received_at"),
+    sql.Index("outcomes_age", "predicted_at", "received_at"),
+)
+EARLIER = sql.Table(
+    "earlier_outcomes",
+    METADATA,
+    sql.Column("id", sql.Integer, primary_key=True),
+    sql.Column("number", sql.String(24), nullable=False),
+    sql.Column("outcome", sql.String(255), nullable=False),
+    sql.Column("received_at", sql.BigInteger, nullable=False),
+    sql.Column("replaced_at", sql.BigInteger, nullable=False),
+    sql.Index("earlier_outcomes_number", "number"),
 )
 
 
@@ -80,18 +91,32 @@ class Store:
             sql.event.listen(self._engine, "begin", _begin_sqlite)
         self._migrated = False
 
-    def add(self, outcome: Outcome) -> Verdict:
-        """Keep an outcome, on disk when this returns; StoreError where that is not certain."""
+    def add(self, outcome: Outcome, correction: bool = False) -> Verdict:
+        """Keep an outcome, on disk when this returns; StoreError where that is not certain.
+
+        A correction takes the place of another outcome, which is kept beside it.
+        """
         columns = OUTCOMES.c
+        its = columns.number == outcome.number
         with self._transaction() as connection:
             statement = self._insert(OUTCOMES).values(**asdict(outcome)).on_conflict_do_nothing()
             # psycopg tells no number of rows here
             if connection.execute(statement.returning(columns.number)).first():
                 return Verdict.NEW
-            kept = connection.execute(
-                sql.select(columns.outcome).where(columns.number == outcome.number)
-            ).scalar_one()
-        return Verdict.KNOWN if kept == outcome.outcome else Verdict.CONTRADICTED
+            kept = sql.select(columns.outcome, columns.received_at).where(its)
+            # without the lock PostgreSQL would let two corrections replace the same outcome
+            before = connection.execute(kept.with_for_update() if correction else kept).one()
+            if before.outcome == outcome.outcome:
+                return Verdict.KNOWN
+            if not correction:
+                return Verdict.CONTRADICTED
+            changed = {"received_at": outcome.received_at, "squared_error": outcome.squared_error}
+            connection.execute(sql.update(OUTCOMES).where(its).values(outcome=outcome.outcome, **changed))
+            earlier = {"received_at": before.received_at, "replaced_at": outcome.received_at}
+            connection.execute(
+                sql.insert(EARLIER).values(number=outcome.number, outcome=before.outcome, **earlier)
+            )
+        return Verdict.CORRECTED
 
     def cells(self, model: str, since: int) -> list[Cell]:
         """Return what came true of a model's predictions, by what was told from a Unix second on."""
@@ -132,6 +157,8 @@ class Store:
         with self._engine.begin() as connection:
             if connection.dialect.name == "postgresql":
                 connection.execute(sql.select(sql.func.pg_advisory_xact_lock(MIGRATION_LOCK)))
+                # an index of years of outcomes takes longer than what clients wait for
+                connection.execute(sql.text("SET LOCAL statement_timeout = 0"))
             upgrade(connection)
         self._migrated = True
 

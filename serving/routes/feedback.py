@@ -26,7 +26,10 @@ def feedback_router(feedback: Feedback, admission: Admission) -> APIRouter:
         summary="Tell what came true of a prediction",
         status_code=ACCEPTED,
         responses={
-            ACCEPTED: {"model": FeedbackAnswer, "description": "The outcome is new, and on disk"},
+            ACCEPTED: {
+                "model": FeedbackAnswer,
+                "description": "The outcome is new or corrected, and on disk",
+            },
             OK: {"model": FeedbackAnswer, "description": "The outcome was known, and counts once"},
             **problems(*errors),
         },
@@ -36,7 +39,7 @@ def feedback_router(feedback: Feedback, admission: Admission) -> APIRouter:
         record = request.scope["record"]
         verdict = await feedback.take(await admission.body(record, request.receive))
         record.tell(feedback=verdict.value)
-        status = "accepted" if verdict is Verdict.NEW else "known"
-        return JSONResponse({"status": status}, ACCEPTED if verdict is Verdict.NEW else OK)
+        status = "accepted" if verdict is Verdict.NEW else verdict.value
+        return JSONResponse({"status": status}, OK if verdict is Verdict.KNOWN else ACCEPTED)
 
     return router

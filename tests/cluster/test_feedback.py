@@ -18,6 +18,7 @@ import sqlalchemy as sql
 from serving.store import upgrade
 from tests.cluster.postgresql import Postgresql
 from tests.contract.test_feedback import ids, refusals, settings_for, tell
+from tests.contract.test_feedback_token import report, with_token
 from tests.harness import SAMPLE, Server, eventually, problem
 
 Start = Callable[..., Server]
@@ -34,8 +35,8 @@ def servers(tmp_path: Path) -> Iterator[Start]:
     """Start servers that share keys."""
     with ExitStack() as running:
 
-        def start(url: str) -> Server:
-            settings = settings_for(tmp_path) | {"FEEDBACK_DATABASE": url}
+        def start(url: str, **more: str) -> Server:
+            settings = settings_for(tmp_path, **more) | {"FEEDBACK_DATABASE": url}
             server = Server(settings)
             running.callback(server.stop)
             return server.wait_until_ready()
@@ -69,6 +70,29 @@ def test_two_servers_start_at_once_and_take_the_same_outcome_once(
         for server in (first, second)
     ]
     assert shown[0] == shown[1]
+
+
+def test_corrections_to_two_servers_at_once_are_all_kept(
+    servers: Start, database: Postgresql, tmp_path: Path
+) -> None:
+    token = with_token(tmp_path)["FEEDBACK_TOKEN_FILE"]
+    both = [servers(database.url, FEEDBACK_TOKEN_FILE=token) for _ in range(2)]
+    (one,) = ids(both[0], [SAMPLE])
+    assert report(both[0], one, 1).status_code == 202
+    with ThreadPoolExecutor(8) as clients:
+        answers = list(
+            clients.map(
+                lambda place: report(both[place % 2], one, place // 2 % 2, correction=True), range(100)
+            )
+        )
+    assert {answer.status_code for answer in answers} == {200, 202}
+    accepted = [answer for answer in answers if answer.status_code == 202]
+    kept = "SELECT outcome FROM earlier_outcomes ORDER BY id"
+    outcomes = [*database.ask(kept).split(), database.ask("SELECT outcome FROM outcomes")]
+    assert len(outcomes) == 1 + len(accepted)
+    # each replaced the other, so that they alternate
+    assert set(outcomes[::2]) == {"disease"}
+    assert set(outcomes[1::2]) == {"no_disease"}
 
 
 def test_a_killed_database_loses_nothing_and_predictions_go_on(servers: Start, database: Postgresql) -> None:
@@ -150,7 +174,7 @@ def test_the_first_schema_is_taken_over_with_its_outcomes(servers: Start, databa
     database.ask(f"INSERT INTO outcomes VALUES {old}")  # noqa: S608
     server = servers(database.url)
     assert tell(server, ids(server, [SAMPLE])[0], 0).status_code == 202
-    assert (rows(database), database.ask("SELECT version_num FROM alembic_version")) == (2, "0002")
+    assert (rows(database), database.ask("SELECT version_num FROM alembic_version")) == (2, "0003")
     eventually(lambda: server.metric("model_outcomes") == 2, "both are shown")
 
 

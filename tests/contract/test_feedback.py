@@ -302,7 +302,7 @@ def test_a_database_of_the_first_schema_is_taken_over_with_its_outcomes(
     eventually(lambda: server.metric("model_outcomes") == 2, "both outcomes are shown")
     assert server.metric("model_quality", figure="accuracy") == 0.5
     with sqlite3.connect(tmp_path / "outcomes.db") as database:
-        assert database.execute("SELECT version_num FROM alembic_version").fetchall() == [("0002",)]
+        assert database.execute("SELECT version_num FROM alembic_version").fetchall() == [("0003",)]
         assert database.execute("SELECT name FROM sqlite_master WHERE name = 'outcomes_received'").fetchall()
 
 

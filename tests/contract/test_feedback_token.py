@@ -1,13 +1,16 @@
 """Where a token is set, strangers report nothing: not what raises an alert, not what stays for ever."""
 
 import json
-from collections.abc import Iterator
+import sqlite3
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 
+from serving.prediction_ids import Keys, read_id
 from tests.contract.test_feedback import ids, settings_for, tell
 from tests.harness import SAMPLE, Server, eventually, problem
 
@@ -55,6 +58,11 @@ def warnings(server: Server) -> list[str]:
     return [line["message"] for line in parsed if line["level"] == "warning"]
 
 
+def matrix(server: Server) -> tuple[float, float]:
+    """Return how many outcomes are shown that say `no_disease`, and `disease`."""
+    return tuple(server.metric("model_outcomes", outcome=name) for name in ("no_disease", "disease"))  # type: ignore[return-value]
+
+
 STRANGERS: list[dict[str, object]] = [
     {},
     {"headers": {"Authorization": f"Bearer {TOKEN[:-1]}"}},
@@ -81,11 +89,74 @@ def test_four_hundred_false_outcomes_of_a_stranger_change_nothing(guarded: Serve
     # the refresh that shows this one has seen all that was stored before it
     assert report(guarded, every[1], 0).status_code == 202
     eventually(lambda: guarded.metric("model_outcomes") == 2, "both true ones are shown")
-    assert guarded.metric("model_outcomes", outcome="disease") == 0
+    assert matrix(guarded) == (2, 0)
     assert guarded.metric("model_quality", figure="accuracy") == 1
     assert guarded.metric("feedback_total") == guarded.metric("feedback_total", verdict="new") == 2
     assert not warnings(guarded)
     assert TOKEN not in "".join(guarded.lines)
+
+
+def test_what_a_false_teller_said_first_is_corrected(guarded: Server, folder: Path) -> None:
+    (one,) = ids(guarded, [SAMPLE])
+    assert report(guarded, one, 1).status_code == 202
+    eventually(lambda: matrix(guarded)[1] == 1, "the false one is shown")
+    healthy = matrix(guarded)[0]
+    refused = problem(report(guarded, one, 0), 409, "Conflict")
+    assert refused["detail"].endswith('which stays; to replace it send "correction": true, too.')
+    corrected = report(guarded, one, 0, correction=True)
+    assert (corrected.status_code, corrected.json()) == (202, {"status": "corrected"})
+    for again in ({"correction": True}, {"correction": False}, {}):
+        assert report(guarded, one, "no_disease", **again).json() == {"status": "known"}
+    eventually(lambda: matrix(guarded) == (healthy + 1, 0), "the true one counts in its place")
+    assert guarded.metric("model_quality", figure="accuracy") == 1
+    assert guarded.metric("feedback_total", verdict="corrected") == 1
+    number = read_id(one, Keys(folder / "keys"), days=1).number
+    with sqlite3.connect(folder / "outcomes.db") as database:
+        earlier = database.execute("SELECT outcome FROM earlier_outcomes WHERE number = ?", [number])
+        assert earlier.fetchall() == [("disease",)]
+    problem(tell(guarded, one, 1), 401, "Unauthorized")
+    stranger = {"prediction_id": one, "outcome": 1, "correction": True}
+    problem(guarded.post("/feedback", stranger), 401, "Unauthorized")
+
+
+def test_a_correction_is_true_or_false(guarded: Server) -> None:
+    (one,) = ids(guarded, [SAMPLE])
+    wrongs: list[object] = [1, 0, "true", None, [], {}]
+    for wrong in wrongs:
+        refused = problem(report(guarded, one, 0, correction=wrong), 422, "ValidationError")
+        assert refused["detail"] == "'correction' must be true or false."
+    refused = problem(report(guarded, one, 0, corrected=True), 422, "ValidationError")
+    assert "'prediction_id' and 'outcome'" in refused["detail"]
+    assert report(guarded, one, 0, correction=True).json() == {"status": "accepted"}
+
+
+def test_without_a_token_nothing_is_corrected(anonymous: Server) -> None:
+    (one,) = ids(anonymous, [SAMPLE])
+    assert tell(anonymous, one, 1).status_code == 202
+    for outcome in (0, 1):
+        body = {"prediction_id": one, "outcome": outcome, "correction": True}
+        refused = problem(anonymous.post("/feedback", body), 422, "ValidationError")
+        assert refused["detail"].startswith("Nothing is corrected here, where anybody can report")
+    contradicted = problem(tell(anonymous, one, 0), 409, "Conflict")
+    assert contradicted["detail"].endswith(
+        "which stays: nothing is corrected here, where anybody can report."
+    )
+
+
+def test_corrections_at_once_are_all_kept(start: Callable[..., Server], tmp_path: Path) -> None:
+    server = start(**with_token(tmp_path), WORKERS="2")
+    (one,) = ids(server, [SAMPLE])
+    assert report(server, one, 1).status_code == 202
+    with ThreadPoolExecutor(8) as clients:
+        answers = list(
+            clients.map(lambda place: report(server, one, place // 2 % 2, correction=True), range(60))
+        )
+    assert {answer.status_code for answer in answers} <= {200, 202}
+    accepted = [answer for answer in answers if answer.status_code == 202]
+    with sqlite3.connect(tmp_path / "outcomes.db") as database:
+        (kept,) = database.execute("SELECT count(*) FROM earlier_outcomes").fetchone()
+    assert kept == len(accepted) == server.metric("feedback_total", verdict="corrected")
+    eventually(lambda: sum(matrix(server)) == 1, "one outcome counts")
 
 
 @pytest.mark.parametrize("body", [b"{", b"", b'{"prediction_id": "x", "outcome": 1}', b"x" * 2_000_000])
