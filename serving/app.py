@@ -237,6 +237,7 @@ def lifespan(
         ]
         if feedback:
             tasks.append(asyncio.create_task(feedback.run()))
+            tasks.append(asyncio.create_task(feedback.retention.run()))
         if rollout and rollout.shadow:
             tasks.append(asyncio.create_task(rollout.shadow.run()))
         yield

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
+from functools import partial
 from time import monotonic, time
 from typing import Any, TypeVar
 
@@ -19,6 +20,7 @@ from serving.metrics import Record, Vocabulary
 from serving.outcomes import FIFTHS, Outcome, StoreError, Verdict
 from serving.prediction_ids import SECONDS_A_DAY, Keys, Predicted, id_writer, read_id
 from serving.quality import Quality, assess, expected
+from serving.retention import Retention
 from serving.settings import Settings
 
 Returned = TypeVar("Returned")
@@ -50,6 +52,7 @@ class Feedback:
 
         self._store = Store(settings.feedback_database or "")
         self._limiter = CapacityLimiter(CONNECTIONS)
+        self.retention = Retention(settings, partial(self._asked, self._store.delete_old))
         self._declarations = {model.name: model.declaration for model in models}
         self._shown = [ShownQuality(model, vocabulary) for model in models]
         self._count = {
@@ -137,6 +140,7 @@ class Feedback:
                 shown.hide()
             return
         self._noted(True)
+        self.retention.store_answers.set()
         for shown in self._shown:
             its = [cell for cell in cells[shown.model.name] if cell.version == shown.model.version]
             shown.show(assess(shown.model.declaration, its))

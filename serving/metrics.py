@@ -69,7 +69,7 @@ HELP = {
     "feature_reference_share": "Share of the training data's rows in each bin.",
     "feature_reference_rows": "Rows of the training data.",
     "feature_chi_square": "99.9 % quantile of the chi-square distribution, by number of bins.",
-    "feedback": "Outcomes told, by what became of them: new, known, corrected, contradicted, or failed to store.",
+    "feedback": "Outcomes told: new, known, corrected, contradicted, or failed to be stored.",
     "feedback_store_up": "1 while the database of outcomes answers, 0 while it does not.",
     "model_outcomes": "Outcomes in the window, by predicted and true class.",
     "model_quality": "Figure of the model by the outcomes in the window.",

@@ -138,6 +138,22 @@ class Store:
         with self._transaction() as connection:
             return [Cell(**row) for row in connection.execute(statement).mappings()]
 
+    def delete_old(self, predicted_before: int, received_before: int, most: int) -> int:
+        """Delete up to so many outcomes that are older by both limits, with those that they replaced."""
+        columns = OUTCOMES.c
+        # what another process deletes at the moment is left to it
+        old = (
+            sql.select(columns.number)
+            .where(columns.predicted_at < predicted_before, columns.received_at < received_before)
+            .limit(most)
+            .with_for_update(skip_locked=True)
+        )
+        with self._transaction() as connection:
+            numbers = connection.scalars(old).all()
+            for column in (EARLIER.c.number, columns.number) if numbers else ():
+                connection.execute(sql.delete(column.table).where(column.in_(numbers)))
+        return len(numbers)
+
     def close(self) -> None:
         self._engine.dispose()
 

@@ -3,6 +3,7 @@
 These need PostgreSQL and root, and none of the cluster's nodes.
 """
 
+import json
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -176,6 +177,27 @@ def test_the_first_schema_is_taken_over_with_its_outcomes(servers: Start, databa
     assert tell(server, ids(server, [SAMPLE])[0], 0).status_code == 202
     assert (rows(database), database.ask("SELECT version_num FROM alembic_version")) == (2, "0003")
     eventually(lambda: server.metric("model_outcomes") == 2, "both are shown")
+
+
+def test_old_outcomes_are_deleted_by_two_servers_at_once(servers: Start, database: Postgresql) -> None:
+    engine = sql.create_engine(database.url.replace("postgresql:", "postgresql+psycopg:"))
+    with engine.begin() as connection:
+        upgrade(connection)
+    engine.dispose()
+    old = "'heart-disease', 'v1', 1, 1, 'disease', 'no_disease', 0.75, 0.5625"
+    database.ask(f"INSERT INTO outcomes SELECT number, {old} FROM generate_series(1, 1700) AS number")  # noqa: S608
+    database.ask("INSERT INTO earlier_outcomes SELECT 1, '7', 'disease', 1, 1")
+    with ThreadPoolExecutor(2) as both:
+        running = list(both.map(servers, [database.url] * 2))
+    assert tell(running[0], ids(running[0], [SAMPLE])[0], 0).status_code == 202
+    eventually(lambda: rows(database) == 1, "the old ones are gone")
+    assert database.ask("SELECT count(*) FROM earlier_outcomes") == "0"
+
+    def deleted() -> int:
+        lines = [line for server in running for line in server.lines if "old outcomes deleted" in line]
+        return sum(json.loads(line)["rows"] for line in lines)
+
+    eventually(lambda: deleted() == 1700, "each by one of the two")
 
 
 @pytest.fixture

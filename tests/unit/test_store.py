@@ -84,3 +84,48 @@ def test_what_an_earlier_schema_holds_can_be_corrected(store: Store, file: Path,
     assert store.add(FALSE) is Verdict.KNOWN
     assert store.add(TRUE, correction=True) is Verdict.CORRECTED
     assert ask(file, "SELECT outcome FROM earlier_outcomes") == [("disease",)]
+
+
+DAY = 86_400
+EXPIRED, PAST = NOW - 90 * DAY, NOW - 30 * DAY  # where ids expire, and where the window begins
+
+
+def outcomes(number: str, predicted_at: int, received_at: int) -> list[Outcome]:
+    """Return two outcomes of one prediction, of which the second corrects the first."""
+    first = replace(FALSE, number=number, predicted_at=predicted_at, received_at=received_at)
+    return [first, replace(first, outcome="no_disease")]
+
+
+def test_what_counts_for_nothing_any_more_is_deleted_and_nothing_else(store: Store, file: Path) -> None:
+    kept = [
+        *outcomes("id expired, in the window", EXPIRED - DAY, PAST),
+        *outcomes("id valid, not in the window", EXPIRED, PAST - DAY),
+        *outcomes("new", NOW, NOW),
+    ]
+    old = [*outcomes("old", EXPIRED - 1, PAST - 1), *outcomes("older", EXPIRED - 999 * DAY, PAST - 999 * DAY)]
+    for one in kept + old:
+        store.add(one, correction=True)
+    assert [store.delete_old(EXPIRED, PAST, 500) for _ in range(2)] == [2, 0]
+    for table in ("outcomes", "earlier_outcomes"):
+        assert {number for (number,) in ask(file, f"SELECT number FROM {table}")} == {  # noqa: S608
+            one.number for one in kept
+        }
+
+
+def test_old_outcomes_are_deleted_in_batches_by_several_processes_at_once(store: Store, file: Path) -> None:
+    for number in range(70):
+        store.add(replace(FALSE, number=str(number), predicted_at=0, received_at=0))
+    assert store.add(FALSE) is Verdict.NEW
+    others = [store, Store(f"sqlite:///{file}")]
+    with ThreadPoolExecutor(2) as both:
+        deleted = list(both.map(lambda place: others[place % 2].delete_old(EXPIRED, PAST, 10), range(10)))
+    assert deleted.count(10) == 7
+    assert sum(deleted) == 70
+    assert ask(file, "SELECT number FROM outcomes") == [("a",)]
+    others[1].close()
+
+
+def test_old_outcomes_are_found_by_an_index(store: Store, file: Path) -> None:
+    store.add(FALSE)
+    plan = "EXPLAIN QUERY PLAN SELECT number FROM outcomes WHERE predicted_at < 1 AND received_at < 1"
+    assert "outcomes_age" in str(ask(file, plan))
