@@ -1,20 +1,19 @@
 """A token that clients send as `Authorization: Bearer TOKEN`, in a file that may be replaced at any time."""
 
 import hmac
-import os
 import re
-import stat
 from pathlib import Path
 
 from fastapi.security import HTTPBearer
 from starlette.requests import HTTPConnection
 
+from bundle.files import read_file
 from serving.errors import TokenUnavailable, Unauthorized
 from serving.settings import SettingsError
 
 LEAST_CHARACTERS = 32
 LEAST_DIFFERENT_CHARACTERS = 8
-MOST_CHARACTERS = 4096
+MOST_BYTES = 4096
 
 TOKEN = re.compile(rb"[A-Za-z0-9._~+/-]+=*")
 """What a header may bear (RFC 6750)."""
@@ -52,21 +51,11 @@ def read_token(setting: str, file: Path) -> bytes:
     """Return the token; SettingsError where there is none that is worth the name."""
     where = f"{setting}={file}" if file.is_absolute() else setting  # that may be the token, set by mistake
     try:
-        # opening a pipe would wait for who writes to it
-        opened = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
-        try:
-            regular = stat.S_ISREG(os.fstat(opened).st_mode)
-            content = os.read(opened, MOST_CHARACTERS + 1) if regular else b""
-        finally:
-            os.close(opened)
+        content = read_file(file, MOST_BYTES)
     except OSError as error:
         raise SettingsError(f"{where} cannot be read: {error.strerror}") from None
-    if not regular:
-        raise SettingsError(f"{where} is no regular file")
     token = content.strip()
-    if len(content) > MOST_CHARACTERS:
-        fault = f"is longer than {MOST_CHARACTERS} characters"
-    elif len(token) < LEAST_CHARACTERS:
+    if len(token) < LEAST_CHARACTERS:
         fault = f"is shorter than {LEAST_CHARACTERS} characters"
     elif not TOKEN.fullmatch(token):
         fault = "has characters that no header bears"
