@@ -19,7 +19,7 @@ def generate_data(declaration):
     names = declaration.feature_names
     values = random.integers(0, 3, (120, len(names)))
     rows = [dict(zip(names, row, strict=True)) for row in values.tolist()]
-    return rows, (values[:, 0] + random.integers(0, 2, 120) > 1).astype(np.int64)
+    return rows, np.where(values[:, 0] + random.integers(0, 2, 120) > 1, "yes", "no").tolist()
 
 
 def build_pipeline(estimator, declaration):

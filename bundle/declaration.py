@@ -3,6 +3,7 @@
 import json
 import math
 import tomllib
+from collections.abc import Sequence
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
@@ -12,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from bundle.errors import BundleError
 from bundle.files import read_file
+from bundle.spelling import Text, Whole, meaning
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
 Version = Annotated[str, Field(pattern=r"^v[1-9][0-9]*$")]
@@ -46,7 +48,7 @@ class FeatureBase(Declared):
     """
 
     name: Name
-    column: str
+    column: Text
     description: str
     nullable: bool = False
     missing_codes: tuple[int, ...] = ()
@@ -137,10 +139,14 @@ Feature = Annotated[NumberFeature | CategoryFeature, Field(discriminator="type")
 
 
 class ClassDeclaration(Declared):
-    """A class: its name, and what stands under `prediction` in an answer (the name unless declared)."""
+    """A class: its name, and what stands under `prediction` in an answer.
+
+    `target` is what a table's target column holds of it; the label unless declared.
+    """
 
     label: Name
-    prediction: int | str
+    prediction: Whole | Text
+    target: Text | None = None
 
 
 class MetricName(Declared):
@@ -180,8 +186,11 @@ class Declaration(Declared):
     `service` is the name that metrics show for the application. `elsewhere` says what is known of rows from
     other sources than the training data's, `licence` what the data's allows. `cost_of_miss` is the cost of a
     miss, in false alarms, by which the card compares thresholds. `data_file` is absent where the data may not
-    be passed on, or where the recipe generates it. `health` names members of `/health` that show figures of
+    be passed on, or where the recipe generates it. `target` is the column of a table that holds the class, by
+    the `target` of each class. `health` names members of `/health` that show figures of
     the evaluation: member -> figure.
+
+    The order of `classes` stands here alone: recipes, tables and clients name a class.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$")]
@@ -195,6 +204,7 @@ class Declaration(Declared):
     cost_of_miss: float | None = Field(default=None, gt=0)
     data_file: str | None = None
     data_source: str
+    target: Text | None = None
     default_version: Version
     versions: dict[Version, VersionDeclaration] = Field(min_length=1)
     classes: tuple[ClassDeclaration, ...] = Field(min_length=2)
@@ -220,6 +230,11 @@ class Declaration(Declared):
         return [declared.label for declared in self.classes]
 
     @property
+    def targets(self) -> dict[str, str]:
+        """What the target column may hold, and the label that it stands for."""
+        return {declared.target or declared.label: declared.label for declared in self.classes}
+
+    @property
     def without_version(self) -> list[str]:
         """The concepts that would not tell one version from another that is served beside it."""
         named = sorted(BY_VERSION & set(self.metrics))
@@ -235,10 +250,28 @@ class Declaration(Declared):
         return next(feature for feature in self.features if feature.name == name)
 
     @model_validator(mode="after")
+    def _classes_distinct(self) -> Self:
+        names = [{meaning(declared.label), meaning(declared.prediction)} for declared in self.classes]
+        if twice := _first_twice(list(chain.from_iterable(names))):
+            raise ValueError(f"two classes have the label or prediction '{twice}'")
+        if twice := _first_twice([meaning(declared.target or declared.label) for declared in self.classes]):
+            raise ValueError(f"two classes have the target '{twice}'")
+        return self
+
+    @model_validator(mode="after")
+    def _columns_distinct(self) -> Self:
+        columns = [feature.column for feature in self.features]
+        if twice := _first_twice(columns):
+            raise ValueError(f"two features have the column '{twice}'")
+        if self.target in columns:
+            raise ValueError(f"the target '{self.target}' is also the column of a feature")
+        return self
+
+    @model_validator(mode="after")
     def _vocabulary_consistent(self) -> Self:
         metrics = [metric.name for metric in self.metrics.values()]
-        if twice := sorted({name for name in metrics if metrics.count(name) > 1}):
-            raise ValueError(f"two metrics have the name {twice[0]}")
+        if twice := _first_twice(metrics):
+            raise ValueError(f"two metrics have the name {twice}")
         if self.routes.versioned and self.without_version:
             raise ValueError(
                 f"versions are served side by side, so metrics.{self.without_version[0]} needs the version"
@@ -257,7 +290,7 @@ class Declaration(Declared):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         names = self.feature_names
-        if len(set(names)) != len(names):
+        if _first_twice(names):
             raise ValueError("two features have the same name")
         if "score" in names:
             raise ValueError("no feature can have the name 'score': metrics call the model's answer so")
@@ -277,6 +310,11 @@ class Declaration(Declared):
         if unknown:
             raise ValueError(f"groups name the unknown feature {unknown[0]}")
         return self
+
+
+def _first_twice(values: Sequence[str | float]) -> str | None:
+    twice = (value for place, value in enumerate(values) if value in values[:place])
+    return next((str(value).removesuffix(".0") for value in twice), None)
 
 
 def load_declaration(folder: Path) -> Declaration:

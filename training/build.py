@@ -4,7 +4,7 @@ import importlib.metadata
 import importlib.util
 import io
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -35,7 +35,7 @@ from bundle.manifest import (
 from training.additive import derive
 from training.card import plots, render_card, render_page
 from training.distribution import describe, describe_score, quantiles
-from training.evaluation import evaluate, out_of_fold
+from training.evaluation import FOLDS, evaluate, out_of_fold
 from training.export import check_parity, export, generate_rows
 from training.figures import Floats
 from training.probes import make_probes
@@ -45,10 +45,13 @@ LIBRARIES = ["numpy", "scikit-learn", "skl2onnx", "onnx", "onnxruntime", "joblib
 
 
 class Recipe(Protocol):
-    """What a model's recipe.py offers: `generate_data` where the model declares no data."""
+    """What a model's recipe.py offers: `generate_data` where the model declares no data.
 
-    load_data: Callable[[Path, Declaration], tuple[Rows, NDArray[np.int64]]]
-    generate_data: Callable[[Declaration], tuple[Rows, NDArray[np.int64]]]
+    Both return rows and the label of each: the order of classes stands in model.toml alone.
+    """
+
+    load_data: Callable[[Path, Declaration], tuple[Rows, Sequence[str]]]
+    generate_data: Callable[[Declaration], tuple[Rows, Sequence[str]]]
     build_pipeline: Callable[[str, Declaration], Pipeline]
 
 
@@ -64,6 +67,7 @@ def build(folder: Path, version: str | None, data: Path | None, say: Callable[[s
         )
     recipe = load_recipe(folder)
     rows, labels, digest = load_rows(folder, declaration, recipe, data)
+    check_classes(declaration, labels)
     training = TrainingData(rows, Encoder(declaration).encode(rows), labels, digest)
     built = []
     for name in [version] if version else declaration.versions:
@@ -167,14 +171,40 @@ def load_rows(
     if data is None and declaration.data_file is not None:
         data = folder / declaration.data_file
     if data is not None:
-        rows, labels = recipe.load_data(data, declaration)
-        return rows, labels, sha256(data.read_bytes())
+        rows, named = recipe.load_data(data, declaration)
+        return rows, class_indexes(declaration, rows, named), sha256(data.read_bytes())
     if not hasattr(recipe, "generate_data"):
         raise DataError(
             f"'{declaration.name}' comes without its data: give it with DATA=FILE. {declaration.data_source}"
         )
-    rows, labels = recipe.generate_data(declaration)
+    rows, named = recipe.generate_data(declaration)
+    labels = class_indexes(declaration, rows, named)
     return rows, labels, sha256(json.dumps([rows, labels.tolist()]).encode())
+
+
+def class_indexes(declaration: Declaration, rows: Rows, named: Sequence[str]) -> NDArray[np.int64]:
+    """Return the class index of each label that a recipe returned; DataError where that is none."""
+    if len(rows) == 0:
+        raise DataError("recipe.py returns no rows")
+    if len(named) != len(rows):
+        raise DataError(f"recipe.py returns {len(rows)} rows and {len(named)} labels: one for each is needed")
+    places = {label: place for place, label in enumerate(declaration.labels)}
+    try:
+        return np.array([places[label] for label in named], dtype=np.int64)
+    except (KeyError, TypeError):  # a list, say, cannot be looked up
+        raise DataError(
+            "recipe.py must return the class of each row by its label, one of "
+            f"{', '.join(places)}: only model.toml says in which order they stand"
+        ) from None
+
+
+def check_classes(declaration: Declaration, labels: NDArray[np.int64]) -> None:
+    """Refuse rows of which a class has so few that some fold of the evaluation has none."""
+    counts = np.bincount(labels, minlength=len(declaration.classes)).tolist()
+    for count, (target, label) in zip(counts, declaration.targets.items(), strict=True):
+        if count < FOLDS:
+            column = f" ({target} in the column '{declaration.target}')" if declaration.target else ""
+            raise DataError(f"{count} rows are '{label}'{column}: training needs {FOLDS} of each class")
 
 
 def load_recipe(folder: Path) -> Recipe:

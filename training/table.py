@@ -1,10 +1,7 @@
-"""Reads a CSV file into rows as clients send them."""
+"""Reads a CSV file into rows as clients send them, and the label of each."""
 
 import csv
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
 
 from bundle.declaration import CategoryFeature, Declaration, NumberFeature
 
@@ -17,31 +14,37 @@ class DataError(Exception):
 
 
 def read_table(
-    path: Path,
-    declaration: Declaration,
-    target: str,
-    classes: list[str],
-) -> tuple[Rows, NDArray[np.int64]]:
-    """Return the rows of a CSV file by feature name, and the class index [rows] of each.
+    path: Path, declaration: Declaration, *, target: None = None, classes: None = None
+) -> tuple[Rows, list[str]]:
+    """Return the rows of a CSV file by feature name, and the label of each.
 
-    A blank cell is a missing value. `classes` are the values of the column `target` in class order.
+    A blank cell is a missing value. Recipes said `target` and `classes` before, which model.toml says now.
     """
+    if (target, classes) != (None, None):
+        raise DataError(
+            "recipe.py passes target or classes to read_table: leave them out, and declare in model.toml the "
+            "column (target) and what it holds of each class (target of the class)"
+        )
+    if declaration.target is None:
+        raise DataError("model.toml does not say which column holds the class: declare it as target")
     with path.open(encoding="utf-8", newline="") as file:
         records = list(csv.DictReader(file))
     if not records:
         raise DataError(f"{path} has no rows")
-    absent = {target, *(feature.column for feature in declaration.features)} - set(records[0])
+    absent = {declaration.target, *(feature.column for feature in declaration.features)} - set(records[0])
     if absent:
         raise DataError(f"{path} lacks the column '{min(absent)}'")
+    targets = declaration.targets
     try:
-        labels = [classes.index(record[target]) for record in records]
-    except ValueError:
-        raise DataError(f"{path}: the column '{target}' may only hold {' and '.join(classes)}") from None
+        labels = [targets[record[declaration.target]] for record in records]
+    except KeyError:
+        listed = " and ".join(targets)
+        raise DataError(f"{path}: the column '{declaration.target}' may only hold {listed}") from None
     rows = [
         {feature.name: _value(feature, record[feature.column]) for feature in declaration.features}
         for record in records
     ]
-    return rows, np.array(labels, dtype=np.int64)
+    return rows, labels
 
 
 def _value(feature: NumberFeature | CategoryFeature, cell: str) -> Value:

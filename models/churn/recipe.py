@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import GradientBoostingClassifier
 from sklearn.impute import SimpleImputer
@@ -15,9 +13,9 @@ from bundle.declaration import Declaration, NumberFeature
 from training.table import Rows, read_table
 
 
-def load_data(path: Path, declaration: Declaration) -> tuple[Rows, NDArray[np.int64]]:
-    """Return the rows as clients send them, and whether each customer left: 1 means Yes."""
-    return read_table(path, declaration, target="Churn", classes=["No", "Yes"])
+def load_data(path: Path, declaration: Declaration) -> tuple[Rows, list[str]]:
+    """Return the rows as clients send them, and whether each customer left."""
+    return read_table(path, declaration)
 
 
 def build_pipeline(estimator: str, declaration: Declaration) -> Pipeline:

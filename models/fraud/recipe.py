@@ -1,7 +1,6 @@
 """How the fraud model is made, its payments included: they are synthetic."""
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.ensemble import GradientBoostingClassifier
 from sklearn.pipeline import Pipeline
 
@@ -12,8 +11,8 @@ PAYMENTS = 10_000
 SEED = 20
 
 
-def generate_data(declaration: Declaration) -> tuple[Rows, NDArray[np.int64]]:
-    """Draw payments, and whether each is fraudulent (1) from log-odds that rise with every sign of it."""
+def generate_data(declaration: Declaration) -> tuple[Rows, list[str]]:
+    """Draw payments, and whether each is fraudulent, from log-odds that rise with every sign of it."""
     random = np.random.default_rng(SEED)
     amount = np.round(random.lognormal(3.6, 1.1, PAYMENTS), 2)
     by_hour = np.array([2, 1, 1, 1, 1, 2, 4, 7, 9, 9, 9, 10, 11, 10, 9, 9, 10, 11, 11, 9, 7, 5, 4, 3])
@@ -40,7 +39,7 @@ def generate_data(declaration: Declaration) -> tuple[Rows, NDArray[np.int64]]:
     rows: Rows = [
         dict(zip(declaration.feature_names, (*numbers, int(here)), strict=True)) for *numbers, here in columns
     ]
-    return rows, fraudulent.astype(np.int64)
+    return rows, np.where(fraudulent, "fraud_detected", "legitimate").tolist()
 
 
 def build_pipeline(estimator: str, declaration: Declaration) -> Pipeline:  # noqa: ARG001

@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
 from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
@@ -16,9 +14,9 @@ from training.table import Rows, read_table
 QUANTITIES = ["age", "trestbps", "chol", "thalach", "oldpeak", "ca"]
 
 
-def load_data(path: Path, declaration: Declaration) -> tuple[Rows, NDArray[np.int64]]:
-    """Return the rows as clients send them and the class of each: 1 means narrowing over 50 %."""
-    return read_table(path, declaration, target="narrowing_over_50", classes=["0", "1"])
+def load_data(path: Path, declaration: Declaration) -> tuple[Rows, list[str]]:
+    """Return the rows as clients send them, and whether each has a narrowing over 50 %."""
+    return read_table(path, declaration)
 
 
 def build_pipeline(estimator: str, declaration: Declaration) -> Pipeline:

@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -12,9 +10,9 @@ from bundle.declaration import Declaration
 from training.table import Rows, read_table
 
 
-def load_data(path: Path, declaration: Declaration) -> tuple[Rows, NDArray[np.int64]]:
-    """Return the rows as clients send them, and the species of each in the declared order."""
-    return read_table(path, declaration, target="species", classes=declaration.labels)
+def load_data(path: Path, declaration: Declaration) -> tuple[Rows, list[str]]:
+    """Return the rows as clients send them, and the species of each."""
+    return read_table(path, declaration)
 
 
 def build_pipeline(estimator: str, declaration: Declaration) -> Pipeline:  # noqa: ARG001

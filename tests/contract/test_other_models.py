@@ -24,6 +24,7 @@ licence = "None is needed"
 data_file = "data.csv"
 data_source = "generated"
 default_version = "v2"
+target = "gem"
 classes = [
     { label = "ruby", prediction = "ruby" },
     { label = "topaz", prediction = "topaz" },
@@ -65,7 +66,7 @@ from sklearn.pipeline import make_pipeline
 from training.table import read_table
 
 def load_data(path, declaration):
-    return read_table(path, declaration, target="gem", classes=["ruby", "topaz", "jade"])
+    return read_table(path, declaration)
 
 def build_pipeline(estimator, declaration):
     forest = RandomForestClassifier(n_estimators=10, max_depth=4, random_state=0)

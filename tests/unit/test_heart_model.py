@@ -9,7 +9,7 @@ import pytest
 from bundle.declaration import load_declaration
 from serving.catalogue import ServedModel
 from tests.harness import HEART, SAMPLE, csv_rows
-from training.build import load_recipe
+from training.build import load_recipe, load_rows
 
 BASELINES = [row for number, row in enumerate(csv_rows()) if number % 30 == 0]
 
@@ -46,7 +46,7 @@ def test_the_sample_is_a_man_without_narrowing(heart: ServedModel) -> None:
 
 
 def test_disease_is_called_in_those_who_have_it(heart: ServedModel) -> None:
-    rows, labels = load_recipe(HEART).load_data(HEART / "data.csv", heart.declaration)
+    rows, labels, _ = load_rows(HEART, heart.declaration, load_recipe(HEART), None)
     assert (len(rows), int(labels.sum())) == (303, 139)
     answers = heart.predict(heart.encode(rows))
     positive = np.array([answer.probabilities[1] for answer in answers])

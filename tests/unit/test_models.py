@@ -87,7 +87,7 @@ def test_iris_is_fishers() -> None:
 
 def test_fraud_is_synthetic_rare_and_called_so() -> None:
     system = System("fraud")
-    rows, labels = load_recipe(system.folder).generate_data(system.declaration)
+    rows, labels, _ = load_rows(system.folder, system.declaration, load_recipe(system.folder), None)
     assert 0.02 < labels.mean() < 0.04
     assert json.dumps(rows[:3]) == json.dumps(
         load_recipe(system.folder).generate_data(system.declaration)[0][:3]

@@ -1,0 +1,36 @@
+"""What counts as written properly in a declaration and a table, and which two spellings can be confused."""
+
+import math
+from typing import Annotated
+from unicodedata import normalize
+
+from pydantic import AfterValidator, Field
+
+MINUS_SIGN = "\u2212"
+
+
+def _trimmed(text: str) -> str:
+    if not text:
+        raise ValueError("is empty")
+    if text != text.strip():
+        raise ValueError("begins or ends with a blank")
+    return text
+
+
+Text = Annotated[str, AfterValidator(_trimmed)]
+Whole = Annotated[int, Field(strict=True)]
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Switch = Annotated[bool, Field(strict=True)]
+"""Each is in TOML what it is called: true is no 1, "1" is no 1, and 1.0 is no whole number."""
+
+
+def meaning(spelling: str | int) -> str | float:
+    """Return the number that any client or spreadsheet may take a spelling for; else the spelling itself.
+
+    So "1", "01", "+1.0", full-width digits and 1 mean the same. It is generous, to find what is ambiguous.
+    """
+    try:
+        number = float(normalize("NFKC", str(spelling)).replace(MINUS_SIGN, "-"))
+    except ValueError:
+        return str(spelling)
+    return number if math.isfinite(number) else str(spelling)
