@@ -5,7 +5,7 @@ import math
 import tomllib
 from collections.abc import Sequence
 from functools import cached_property
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -13,11 +13,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from bundle.errors import BundleError
 from bundle.files import read_file
-from bundle.spelling import Text, Whole, meaning
+from bundle.precision import Bound, Code, check_range
+from bundle.spelling import Number, Switch, Text, Whole, check_codes, meaning
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
 Version = Annotated[str, Field(pattern=r"^v[1-9][0-9]*$")]
-
 
 BY_VERSION = {"model_loaded", "model_info", "accuracy", "expected_share", "expected_confidence"}
 """Gauges of a version: without a label for it, two versions that are served together would overwrite them."""
@@ -50,9 +50,9 @@ class FeatureBase(Declared):
     name: Name
     column: Text
     description: str
-    nullable: bool = False
-    missing_codes: tuple[int, ...] = ()
-    rising: tuple[tuple[float | str, ...], ...] = ()
+    nullable: Switch = False
+    missing_codes: tuple[Whole, ...] = ()
+    rising: tuple[tuple[Number | str, ...], ...] = ()
 
     @property
     def or_unknown(self) -> str:
@@ -61,17 +61,21 @@ class FeatureBase(Declared):
 
 
 class NumberFeature(FeatureBase):
-    """A measured quantity. Values outside `range` are physiologically impossible and refused."""
+    """A measured quantity. Values outside `range` are physiologically impossible and refused.
+
+    The matrix holds the first seven digits of a number; an integer is held whole, or its range is refused.
+    """
 
     type: Literal["number", "integer"]
     unit: str
-    range: tuple[float, float]
+    range: tuple[Bound, Bound]
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         low, high = self.range
         if not low < high:
             raise ValueError("a range goes from a lower to a higher value")
+        check_range(low, high, whole=self.type == "integer")
         if any(low <= code <= high for code in self.missing_codes):
             raise ValueError("a missing code must lie outside of the range")
         return self
@@ -96,16 +100,17 @@ class NumberFeature(FeatureBase):
 
 
 class CategoryFeature(FeatureBase):
-    """One of a few values. `codes` maps each spelled-out category to the integer clients may send instead."""
+    """One of a few values. `codes` maps each spelled-out category to the integer clients may send instead.
+
+    A name that reads as a number may be no other's: clients and spreadsheets turn "1" into 1, and 1 into 1.0.
+    """
 
     type: Literal["category"]
-    codes: dict[str, int] = Field(min_length=2)
+    codes: dict[Text, Code] = Field(min_length=2)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        every = [*self.codes.values(), *self.missing_codes]
-        if len(set(every)) != len(every):
-            raise ValueError("two categories have the same code")
+        check_codes(self.codes, self.missing_codes)
         return self
 
     @cached_property
@@ -160,7 +165,13 @@ class Group(Declared):
     """Rows that the evaluation looks at by themselves: a category's values, or bands of a number."""
 
     feature: Name
-    edges: tuple[float, ...] = ()
+    edges: tuple[Number, ...] = ()
+
+    @model_validator(mode="after")
+    def _edges_rise(self) -> Self:
+        if any(low >= high for low, high in pairwise(self.edges)):
+            raise ValueError("edges rise from one to the next")
+        return self
 
 
 class VersionDeclaration(Declared):
@@ -176,8 +187,8 @@ class Routes(Declared):
     `/predict` takes a list of rows, too, and answers with a list.
     """
 
-    versioned: bool = False
-    lists: bool = False
+    versioned: Switch = False
+    lists: Switch = False
 
 
 class Declaration(Declared):
@@ -201,16 +212,16 @@ class Declaration(Declared):
     limits: str
     elsewhere: str
     licence: str
-    cost_of_miss: float | None = Field(default=None, gt=0)
+    cost_of_miss: Number | None = Field(default=None, gt=0)
     data_file: str | None = None
     data_source: str
     target: Text | None = None
     default_version: Version
     versions: dict[Version, VersionDeclaration] = Field(min_length=1)
     classes: tuple[ClassDeclaration, ...] = Field(min_length=2)
-    threshold: float | None = Field(default=None, gt=0, lt=1)
+    threshold: Number | None = Field(default=None, gt=0, lt=1)
     features: tuple[Feature, ...] = Field(min_length=1)
-    example: dict[str, int | float | str | None]
+    example: dict[str, Whole | Number | str | None]
     groups: tuple[Group, ...] = ()
     routes: Routes = Routes()
     health: dict[Name, str] = {}
@@ -282,7 +293,8 @@ class Declaration(Declared):
     def _directions_possible(self) -> Self:
         for feature in self.features:
             for value in chain.from_iterable(feature.rising):
-                feature.encode(value)
+                if math.isnan(feature.encode(value)):
+                    raise ValueError(f"rising of {feature.name} holds a missing code, which is no value")
             if feature.rising and not self.binary:
                 raise ValueError(f"{feature.name} has rising, which belongs to models with two classes")
         return self
@@ -306,9 +318,15 @@ class Declaration(Declared):
             raise ValueError("cost_of_miss belongs to models with two classes, and to no others")
         if self.binary != (self.threshold is not None):
             raise ValueError("a threshold belongs to models with two classes, and to no others")
-        unknown = [group.feature for group in self.groups if group.feature not in names]
-        if unknown:
-            raise ValueError(f"groups name the unknown feature {unknown[0]}")
+        return self
+
+    @model_validator(mode="after")
+    def _groups_possible(self) -> Self:
+        for group in self.groups:
+            if group.feature not in self.feature_names:
+                raise ValueError(f"groups name the unknown feature {group.feature}")
+            if isinstance(self.feature(group.feature), NumberFeature) != bool(group.edges):
+                raise ValueError(f"a group of a number has edges, one of a category none: {group.feature}")
         return self
 
 

@@ -1,6 +1,7 @@
 """What counts as written properly in a declaration and a table, and which two spellings can be confused."""
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 from unicodedata import normalize
 
@@ -34,3 +35,20 @@ def meaning(spelling: str | int) -> str | float:
     except ValueError:
         return str(spelling)
     return number if math.isfinite(number) else str(spelling)
+
+
+def check_codes(codes: Mapping[str, int], missing_codes: Sequence[int]) -> None:
+    """Refuse a name or code that could be taken for another's; ValueError says which."""
+    owners: dict[str | float, str | None] = {}
+    for name, code in codes.items():
+        if owners.setdefault(meaning(code), name) != name:
+            raise ValueError(f"two categories have the same code {code}")
+    for code in missing_codes:
+        if (owner := owners.setdefault(meaning(code), None)) is not None:
+            raise ValueError(f"a missing code and '{owner}' have the same code {code}")
+    for name in codes:
+        if (owner := owners.setdefault(meaning(name), name)) != name:
+            means = "missing" if owner is None else f"'{owner}'"
+            raise ValueError(
+                f"'{name}' reads as a number that means {means}: call a category by its own code, or a word"
+            )

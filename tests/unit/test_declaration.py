@@ -1,12 +1,15 @@
 """A declaration that could mean two things, or that the matrix cannot hold, is refused in a sentence."""
 
+import math
 import tomllib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bundle.declaration import Declaration, load_declaration
+from bundle.errors import BundleError
 from tests.harness import HEART
 from tests.systems import MODELS
 
@@ -83,3 +86,119 @@ def test_a_class_that_is_also_a_feature_is_refused() -> None:
     refused(lambda content: content.update(target="age"), "target 'age' is also the column of a feature")
     refused(feature("chol", column="age"), "two features have the column 'age'")
     refused(feature("chol", column=" age"), "begins or ends with a blank")
+
+
+@pytest.mark.parametrize(
+    ("codes", "sentence"),
+    [
+        ({"1": 0, "2": 1, "3": 2}, "'1' reads as a number that means '2'"),
+        ({"male": 1, "1": 0}, "'1' reads as a number that means 'male'"),
+        ({"01": 0, "male": 1}, "'01' reads as a number that means 'male'"),
+        ({"1.0": 0, "male": 1}, "reads as a number that means 'male'"),
+        ({"+1": 0, "male": 1}, "reads as a number that means 'male'"),
+        ({"1e0": 0, "male": 1}, "reads as a number that means 'male'"),
+        ({"\uff11": 0, "male": 1}, "reads as a number that means 'male'"),
+        ({"\u0660\u0661": 0, "male": 1}, "reads as a number that means 'male'"),
+        ({"\u22121": 0, "male": -1, "other": 1}, "reads as a number that means 'male'"),
+        ({"7": 0, "07": 1}, "'07' reads as a number that means '7'"),
+        ({" 1": 0, "male": 1}, "begins or ends with a blank"),
+        ({"female\u00a0": 0, "male": 1}, "begins or ends with a blank"),
+        ({"": 0, "male": 1}, "is empty"),
+        ({"female": 1, "male": 1}, "two categories have the same code"),
+        ({"female": False, "male": True}, "valid integer"),
+        ({"female": 0, "male": "1"}, "valid integer"),
+        ({"female": 0, "male": 1.0}, "valid integer"),
+        ({"female": 0, "male": 1, "other": 2**24 + 1}, "less than or equal to 16777216"),
+        ({"female": 0, "male": 1, "other": 10**400}, "less than or equal to 16777216"),
+    ],
+)
+def test_codes_that_mean_two_things_are_refused(codes: dict[str, Any], sentence: str) -> None:
+    refused(feature("sex", codes=codes), sentence)
+
+
+@pytest.mark.parametrize("missing", ["0", "0.0", "-0"])
+def test_a_name_that_is_a_missing_code_is_refused(missing: str) -> None:
+    codes = {"fixed defect": 1, "normal": 2, "reversible defect": 3, missing: 4}
+    refused(feature("thal", codes=codes), "reads as a number that means missing")
+    codes = {"fixed defect": 0, "normal": 2, "reversible defect": 3}
+    refused(feature("thal", codes=codes), "a missing code and 'fixed defect' have the same code 0")
+
+
+@pytest.mark.parametrize(
+    "codes",
+    [
+        {"0": 0, "1": 1},
+        {"0": 0, "1.0": 1},
+        {"a": 0, "A": 1},
+        {"20-30": 0, "30-40": 1},
+        {"nan": 0, "1,000": 1},
+    ],
+)
+def test_codes_that_mean_one_thing_are_accepted(codes: dict[str, int]) -> None:
+    accepted(feature("sex", codes=codes))
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "sentence"),
+    [
+        ("oldpeak", {"range": [False, 10]}, "valid number"),
+        ("oldpeak", {"range": ["0", "10"]}, "valid number"),
+        ("oldpeak", {"range": [0, math.inf]}, r"range\.1"),
+        ("oldpeak", {"range": [math.nan, 10]}, r"range\.0"),
+        ("oldpeak", {"range": [0, 1e300]}, r"range\.1"),
+        ("oldpeak", {"range": [0, 10**400]}, r"range\.1"),
+        ("oldpeak", {"range": [1e9, 1e9 + 10]}, "float32 tells too few values"),
+        ("chol", {"range": [50, 2**24 + 1]}, "a whole number beyond 16777216 loses its last digits"),
+        ("chol", {"range": [-(2**24) - 1, 1000]}, "a whole number beyond 16777216 loses its last digits"),
+        ("ca", {"missing_codes": [True]}, "valid integer"),
+        ("ca", {"missing_codes": ["4"]}, "valid integer"),
+        ("ca", {"missing_codes": [4.0]}, "valid integer"),
+        ("ca", {"nullable": "yes"}, "valid boolean"),
+        ("ca", {"nullable": 1}, "valid boolean"),
+        ("ca", {"rising": [[3, 4]]}, "rising of ca holds a missing code"),
+        ("ca", {"rising": [[False, True]]}, "rising"),
+        ("exang", {"rising": [[False, True]]}, "rising"),
+    ],
+)
+def test_a_number_is_declared_as_one_that_the_matrix_can_hold(
+    name: str, changes: dict[str, Any], sentence: str
+) -> None:
+    refused(feature(name, **changes), sentence)
+
+
+def test_the_largest_whole_numbers_that_are_told_apart_are_accepted() -> None:
+    accepted(feature("chol", range=[-(2**24), 2**24]))
+    accepted(feature("oldpeak", range=[0, 8e9]))
+    accepted(feature("sex", codes={"female": 0, "male": 1, "other": 2**24}))
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda content: content["example"].update(sex=True), r"example\.sex"),
+        (lambda content: content["example"].update(oldpeak=math.nan), r"example\.oldpeak"),
+        (lambda content: content["example"].update(age="63"), "must be a whole number"),
+        (lambda content: content.update(threshold="0.5"), "threshold"),
+        (lambda content: content.update(threshold=True), "threshold"),
+        (lambda content: content.update(threshold=math.nan), "threshold"),
+        (lambda content: content.update(cost_of_miss=True), "cost_of_miss"),
+        (lambda content: content.update(cost_of_miss=math.inf), "cost_of_miss"),
+        (lambda content: content["groups"][1].update(edges=[60, 50]), "edges rise from one to the next"),
+        (lambda content: content["groups"][1].update(edges=[50, math.nan]), "edges"),
+        (lambda content: content["groups"][1].update(edges=[]), "a group of a number has edges"),
+        (lambda content: content["groups"][0].update(edges=[1]), "a group of a number has edges"),
+        (lambda content: content.update(routes={"versioned": 1}), "valid boolean"),
+    ],
+)
+def test_what_is_no_number_or_out_of_order_is_refused(change: Change, sentence: str) -> None:
+    refused(change, sentence)
+
+
+def test_the_server_names_the_file_and_the_place(tmp_path: Path) -> None:
+    folder = tmp_path / "heart-disease"
+    folder.mkdir()
+    text = (HEART / "model.toml").read_text(encoding="utf-8")
+    text = text.replace("codes = { female = 0, male = 1 }", 'codes = { "1" = 0, "2" = 1 }')
+    (folder / "model.toml").write_text(text, encoding="utf-8")
+    with pytest.raises(BundleError, match=r"model\.toml is not a valid declaration: features\.1.*'1' reads"):
+        load_declaration(folder)
