@@ -1,12 +1,15 @@
 """What counts as written properly in a declaration and a table, and which two spellings can be confused."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated
 from unicodedata import normalize
 
 from pydantic import AfterValidator, Field
 
+DECIMAL = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+BLANKS = " \t"
 MINUS_SIGN = "\u2212"
 
 
@@ -23,6 +26,17 @@ Whole = Annotated[int, Field(strict=True)]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Switch = Annotated[bool, Field(strict=True)]
 """Each is in TOML what it is called: true is no 1, "1" is no 1, and 1.0 is no whole number."""
+
+
+def parse_number(cell: str) -> int | float:
+    """Return the number that a cell without blanks holds; ValueError where it is not written as a decimal.
+
+    float() reads more: 6_3, digits of any script, inf and nan.
+    """
+    number = float(cell) if DECIMAL.fullmatch(cell) else math.nan
+    if not math.isfinite(number):
+        raise ValueError("is not written as a number")
+    return int(number) if number.is_integer() else number
 
 
 def meaning(spelling: str | int) -> str | float:

@@ -171,6 +171,8 @@ def load_rows(
     if data is None and declaration.data_file is not None:
         data = folder / declaration.data_file
     if data is not None:
+        if data.exists() and not data.is_file():  # a pipe or a device may never end
+            raise DataError(f"{data} is not a regular file: give a CSV file")
         rows, named = recipe.load_data(data, declaration)
         return rows, class_indexes(declaration, rows, named), sha256(data.read_bytes())
     if not hasattr(recipe, "generate_data"):

@@ -1,9 +1,11 @@
 """Reads a CSV file into rows as clients send them, and the label of each."""
 
 import csv
+from collections.abc import Iterator
 from pathlib import Path
 
 from bundle.declaration import CategoryFeature, Declaration, NumberFeature
+from bundle.spelling import BLANKS, parse_number
 
 Value = int | float | str | None
 Rows = list[dict[str, Value]]
@@ -18,7 +20,7 @@ def read_table(
 ) -> tuple[Rows, list[str]]:
     """Return the rows of a CSV file by feature name, and the label of each.
 
-    A blank cell is a missing value. Recipes said `target` and `classes` before, which model.toml says now.
+    A blank cell is a missing value. `target` and `classes` are what recipes said before model.toml did.
     """
     if (target, classes) != (None, None):
         raise DataError(
@@ -27,33 +29,63 @@ def read_table(
         )
     if declaration.target is None:
         raise DataError("model.toml does not say which column holds the class: declare it as target")
-    with path.open(encoding="utf-8", newline="") as file:
-        records = list(csv.DictReader(file))
-    if not records:
+    targets, features = declaration.targets, declaration.features
+    rows: Rows = []
+    labels: list[str] = []
+    columns = [declaration.target, *(feature.column for feature in features)]
+    for place, cells in _records(path, columns):
+        cell, *others = cells
+        if cell not in targets:
+            listed = " and ".join(targets)
+            raise DataError(f"{place}: the column '{declaration.target}' may only hold {listed}")
+        labels.append(targets[cell])
+        values = zip(features, others, strict=True)
+        rows.append({feature.name: _value(place, feature, other) for feature, other in values})
+    if not rows:
         raise DataError(f"{path} has no rows")
-    absent = {declaration.target, *(feature.column for feature in declaration.features)} - set(records[0])
-    if absent:
-        raise DataError(f"{path} lacks the column '{min(absent)}'")
-    targets = declaration.targets
-    try:
-        labels = [targets[record[declaration.target]] for record in records]
-    except KeyError:
-        listed = " and ".join(targets)
-        raise DataError(f"{path}: the column '{declaration.target}' may only hold {listed}") from None
-    rows = [
-        {feature.name: _value(feature, record[feature.column]) for feature in declaration.features}
-        for record in records
-    ]
     return rows, labels
 
 
-def _value(feature: NumberFeature | CategoryFeature, cell: str) -> Value:
-    if not cell.strip():
+def _records(path: Path, columns: list[str]) -> Iterator[tuple[str, list[str]]]:
+    """Yield where each row stands ("rows.csv, line 7"), and its cells of the columns, trimmed."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        reader = csv.reader(file, strict=True)
+        lines = (cells for cells in reader if cells)
+        try:
+            header = [name.strip(BLANKS) for name in next(lines, [])]
+            indexes = [_index(path, header, column) for column in columns] if header else []
+            for cells in lines:
+                place = f"{path}, line {reader.line_num}"
+                if len(cells) != len(header):
+                    raise DataError(f"{place} has {len(cells)} cells where the header has {len(header)}")
+                yield place, [cells[index].strip(BLANKS) for index in indexes]
+        except csv.Error as error:
+            raise DataError(f"{path} cannot be read as CSV near line {reader.line_num}: {error}") from None
+        except UnicodeDecodeError:
+            raise DataError(f"{path} is not text in UTF-8: save it as such") from None
+
+
+def _index(path: Path, header: list[str], column: str) -> int:
+    if column not in header:
+        raise DataError(f"{path} lacks the column '{column}'")
+    if header.count(column) > 1:
+        raise DataError(f"{path} has the column '{column}' twice")
+    return header.index(column)
+
+
+def _value(place: str, feature: NumberFeature | CategoryFeature, cell: str) -> Value:
+    try:
+        value = _read(feature, cell)
+        feature.encode(value)
+    except ValueError:
+        expected = f"'{feature.column}' is not {feature.expectation}"
+        raise DataError(f"{place}: the cell of {expected}") from None
+    return value
+
+
+def _read(feature: NumberFeature | CategoryFeature, cell: str) -> Value:
+    if not cell:
         return None
     if isinstance(feature, CategoryFeature) and cell in feature.codes:
         return cell
-    try:
-        number = float(cell)
-    except ValueError:
-        raise DataError(f"a cell of the column '{feature.column}' is not {feature.expectation}") from None
-    return int(number) if number.is_integer() else number
+    return parse_number(cell)

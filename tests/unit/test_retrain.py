@@ -252,6 +252,12 @@ def test_rising_belongs_to_two_classes() -> None:
         type(load_declaration(HEART)).model_validate(wrong)
 
 
+def test_the_next_version_is_counted_in_ascii_digits(tmp_path: Path) -> None:
+    for name in ("v1", "v3", "v9\u00b2", "v9\uff12", "v9-old"):
+        (tmp_path / name).mkdir()
+    assert next_version(tmp_path, load_declaration(HEART)) == "v4"
+
+
 def test_two_runs_do_not_write_into_one_folder(folder: Path) -> None:
     with alone(folder):
         second = run(*COMMAND, "--models-dir", folder.parent, check=False)

@@ -1,5 +1,6 @@
 """A table is read as it is written, or refused in a sentence that names the place."""
 
+import os
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -89,6 +90,120 @@ def recipe(folder: Path, returned: str) -> Any:
     return load_recipe(folder)
 
 
+@pytest.mark.parametrize(
+    ("cell", "value"),
+    [
+        ("63", 63), ("63.0", 63), ("63.", 63), (".5", 0.5), ("+5", 5), ("-5", -5), (" 63\t", 63),
+        ("1e3", 1000), ("1.5E-1", 0.15), ("007", 7), ("", None), ("  ", None),
+    ],
+)  # fmt: skip
+def test_a_cell_that_is_written_as_a_number_is_one(
+    tumour: Declaration, table: Callable[..., Path], cell: str, value: float | None
+) -> None:
+    rows, labels = read_table(table(HEADER, f"{cell},low,B"), tumour)
+    assert (rows, labels) == ([{"size": value, "grade": "low"}], ["benign"])
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        "6_3", "\uff16\uff13", "\u0666\u0663", "6\uff13", "\u00a063", "\u200363", "\u22125", "0x10", "inf",
+        "-inf", "Infinity", "nan", "NaN",
+        "1e999", '"1,5"', '"1,000"', "1 000", "1e", "e3", ".", "+", "--5", "5-", "1.2.3", "true",
+        "63\0", "\u00b2",
+    ],
+)  # fmt: skip
+def test_any_other_cell_is_refused_with_its_place_and_without_its_value(
+    tumour: Declaration, table: Callable[..., Path], cell: str
+) -> None:
+    path = table(HEADER, "1,low,B", f"{cell},low,B")
+    with pytest.raises(DataError) as caught:
+        read_table(path, tumour)
+    expected = "'size' is not a number from -10 to 2000 (mm), or null where it is unknown"
+    assert str(caught.value) == f"{path}, line 3: the cell of {expected}"
+
+
+@pytest.mark.parametrize(("cell", "value"), [("low", "low"), ("1", 1), ("1.0", 1), (" high ", "high")])
+def test_a_category_is_written_by_name_or_code(
+    tumour: Declaration, table: Callable[..., Path], cell: str, value: object
+) -> None:
+    rows, _ = read_table(table(HEADER, f"1,{cell},B"), tumour)
+    assert rows[0]["grade"] == value
+
+
+@pytest.mark.parametrize("cell", ["Low", "1_0", "\uff11", "1.5", "3", "True", "", "lo w"])
+def test_a_cell_that_is_no_category_is_refused(
+    tumour: Declaration, table: Callable[..., Path], cell: str
+) -> None:
+    with pytest.raises(DataError, match=r"rows\.csv, line 2: the cell of 'grade' is not one of 1 \(low\)"):
+        read_table(table(HEADER, f"1,{cell},B"), tumour)
+
+
+@pytest.mark.parametrize("cell", ["2001", "-11"])
+def test_a_number_out_of_range_is_refused_with_its_place(
+    tumour: Declaration, table: Callable[..., Path], cell: str
+) -> None:
+    with pytest.raises(DataError, match=r"rows\.csv, line 2: the cell of 'size' is not a number from -10"):
+        read_table(table(HEADER, f"{cell},low,B"), tumour)
+
+
+@pytest.mark.parametrize(
+    ("lines", "sentence"),
+    [
+        ([HEADER, "1,low,B", "2,low"], "line 3 has 2 cells where the header has 3"),
+        ([HEADER, "1,low,B,9"], "line 2 has 4 cells where the header has 3"),
+        ([HEADER, "1,5,low,B"], "line 2 has 4 cells where the header has 3"),
+        ([HEADER, "", "   "], "line 3 has 1 cells where the header has 3"),
+        ([f"{HEADER},size", "1,low,B,2"], "has the column 'size' twice"),
+        (["size, size,grade,kind", "1,2,low,B"], "has the column 'size' twice"),
+        ([f"{HEADER},kind", "1,low,B,M"], "has the column 'kind' twice"),
+        (["Size,grade,kind", "1,low,B"], "lacks the column 'size'"),
+        (["size;grade;kind", "1;low;B"], "lacks the column"),
+        (["si\0ze,grade,kind", "1,low,B"], "lacks the column 'size'"),
+        ([HEADER, '"1,low,B', "2,low,B"], "cannot be read as CSV near line 3: unexpected end of data"),
+        ([HEADER, '"1"0,low,B'], "cannot be read as CSV near line 2"),
+        ([f"{HEADER},note", f"1,low,B,{'x' * 200_000}"], "cannot be read as CSV near line 2: field larger"),
+        ([HEADER, "1,low,C"], "line 2: the column 'kind' may only hold B and M"),
+        ([HEADER, "1,low,b"], "line 2: the column 'kind' may only hold B and M"),
+        ([HEADER, "1,low,"], "line 2: the column 'kind' may only hold B and M"),
+        ([HEADER], "has no rows"),
+        ([], "has no rows"),
+        (["", ""], "has no rows"),
+    ],
+)
+def test_a_table_that_is_not_whole_is_refused(
+    tumour: Declaration, table: Callable[..., Path], lines: list[str], sentence: str
+) -> None:
+    with pytest.raises(DataError, match=sentence):
+        read_table(table(*lines), tumour)
+
+
+def test_a_byte_order_mark_blanks_in_the_header_and_unused_columns_do_no_harm(
+    tumour: Declaration, table: Callable[..., Path]
+) -> None:
+    path = table(" grade ,size,,,kind", "", "low,1,a,b,M", 'high,2,"a,\nb",,B', encoding="utf-8-sig")
+    rows, labels = read_table(path, tumour)
+    assert rows == [{"size": 1, "grade": "low"}, {"size": 2, "grade": "high"}]
+    assert labels == ["malignant", "benign"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "latin-1"])
+def test_a_file_that_is_not_utf_8_is_refused(
+    tumour: Declaration, table: Callable[..., Path], encoding: str
+) -> None:
+    with pytest.raises(DataError, match=r"rows\.csv is not text in UTF-8: save it as such"):
+        read_table(table(f"größe,{HEADER}", "1,1,low,B", encoding=encoding), tumour)
+
+
+def test_what_is_no_file_is_refused_before_it_is_read(folder: Path, tumour: Declaration) -> None:
+    its = recipe(folder, "read_table(path, declaration)")
+    os.mkfifo(folder / "pipe.csv")
+    (folder / "link.csv").symlink_to("/dev/zero")
+    for path in (folder / "pipe.csv", folder / "link.csv", folder):
+        with pytest.raises(DataError, match="is not a regular file: give a CSV file"):
+            load_rows(folder, tumour, its, path)
+
+
 def test_classes_have_the_order_of_the_declaration(
     folder: Path, tumour: Declaration, table: Callable[..., Path]
 ) -> None:
@@ -165,9 +280,7 @@ def test_a_class_that_hardly_occurs_is_not_trained(
 ) -> None:
     recipe(folder, "read_table(path, declaration)")
     path = table(HEADER, *["1,low,B"] * 20, *["2,high,M"] * malignant)
-    sentence = (
-        rf"{malignant} rows are 'malignant' \(M in the column 'kind'\): training needs 10 of each class"
-    )
+    sentence = rf"{malignant} rows are 'malignant' \(M in the column 'kind'\): training needs 10 of each"
     with pytest.raises(DataError, match=sentence):
         build(folder, None, path, lambda _: None)
 

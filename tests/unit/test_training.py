@@ -85,7 +85,7 @@ def test_generated_rows_are_accepted_rows(declaration: Declaration) -> None:
         (lambda text: text.replace("63,male", "old,male", 1), "'age' is not a whole number from 18 to 120"),
         (
             lambda text: text.replace("63,male", "630,male", 1),
-            "row 0 of the data: age must be a whole number",
+            "other.csv, line 2: the cell of 'age' is not a whole number from 18 to 120 (years)",
         ),
     ],
 )
