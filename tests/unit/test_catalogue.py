@@ -118,8 +118,8 @@ FAULTS: list[tuple[Callable[[Path], object], str, str]] = [
             "is not what v1 was trained with",
         )
         for old, new in (
-            ('"no_disease", prediction = 0 }', '"no_disease", prediction = 2 }'),
-            ('"disease", prediction = 1 }', '"disease", prediction = "sick" }'),
+            ('"no_disease", prediction = 0', '"no_disease", prediction = 2'),
+            ('"disease", prediction = 1', '"disease", prediction = "sick"'),
             ("asymptomatic = 0", "asymptomatic = 9"),
             ("female = 0, male = 1", "female = 1, male = 0"),
             ('unit = "mg/dl"', 'unit = "mmol/l"'),
