@@ -6,9 +6,24 @@ InvalidRowsError   rows that cannot be encoded: a FieldError for each reason
 
 from dataclasses import dataclass
 
+MOST_CHARACTERS = 1000
+
+
+def printable(text: str) -> str:
+    """Return a text that does nothing to a terminal: control characters escaped, and cut where it is long.
+
+    Names and reasons may come from a server or a file of somebody else.
+    """
+    safe = "".join(
+        character if character.isprintable() else ascii(character)[1:-1]
+        for character in text[: MOST_CHARACTERS + 1]
+    )
+    return safe if len(safe) <= MOST_CHARACTERS else f"{safe[: MOST_CHARACTERS - 3]}..."
+
 
 class BundleError(Exception):
-    pass
+    def __init__(self, sentence: str) -> None:
+        super().__init__(printable(sentence))
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 `MODEL=models:/NAME/2` names version 2 of the registered model NAME. Its artifacts are a bundle as
 `make register` logs it: `model.toml` and the folder of one version. They are loaded and verified like any
-other folder, and nothing is asked of MLflow afterwards.
+other folder, and nothing is asked of MLflow afterwards. Only what bundle.json names is fetched.
 """
 
 import logging
@@ -12,11 +12,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from bundle.declaration import load_declaration
 from bundle.errors import BundleError
-from bundle.mlflow import MlflowServer, artifact_path
+from bundle.manifest import MANIFEST_FILE, load_manifest
+from bundle.mlflow import MlflowServer
 from serving.settings import Settings, registered
 
 log = logging.getLogger("serving")
+
+MOST_FILES = 64
+"""Most files that a bundle.json may name; ours name seven."""
 
 VERSION_FOLDER = re.compile(r"v[1-9][0-9]*")
 
@@ -35,7 +40,7 @@ def fetched(settings: Settings) -> Iterator[Settings]:
     with tempfile.TemporaryDirectory(prefix="registered-") as folder:
         mlflow = MlflowServer(settings.mlflow_tracking_uri or "")
         version = fetch(mlflow, name, number, Path(folder) / name)
-        found = {"model": name, "number": number, "version": version, "from": settings.mlflow_tracking_uri}
+        found = {"model": name, "number": number, "version": version, "from": mlflow.shown}
         log.info("fetched", extra={"fields": found})
         yield settings.for_registered(Path(folder), name, version)
 
@@ -43,10 +48,9 @@ def fetched(settings: Settings) -> Iterator[Settings]:
 def fetch(mlflow: MlflowServer, name: str, number: str, folder: Path) -> str:
     """Write the files of a registered version into a folder, and return the bundle's version."""
     reference = f"models:/{name}/{number}"
-    answer = mlflow.json("mlflow/model-versions/get-download-uri", reference, name=name, version=number)
-    root = artifact_path(str(answer.get("artifact_uri", "")), reference)
+    root = mlflow.version_artifacts(name, number, reference)
     names = mlflow.names(root, reference)
-    versions = [it for it in names if VERSION_FOLDER.fullmatch(it)]
+    versions = [known for known in names if VERSION_FOLDER.fullmatch(known)]
     if "model.toml" not in names or len(versions) != 1:
         raise BundleError(
             f"{reference} is not a bundle: it needs model.toml and the folder of one version; "
@@ -54,7 +58,13 @@ def fetch(mlflow: MlflowServer, name: str, number: str, folder: Path) -> str:
         )
     version = versions[0]
     (folder / version).mkdir(parents=True)
-    files = ["model.toml", *(f"{version}/{file}" for file in mlflow.names(f"{root}/{version}", reference))]
-    for file in files:
-        (folder / file).write_bytes(mlflow.artifact(f"{root}/{file}", reference))
+    for document in ("model.toml", f"{version}/{MANIFEST_FILE}"):
+        mlflow.document(f"{root}/{document}", reference, folder / document)
+    manifest = load_manifest(folder / version, load_declaration(folder))
+    if len(manifest.files) > MOST_FILES:
+        raise BundleError(
+            f"{reference} is not a bundle: its {MANIFEST_FILE} names more than {MOST_FILES} files"
+        )
+    for file in manifest.files:
+        mlflow.artifact(f"{root}/{version}/{file}", reference, folder / version / file)
     return version

@@ -1,6 +1,16 @@
-"""What tests do with a real MLflow server."""
+"""What tests do with a real MLflow server, and one that answers whatever a test wants."""
 
-from urllib.parse import urlsplit
+import json
+import re
+import socket
+import ssl
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from itertools import takewhile
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any, Self
+from urllib.parse import unquote, urlsplit
 
 import requests
 
@@ -21,3 +31,83 @@ def log_few_rows(uri: str) -> str:
 
 TOO_FEW = "refused: too few rows: 20 of 'disease' where 130 are needed, 10 for each feature"
 """What retraining says of these rows."""
+
+
+Answer = bytes | Iterable[bytes]
+
+
+def answered(
+    body: bytes | Mapping[str, Any], status: str = "200 OK", *headers: str, length: int | None = None
+) -> bytes:
+    """Return an answer as it is sent; `length` is what it announces, where that is not true."""
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(content) if length is None else length}", *headers]
+    return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + content
+
+
+class RawServer:
+    """Sends for each path what a function returns, bytes as they are; keeps the requests."""
+
+    def __init__(self, answer: Callable[[str], Answer], tls: ssl.SSLContext | None = None) -> None:
+        self._answer = answer
+        self._tls = tls
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.host = f"127.0.0.1:{self._listener.getsockname()[1]}"
+        self.url = f"http://{self.host}"
+        self.requests: list[str] = []
+        self.ended = Event()
+
+    def __enter__(self) -> Self:
+        Thread(target=self._serve, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.ended.set()
+        self._listener.close()
+
+    @property
+    def paths(self) -> list[str]:
+        return [unquote(request.split(" ")[1]) for request in self.requests]
+
+    def byte_by_byte(self) -> Iterator[bytes]:
+        """Yield a byte now and then, for ever."""
+        while not self.ended.wait(0.02):
+            yield b"1"
+
+    def _serve(self) -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = self._listener.accept()
+                Thread(target=self._converse, args=(connection,), daemon=True).start()
+
+    def _secured(self, connection: socket.socket) -> socket.socket:
+        return self._tls.wrap_socket(connection, server_side=True) if self._tls else connection
+
+    def _converse(self, accepted: socket.socket) -> None:
+        with suppress(OSError), self._secured(accepted) as connection, connection.makefile("rb") as reader:
+            connection.settimeout(30)
+            lines = takewhile(lambda line: line not in (b"", b"\r\n"), iter(reader.readline, None))
+            request = b"".join(lines).decode("latin-1")
+            body = re.search(r"(?i)content-length: (\d+)", request)
+            reader.read(int(body[1]) if body else 0)  # what is not read would reset the connection
+            self.requests.append(request)
+            answer = self._answer(self.paths[-1])
+            for piece in [answer] if isinstance(answer, bytes) else answer:
+                connection.sendall(piece)
+
+
+def registry(folder: Path, version: str, changed: Mapping[str, Answer]) -> Callable[[str], Answer]:
+    """Return how MLflow answers for a registered bundle, but for paths that end with a key of `changed`."""
+    artifacts = "/api/2.0/mlflow-artifacts/artifacts"
+
+    def answer(path: str) -> Answer:
+        for end, instead in changed.items():
+            if path.endswith(end):
+                return instead
+        if path.startswith("/api/2.0/mlflow/model-versions/get-download-uri?"):
+            return answered({"artifact_uri": "mlflow-artifacts:/0/run/bundle"})
+        if path == f"{artifacts}?path=0/run/bundle":
+            return answered({"files": [{"path": "model.toml"}, {"path": version, "is_dir": True}]})
+        return answered((folder / path.removeprefix(f"{artifacts}/0/run/bundle/")).read_bytes())
+
+    return answer

@@ -10,12 +10,14 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from bundle.errors import BundleError, InvalidRowsError
-from bundle.mlflow import MlflowServer, artifact_path
+from bundle.errors import BundleError, InvalidRowsError, printable
+from bundle.mlflow import MlflowServer
 from training.export import ParityError
 from training.table import DataError
 
-ARTIFACT = re.compile(r"runs:/(?P<run>[0-9a-f]{32})/(?P<path>[A-Za-z0-9_-][A-Za-z0-9._/-]*)")
+ARTIFACT = re.compile(
+    r"runs:/(?P<run>[0-9a-f]{32})/(?P<path>[A-Za-z0-9_-][\w.-]*(/[A-Za-z0-9_-][\w.-]*)*)", re.ASCII
+)
 
 
 def parser(name: str, description: str) -> argparse.ArgumentParser:
@@ -38,17 +40,15 @@ def rows_file(text: str) -> Path:
         raise argparse.ArgumentTypeError(f"{text} is no artifact of a run, such as runs:/{32 * '0'}/rows.csv")
     if not uri:
         raise argparse.ArgumentTypeError(f"{text} needs MLFLOW_TRACKING_URI, such as http://127.0.0.1:5001")
-    mlflow = MlflowServer(uri)
+    folder = Path(tempfile.mkdtemp(prefix="rows-"))
+    atexit.register(shutil.rmtree, folder)
+    file = folder / Path(found["path"]).name
     try:
-        run = mlflow.json("mlflow/runs/get", f"run {found['run']}", run_id=found["run"]).get("run", {})
-        root = artifact_path(str(run.get("info", {}).get("artifact_uri", "")), text)
-        content = mlflow.artifact(f"{root}/{found['path']}", text)
+        mlflow = MlflowServer(uri)
+        root = mlflow.run_artifacts(found["run"], text)
+        mlflow.artifact(f"{root}/{found['path']}", text, file)
     except BundleError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
-    folder = tempfile.mkdtemp(prefix="rows-")
-    atexit.register(shutil.rmtree, folder)
-    file = Path(folder) / Path(found["path"]).name
-    file.write_bytes(content)
     return file
 
 
@@ -57,12 +57,13 @@ def exit_code(work: Callable[[], object]) -> int:
     try:
         work()
     except (BundleError, DataError, ParityError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(str(error))}", file=sys.stderr)
     except OSError as error:
         print(f"error: {error.filename} cannot be read or written: {error.strerror}", file=sys.stderr)
     except InvalidRowsError as error:
         first = error.errors[0]
-        print(f"error: row {first.row} of the data: {first.field} {first.detail}", file=sys.stderr)
+        said = printable(f"row {first.row} of the data: {first.field} {first.detail}")
+        print(f"error: {said}", file=sys.stderr)
     else:
         return 0
     return 1

@@ -4,15 +4,20 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.harness import Server, free_port
+from tests.harness import HEART, Server, free_port
+from tests.mlflow import Answer, RawServer, answered, registry
 
 pytestmark = pytest.mark.heart
+
+
+SECRET = "MARKED-hunter2"  # noqa: S105
 
 
 def refusal(**settings: str) -> str:
     server = Server(settings)
     assert server.wait() == 1
     assert "Traceback" not in "\n".join(server.lines)
+    assert SECRET not in "\n".join(server.lines)
     return server.lines[-1]
 
 
@@ -52,3 +57,37 @@ def test_an_address_where_somebody_else_answers(start: Callable[..., Server]) ->
 )
 def test_settings_that_make_no_sense(settings: dict[str, str], sentence: str) -> None:
     assert sentence in refusal(**settings)
+
+
+def test_a_registered_version_is_served_by_a_user_whom_no_line_names(start: Callable[..., Server]) -> None:
+    iris = HEART.parent / "iris"
+    with RawServer(registry(iris, "v1", {})) as mlflow:
+        uri = f"http://user:{SECRET}%40@{mlflow.host}"
+        server = start(MODEL="models:/iris/1", MLFLOW_TRACKING_URI=uri)
+        (line,) = [line for line in server.lines if '"message":"fetched"' in line]
+    assert f'"from":"{mlflow.url}"' in line
+    assert server.get("/models/iris").json()["version"] == "v1"
+    assert all("Authorization: Basic " in request for request in mlflow.requests)
+    assert server.stop() == 0
+    assert SECRET not in "\n".join(server.lines)
+
+
+@pytest.mark.parametrize(
+    ("answer", "sentence"),
+    [
+        (
+            answered(b"", f"500 \x1b]0;{SECRET}\x07"),
+            "answered 500 Internal Server Error; is it an MLflow server?",
+        ),
+        (answered(b"[" * 100_000), "what answers there is no MLflow server"),
+        (
+            answered(b"", "302 Found", "Location: ftp://h/\x1b[31m"),
+            "redirects to ftp://h, which is not followed",
+        ),
+    ],
+)
+def test_a_server_that_misbehaves(answer: Answer, sentence: str) -> None:
+    with RawServer(lambda _: answer) as mlflow:
+        said = refusal(MODEL="models:/iris/1", MLFLOW_TRACKING_URI=f"http://user:{SECRET}@{mlflow.host}")
+    assert sentence in said
+    assert said.isprintable()

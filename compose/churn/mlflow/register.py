@@ -4,6 +4,7 @@ Run in the image of the MLflow server, with the model's folder at /model. A bund
 already, told by the sha256 of its bundle.json, is left as it is.
 """
 
+import os
 import sys
 from pathlib import Path
 
@@ -11,9 +12,11 @@ import mlflow
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
+from bundle.address import without_userinfo
 from bundle.declaration import Declaration, load_declaration
-from bundle.errors import BundleError
+from bundle.errors import BundleError, printable
 from bundle.manifest import Manifest, check_inspected, load_manifest, read_files
+from bundle.mlflow import MlflowServer
 
 TAG = "bundle_sha256"
 
@@ -63,6 +66,7 @@ def register(client: MlflowClient, folder: Path, declaration: Declaration, manif
 
 if __name__ == "__main__":
     try:
+        MlflowServer(os.environ["MLFLOW_TRACKING_URI"])  # one that cannot be read is told without its password
         main(Path(sys.argv[1]))
     except (BundleError, MlflowException) as error:
-        sys.exit(f"error: {error}")
+        sys.exit(f"error: {printable(without_userinfo(str(error)))}")
