@@ -12,15 +12,18 @@ import sys
 from http import HTTPStatus
 from http.client import HTTPException as HttpClientError
 from http.client import HTTPSConnection
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse
 from prometheus_client import CollectorRegistry
+from pydantic import field_validator
 
 from bundle.declaration import load_declaration
-from bundle.errors import BundleError
+from bundle.download import DownloadError, copy, within
+from bundle.errors import BundleError, printable
 from serving.app import Application, project_version, scrapes_application
 from serving.bearer import BearerToken
 from serving.errors import (
@@ -41,6 +44,7 @@ ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 """Where Kubernetes puts a pod's token, and the certificate of its API server."""
 
 ANSWER_SECONDS = 10
+MOST_ANSWER_BYTES = 1024 * 1024
 
 
 class RetrainingSettings(Settings):
@@ -48,6 +52,15 @@ class RetrainingSettings(Settings):
 
     retrain_job: Path
     retrain_key: Path
+
+    @field_validator("retrain_job", "retrain_key")
+    @classmethod
+    def _place(cls, value: Path) -> Path:
+        """Refuse what is no file, nor in a folder: it may be the key itself, and messages name it."""
+        folder = os.path.dirname(value)  # noqa: PTH120
+        if not os.path.isfile(value) and not (folder.strip("/") and os.path.isdir(folder)):  # noqa: PTH112, PTH113
+            raise ValueError("no such file")
+        return value
 
 
 def create_app(settings: RetrainingSettings, registry: CollectorRegistry) -> Application:
@@ -114,7 +127,7 @@ def read_job(file: Path) -> dict[str, Any]:
         named = job["kind"] == "Job" and job["metadata"]["name"] and job["metadata"]["namespace"]
     except OSError as error:
         raise SettingsError(f"RETRAIN_JOB={file} cannot be read: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         named = False
     if not named:
         raise SettingsError(f"RETRAIN_JOB={file} is no Job with a name and a namespace, as JSON")
@@ -122,45 +135,55 @@ def read_job(file: Path) -> dict[str, Any]:
     return found
 
 
-def create(job: dict[str, Any]) -> None:
+def create(job: dict[str, Any], account: Path = ACCOUNT, seconds: float = ANSWER_SECONDS) -> None:
     """Create the Job as the pod's account; AlreadyRunning where it is there, else ClusterUnavailable."""
     name, namespace = job["metadata"]["name"], job["metadata"]["namespace"]
     try:
-        host, port = os.environ["KUBERNETES_SERVICE_HOST"], int(os.environ["KUBERNETES_SERVICE_PORT"])
-        token = (ACCOUNT / "token").read_text(encoding="ascii")
-        context = ssl.create_default_context(cafile=ACCOUNT / "ca.crt")
-        context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # not every cluster's CA is by the RFC
-        connection = HTTPSConnection(host, port, timeout=ANSWER_SECONDS, context=context)
-        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-        path = f"/apis/batch/v1/namespaces/{namespace}/jobs"
-        try:
-            connection.request("POST", path, json.dumps(job), headers)
-            response = connection.getresponse()
-            answer = response.read()
-        finally:
-            connection.close()
-    except KeyError:
-        raise unavailable("this is no pod: KUBERNETES_SERVICE_HOST is not set") from None
+        status, answer = within(seconds, lambda: ask(job, namespace, account))
+    except KeyError as error:
+        raise unavailable(f"this is no pod: {error.args[0]} is not set") from None
     except (OSError, HttpClientError) as error:
         raise unavailable(f"{type(error).__name__}: {error}") from None
-    if response.status == HTTPStatus.CONFLICT:
+    except (ValueError, DownloadError) as error:  # a ValueError would repeat the token
+        raise unavailable(type(error).__name__ if isinstance(error, ValueError) else str(error)) from None
+    if status == HTTPStatus.CONFLICT:
         raise AlreadyRunning(
             f"A run is under way, or has just ended: kubectl get job {name} --namespace {namespace}",
             headers={"Retry-After": "60"},
         )
-    if response.status != HTTPStatus.CREATED:
-        raise unavailable(f"{response.status}: {message(answer)}")
+    if status != HTTPStatus.CREATED:
+        raise unavailable(f"{status}: {message(answer)}")
+
+
+def ask(job: dict[str, Any], namespace: str, account: Path) -> tuple[int, bytes]:
+    """Send the Job to the API server, and return the status and the content of its answer."""
+    host, port = os.environ["KUBERNETES_SERVICE_HOST"], int(os.environ["KUBERNETES_SERVICE_PORT"])
+    token = (account / "token").read_text(encoding="ascii").strip()
+    context = ssl.create_default_context(cafile=account / "ca.crt")
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # not every cluster's CA is by the RFC
+    connection = HTTPSConnection(host, port, timeout=ANSWER_SECONDS, context=context)
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    answer = BytesIO()
+    try:
+        connection.request("POST", f"/apis/batch/v1/namespaces/{namespace}/jobs", json.dumps(job), headers)
+        with connection.getresponse() as response:
+            copy(response, MOST_ANSWER_BYTES, answer)
+    finally:
+        connection.close()
+    return response.status, answer.getvalue()
 
 
 def unavailable(cause: str) -> ClusterUnavailable:
-    return ClusterUnavailable("The Job could not be created; this component's log says why.", cause=cause)
+    return ClusterUnavailable(
+        "The Job could not be created; this component's log says why.", cause=printable(cause)
+    )
 
 
 def message(answer: bytes) -> str:
     """Return what the API server says of a request that it does not take."""
     try:
         return str(json.loads(answer)["message"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return "no reason given"
 
 

@@ -66,7 +66,7 @@ def register(client: MlflowClient, folder: Path, declaration: Declaration, manif
 
 if __name__ == "__main__":
     try:
-        MlflowServer(os.environ["MLFLOW_TRACKING_URI"])  # one that cannot be read is told without its password
+        MlflowServer(os.environ.get("MLFLOW_TRACKING_URI", ""))  # refuses what MLflow's client would repeat
         main(Path(sys.argv[1]))
     except (BundleError, MlflowException) as error:
         sys.exit(f"error: {printable(without_userinfo(str(error)))}")
