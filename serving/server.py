@@ -15,6 +15,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from ipaddress import ip_address
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
 from multiprocessing.synchronize import Event
@@ -104,8 +105,17 @@ def bound(host: str, port: int, names: str) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=BACKLOG)
-    except OSError as error:
-        raise ServerError(f"cannot listen on {host} port {port} ({error.strerror}): set {names}") from None
+    except (OSError, UnicodeError) as error:
+        said = str(getattr(error, "strerror", None) or "no name of a host").partition(" (while")[0]
+        raise ServerError(f"cannot listen on {shown_host(host)} port {port} ({said}): set {names}") from None
+
+
+def shown_host(host: str) -> str:
+    """Return an IP address as it is: any other text that does not work may be a secret in the wrong place."""
+    try:
+        return str(ip_address(host))
+    except ValueError:
+        return "HOST"
 
 
 def serve(

@@ -1,5 +1,10 @@
-"""Settings, from environment variables of the same names in capitals; docs/settings.md is their reference."""
+"""Settings, from environment variables of the same names in capitals; docs/settings.md is their reference.
 
+Any of them may hold a secret, by its nature or because it was put in the wrong place. A message therefore
+shows a value only where it is a number, or an address without its user, password and query.
+"""
+
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,12 +13,17 @@ from typing import Annotated, Literal, Self, TypeVar
 from pydantic import Field, PrivateAttr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from bundle.address import read_address, shown
+from bundle.errors import printable
+from bundle.mlflow import server_address
+
 PROJECT = Path(__file__).resolve().parent.parent
 
 VERSION = r"^v[1-9][0-9]*$"
 REGISTERED = r"models:/(?P<name>[a-z][a-z0-9-]*)/(?P<number>[1-9][0-9]*)"
-ModelName = Annotated[str, Field(pattern=rf"^([a-z][a-z0-9-]*|{REGISTERED})$")]
-WITH_PASSWORDS = {"feedback_database"}
+MODEL_NAME = re.compile(rf"[a-z][a-z0-9-]*|{REGISTERED}")
+FOLDERS = ("models_dir", "feedback_keys")
+MOST_DIGITS = 10
 Rate = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -22,17 +32,19 @@ class SettingsError(Exception):
 
 
 class Settings(BaseSettings):
-    model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        frozen=True, env_ignore_empty=True, extra="ignore", hide_input_in_errors=True
+    )
 
     environment: Literal["development", "staging", "production"] = "development"
-    host: str = "127.0.0.1"
+    host: Annotated[str, Field(pattern=r"^[\w.:%-]+$")] = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
     metrics_port: int | None = Field(default=None, ge=0, le=65535)
     workers: int = Field(default=1, ge=1, le=64)
-    model: Annotated[tuple[ModelName, ...], NoDecode] = ("heart-disease",)
+    model: Annotated[tuple[str, ...], NoDecode] = ("heart-disease",)
     model_version: Annotated[str, Field(pattern=VERSION)] | None = None
     models_dir: Path = PROJECT / "models"
-    mlflow_tracking_uri: Annotated[str, Field(pattern=r"^https?://[^/]")] | None = None
+    mlflow_tracking_uri: str | None = Field(default=None, repr=False)
     threshold: float | None = Field(default=None, gt=0, lt=1)
     candidate_version: Annotated[str, Field(pattern=VERSION)] | None = None
     canary_percent: float = Field(default=0, ge=0, le=100)
@@ -47,7 +59,7 @@ class Settings(BaseSettings):
     body_timeout_seconds: float = Field(default=10, gt=0, le=600)
     drain_seconds: float = Field(default=10, ge=0, le=600)
     probe_seconds: float = Field(default=30, gt=0, le=3600)
-    feedback_database: str | None = None
+    feedback_database: str | None = Field(default=None, repr=False)
     feedback_keys: Path | None = None
     feedback_token_file: Path | None = None
     feedback_anonymous: bool = False
@@ -98,6 +110,22 @@ class Settings(BaseSettings):
             else value
         )
 
+    @field_validator("model")
+    @classmethod
+    def _named(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(MODEL_NAME.fullmatch(name) for name in value):
+            raise ValueError(
+                "must name folders (a-z, 0-9, -), or a registered version: MODEL=models:/name/number"
+            )
+        return value
+
+    @field_validator("mlflow_tracking_uri")
+    @classmethod
+    def _mlflow(cls, value: str | None) -> str | None:
+        if value is not None:
+            server_address(value)
+        return value
+
     @field_validator("feedback_database")
     @classmethod
     def _database(cls, value: str | None) -> str | None:
@@ -106,8 +134,12 @@ class Settings(BaseSettings):
         scheme, _, rest = value.partition("://")
         if scheme not in ("sqlite", "postgresql") or not rest.strip("/"):
             raise ValueError("must be sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE")
-        if scheme == "sqlite" and not Path(rest[1:]).parent.is_dir():
-            raise ValueError(f"the folder {Path(rest[1:]).parent} is missing: make it")
+        if scheme == "postgresql":
+            read_address(value)
+        elif not rest.startswith("/"):
+            raise ValueError("must be sqlite:///FILE, with three slashes before the file")
+        elif not os.path.isdir(os.path.dirname(rest[1:]) or "."):  # noqa: PTH112, PTH120  # never raise
+            raise ValueError("the folder of its file is missing: make it")
         return value
 
     @field_validator("log_level", "log_format", "environment", mode="before")
@@ -173,17 +205,33 @@ def load_settings() -> Settings:
 def read_settings(kind: type[Kind]) -> Kind:
     """Read the environment for one kind of settings, as load_settings does."""
     try:
-        return kind()
+        settings = kind()
     except ValidationError as error:
         raise SettingsError("; ".join(_sentence(dict(fault)) for fault in error.errors())) from None
+    for name in FOLDERS:
+        folder = getattr(settings, name)
+        if name in settings.model_fields_set and not os.path.isdir(folder):  # noqa: PTH112  # does not raise
+            raise SettingsError(f"{name.upper()} names no folder that is there: make it, or name another")
+    return settings
 
 
 def _sentence(fault: dict[str, object]) -> str:
     location = fault["loc"]
     message = str(fault["msg"]).removeprefix("Value error, ")
     if isinstance(location, tuple) and location:
+        name = str(location[0])
         if fault["type"] == "missing":  # its input is every other setting
-            return f"{str(location[0]).upper()} must be set"
-        shown = "" if location[0] in WITH_PASSWORDS else f"={fault['input']}"
-        return f"{str(location[0]).upper()}{shown}: {message}"
+            return f"{name.upper()} must be set"
+        return f"{name.upper()}{_shown(name, fault['input'])}: {message}"
     return message
+
+
+def _shown(name: str, value: object) -> str:
+    """Return '=value' where a value can be told without a secret."""
+    try:
+        if name == "mlflow_tracking_uri":
+            return f"={printable(shown(read_address(str(value))))}"
+        float(str(value))
+    except ValueError:
+        return ""
+    return f"={value}" if len(str(value)) <= MOST_DIGITS else ""

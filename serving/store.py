@@ -6,11 +6,14 @@ Alembic's (serving/migrations), brought up to date by the process that comes fir
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import sqlalchemy as sql
 from alembic import command
@@ -21,7 +24,9 @@ from sqlalchemy.dialects.sqlite import insert as insert_sqlite
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from bundle.errors import printable
 from serving.outcomes import FIFTHS, Cell, Outcome, StoreError, Verdict
+from serving.settings import SettingsError
 
 MIGRATIONS = Path(__file__).resolve().parent / "migrations"
 MIGRATION_LOCK = 7_461_928_375
@@ -72,20 +77,9 @@ class Store:
     """A database of outcomes. It may be away at any time, and come back."""
 
     def __init__(self, url: str) -> None:
-        self._url = sql.make_url(url)
-        sqlite = self._url.get_backend_name() == "sqlite"
+        sqlite = url.startswith("sqlite:")
         self._insert: Any = insert_sqlite if sqlite else insert_postgresql
-        if not sqlite:
-            self._url = self._url.set(drivername="postgresql+psycopg")
-        self._engine = sql.create_engine(
-            self._url,
-            connect_args={} if sqlite else POSTGRESQL_SETTINGS,
-            pool_size=CONNECTIONS,
-            max_overflow=0,
-            pool_timeout=WAIT_SECONDS,
-            pool_pre_ping=not sqlite,
-            hide_parameters=True,
-        )
+        self._engine = make_engine(url, {} if sqlite else POSTGRESQL_SETTINGS)
         if sqlite:
             sql.event.listen(self._engine, "connect", _prepare_sqlite)
             sql.event.listen(self._engine, "begin", _begin_sqlite)
@@ -164,7 +158,7 @@ class Store:
             with self._engine.begin() as connection:
                 yield connection
         except (SQLAlchemyError, CommandError, OSError) as error:
-            raise StoreError(_cause(error)) from error
+            raise StoreError(_cause(error, self._engine.url)) from error
 
     def _migrate(self) -> None:
         """Bring the schema up to date, once a process."""
@@ -177,6 +171,27 @@ class Store:
                 connection.execute(sql.text("SET LOCAL statement_timeout = 0"))
             upgrade(connection)
         self._migrated = True
+
+
+def make_engine(url: str, options: Mapping[str, Any]) -> sql.Engine:
+    """Return what connects to a database; SettingsError where SQLAlchemy does not understand its URL."""
+    try:
+        parsed = sql.make_url(url)
+        if options:
+            parsed = parsed.set(drivername="postgresql+psycopg")
+        return sql.create_engine(
+            parsed,
+            connect_args=dict(options),
+            pool_size=CONNECTIONS,
+            max_overflow=0,
+            pool_timeout=WAIT_SECONDS,
+            pool_pre_ping=bool(options),
+            hide_parameters=True,
+        )
+    except (SQLAlchemyError, ValueError, TypeError) as error:  # their messages repeat parts of it
+        raise SettingsError(
+            f"FEEDBACK_DATABASE: this URL cannot be used ({type(error).__name__}); see docs/feedback.md"
+        ) from None
 
 
 def upgrade(connection: sql.Connection, revision: str = "head") -> None:
@@ -199,7 +214,16 @@ def _begin_sqlite(connection: sql.Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
-def _cause(error: Exception) -> str:
-    """Return the first line of what went wrong; the database's own words where there are any."""
+def _cause(error: Exception, url: sql.URL) -> str:
+    """Return the first line of what went wrong, in the database's own words, without those of its URL."""
     said = str(getattr(error, "orig", None) or error).strip().splitlines()
-    return f"{type(error).__name__}: {said[0] if said else 'no details'}"
+    return printable(f"{type(error).__name__}: {without(url, said[0]) if said else 'no details'}")
+
+
+def without(url: sql.URL, said: str) -> str:
+    """Return a text without user, password, host and options of a URL: a secret may be any of them."""
+    options = [*url.query, *chain.from_iterable(url.normalized_query.values())]
+    for part in sorted(filter(None, [url.username, url.password, url.host, *options]), key=len, reverse=True):
+        for written in (part, quote(part, safe=""), repr(part)[1:-1]):
+            said = re.sub(rf"(?<!\w){re.escape(written)}(?!\w)", "***", said)
+    return said

@@ -84,6 +84,7 @@ def refused(*options: str) -> str:
         ("retrain.enabled=true", "retrain needs retrain.claim"),
         ("retrain.enabled=true,retrain.claim=c", "rows.csv needs retrain.rows"),
         (f"retrain.enabled=true,retrain.claim=c,retrain.file={ARTIFACT}", "needs retrain.mlflowTrackingUri"),
+        ("retrain.mlflowTrackingUri=http://user:pw@mlflow:5000", "without a user and a password"),
         ("retrain.endpoint.enabled=true", "needs retrain.enabled"),
         ("extraEnv[0].name=SHADOW,extraEnv[0].value=1", "has a value of its own in this chart"),
         ("extraEnv[0].name=FEEDBACK_KEYS,extraEnv[0].value=k", "has a value of its own in this chart"),

@@ -267,7 +267,7 @@ def test_a_broken_bundle_stops_workers_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        ({"PORT": "high"}, "error: PORT=high: Input should be a valid integer"),
+        ({"PORT": "high"}, "error: PORT: Input should be a valid integer"),
         ({"MODEL": "nope"}, "models/nope/model.toml is missing"),
         ({"MODEL_VERSION": "v9"}, "has these versions: v1"),
         ({"ENVIRONMENT": "production", "FAULT_ERROR_RATE": "1"}, "refused with ENVIRONMENT=production"),

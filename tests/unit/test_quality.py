@@ -111,7 +111,7 @@ def test_keys_that_are_known_stay_where_the_folder_goes_away(tmp_path: Path) -> 
     [
         ("mysql://user:hunter2@host/db", "must be sqlite:///FILE or postgresql://"),
         ("sqlite://", "must be sqlite:///FILE"),
-        ("sqlite:////nowhere/at/all.db", "the folder /nowhere/at is missing: make it"),
+        ("sqlite:////nowhere/at/all.db", "the folder of its file is missing: make it"),
     ],
 )
 def test_a_database_that_makes_no_sense_is_told_without_its_password(

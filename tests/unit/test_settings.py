@@ -1,4 +1,5 @@
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ def test_values_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.mark.parametrize(
     ("environment", "sentence"),
     [
-        ({"PORT": "high"}, "PORT=high: Input should be a valid integer"),
+        ({"PORT": "high"}, "PORT: Input should be a valid integer"),
         ({"PORT": "70000"}, "PORT=70000: Input should be less than or equal to 65535"),
         ({"METRICS_PORT": "70000"}, "METRICS_PORT=70000: Input should be less than or equal to 65535"),
         ({"METRICS_PORT": "-1"}, "METRICS_PORT=-1: Input should be greater than or equal to 0"),
@@ -58,12 +59,12 @@ def test_values_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> No
         ({"WORKERS": "0"}, "WORKERS=0: Input should be greater than or equal to 1"),
         ({"THRESHOLD": "1"}, "THRESHOLD=1: Input should be less than 1"),
         ({"THRESHOLD": "nan"}, "THRESHOLD=nan: Input should be"),
-        ({"LOG_FORMAT": "xml"}, "LOG_FORMAT=xml: Input should be 'json' or 'text'"),
+        ({"LOG_FORMAT": "xml"}, "LOG_FORMAT: Input should be 'json' or 'text'"),
         ({"MODEL": " , "}, "MODEL must name at least one model"),
         ({"MODEL": "a,a"}, "none twice"),
         ({"MODEL": "a,b", "THRESHOLD": "0.3"}, "only make sense with a single MODEL"),
-        ({"MODEL": "../etc"}, "MODEL=../etc"),
-        ({"MODEL_VERSION": "../v1"}, "MODEL_VERSION=../v1"),
+        ({"MODEL": "../etc"}, "MODEL: must name folders (a-z, 0-9, -), or a registered version"),
+        ({"MODEL_VERSION": "../v1"}, "MODEL_VERSION: String should match pattern"),
         ({"ENVIRONMENT": "production", "FAULT_ERROR_RATE": "0.1"}, "refused with ENVIRONMENT=production"),
         ({"ENVIRONMENT": "production", "FAULT_ENGINE_FILE": "/x"}, "refused with ENVIRONMENT=production"),
         (OUTCOMES | {"ENVIRONMENT": "production"}, "anybody could report outcomes: set FEEDBACK_TOKEN_FILE"),
@@ -81,6 +82,104 @@ def test_what_makes_no_sense_is_refused_in_a_sentence(
         load_settings()
     assert sentence in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+SECRET = "MARKED-hunter2"  # noqa: S105
+
+MISTAKES = [
+    SECRET,
+    f"/{SECRET}+/=",
+    f"{SECRET}\n\x1b[31m{SECRET}",
+    f"postgresql://user:{SECRET}@host/db",
+    f"http://user:{SECRET}@127.0.0.1:1",
+    f"htps://user:{SECRET}@127.0.0.1:1",
+    f"http//user:{SECRET}@127.0.0.1:1",
+    f"http://user:{SECRET}@{SECRET}@127.0.0.1:1",
+    f"http://user:1/{SECRET}@127.0.0.1:1",
+    f"http://user:{SECRET}",
+    f"models:/{SECRET}/1",
+    f"v1,{SECRET}",
+]
+"""A secret in the place of each setting, as people mistake one for another."""
+
+POSSIBLE = {"CANARY_KEY_HEADER", "FAULT_CANDIDATE_FILE", "FAULT_ENGINE_FILE", "HOST", "MLFLOW_TRACKING_URI"}
+"""Settings as which some of them are taken."""
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_setting_is_told_with_a_secret(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    told = []
+    for mistake in MISTAKES:
+        monkeypatch.setenv(name, mistake)
+        with suppress(SettingsError) if name in POSSIBLE else pytest.raises(SettingsError) as caught:
+            load_settings()
+        told.append(str(caught.value) if caught else "")
+    assert SECRET not in "".join(told)
+    assert "".join(told).isprintable()
+
+
+def test_an_address_is_told_without_user_password_and_query(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://user:{SECRET}@mlflow:5000/path?token={SECRET}")
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    assert str(caught.value) == "MLFLOW_TRACKING_URI=http://mlflow:5000/path: must have no ? and no #"
+
+
+ENCODE = "FEEDBACK_DATABASE: percent-encode @ / ? # in the user and the password: @ is %40"
+
+
+@pytest.mark.parametrize(
+    ("url", "sentence"),
+    [
+        (f"postgresql://u:x@{SECRET}@host/db", ENCODE),
+        (f"postgresql://u:{SECRET}/x@host/db", ENCODE),
+        (f"postgresql://u:{SECRET}#x@host/db", ENCODE),
+        (f"postgresql://u:1?{SECRET}@host/db", ENCODE),
+        (f"postgresql://u:x@host/db@{SECRET}", ENCODE),
+        (
+            f"postgresql://u:x@host:{SECRET}/db",
+            "FEEDBACK_DATABASE: it cannot be read as scheme://USER:PASSWORD@",
+        ),
+        (f"postgresql://u:x {SECRET}@host/db", "FEEDBACK_DATABASE: it cannot be read as"),
+        (f"postgresql://u:x@[{SECRET}/db", "FEEDBACK_DATABASE: it cannot be read as"),
+        (f"sqlite://{SECRET}/x.db", "FEEDBACK_DATABASE: must be sqlite:///FILE, with three slashes"),
+        (f"sqlite:///u:{SECRET}@host/db", "FEEDBACK_DATABASE: the folder of its file is missing: make it"),
+        (f"sqlite:///{SECRET * 500}/db", "FEEDBACK_DATABASE: the folder of its file is missing: make it"),
+    ],
+)
+def test_a_database_that_cannot_be_read_is_told_without_its_url(
+    monkeypatch: pytest.MonkeyPatch, url: str, sentence: str
+) -> None:
+    monkeypatch.setenv("FEEDBACK_DATABASE", url)
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    assert str(caught.value).startswith(sentence)
+    assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://user:p%40s%2Fs%23@host:5432/db", "postgresql://user:p:w!$%25@[::1]:5432/db?sslmode=require",
+        "postgresql://host/db", "postgresql:///db?host=/run/postgresql", "sqlite:///outcomes.db",
+    ],
+)  # fmt: skip
+def test_databases_that_can_be_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, url: str) -> None:
+    monkeypatch.setenv("FEEDBACK_DATABASE", url)
+    monkeypatch.setenv("FEEDBACK_KEYS", str(tmp_path))
+    settings = load_settings()
+    assert settings.feedback_database == url
+    assert url not in repr(settings)
+
+
+@pytest.mark.parametrize("name", ["MODELS_DIR", "FEEDBACK_KEYS"])
+def test_a_folder_that_is_missing_may_be_a_secret(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv("FEEDBACK_DATABASE", "sqlite:///outcomes.db")
+    monkeypatch.setenv("FEEDBACK_KEYS", ".")
+    monkeypatch.setenv(name, SECRET)
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    assert str(caught.value) == f"{name} names no folder that is there: make it, or name another"
 
 
 def test_production_without_faults_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
