@@ -25,11 +25,20 @@ from time import time
 
 from serving.catalogue import Answer, ServedModel
 from serving.errors import ValidationError
-from serving.settings import SettingsError
+from serving.settings import VERSION, SettingsError
 
 MAC_BYTES = 16
 LEAST_KEY_BYTES = 32
 SECONDS_A_DAY = 86_400
+MOST_CLASSES = 255
+MOST_VERSION_CHARACTERS = 63
+"""As many as serving/store.py keeps."""
+
+CLOCK_SKEW_SECONDS = 60
+"""By so much the clocks of replicas may differ."""
+
+ROUNDING = 1e-3
+"""By so much the probabilities of an answer may miss 1: each of 255 is rounded to six decimals."""
 
 KEY_NAME = re.compile(r"\d{4}-\d{2}-\d{2}")
 ID = re.compile(r"([0-9a-f]{2}){40,1600}")
@@ -99,10 +108,16 @@ def id_writer(keys: Keys, model: ServedModel) -> Callable[[Answer], str]:
 
     What all its ids begin with is hashed once a key, and numbers are counted from a random one: between two
     system calls little of this is in the processor's cache, and each step costs several times what it does in
-    a loop.
+    a loop. SettingsError where an id cannot hold all classes of the model.
     """
+    classes = len(model.declaration.classes)
+    if classes > MOST_CLASSES:
+        raise SettingsError(
+            f"FEEDBACK_DATABASE: '{model.name}' has {classes} classes, and ids hold {MOST_CLASSES} at most: "
+            "unset it"
+        )
     key, begun, head = keys.signing, *beginning(keys.signing, model)
-    pack, number = tail(len(model.declaration.classes)).pack, count(getrandbits(63)).__next__
+    pack, number = tail(classes).pack, count(getrandbits(63)).__next__
 
     def write(answer: Answer) -> str:
         nonlocal key, begun, head
@@ -148,15 +163,45 @@ def read_id(text: object, keys: Keys, days: int) -> Predicted:
         raise ValidationError("'prediction_id' must be the one that an answer had.")
     content = bytes.fromhex(text)
     said, mac = content[:-MAC_BYTES], content[-MAC_BYTES:]
-    day, classes, length = HEAD.unpack_from(said)
+    day, _, _ = HEAD.unpack_from(said)
     if keys.get(day) is None:
         keys.refresh()
     key = keys.get(day)
     if key is None or not hmac.compare_digest(key.begin(said).digest(), mac):
         raise ValidationError("'prediction_id' was not made by this installation, or its key is gone.")
-    origin = said[HEAD.size : HEAD.size + length].decode()
-    second, number, index, *probabilities = tail(classes).unpack_from(said, HEAD.size + length)
-    if second < time() - days * SECONDS_A_DAY:
+    predicted = read_content(said)
+    now = time()
+    if predicted.second < now - days * SECONDS_A_DAY:
         raise ValidationError(f"'prediction_id' has expired: outcomes are taken for {days} days.")
-    model, _, version = origin.rpartition("/")
+    if predicted.second > now + CLOCK_SKEW_SECONDS:
+        raise ValidationError("'prediction_id' is dated in the future: the clocks of the servers differ.")
+    return predicted
+
+
+def read_content(said: bytes) -> Predicted:
+    """Return what is signed; ValidationError where no prediction says that: a stolen key signs anything."""
+    _, classes, length = HEAD.unpack_from(said)
+    end = HEAD.size + length
+    try:
+        second, number, index, *probabilities = tail(classes).unpack(said[end:])
+        model, _, version = said[HEAD.size : end].decode().rpartition("/")
+    except struct.error:
+        raise no_predictions("its length is wrong") from None
+    except UnicodeDecodeError:
+        raise no_predictions("its names are not UTF-8") from None
+    if len(version) > MOST_VERSION_CHARACTERS or not re.fullmatch(VERSION, version):
+        raise no_predictions("its version is none")
+    if index >= classes:
+        raise no_predictions("its class is out of range")
+    if not are_probabilities(probabilities):
+        raise no_predictions("its probabilities are none")
     return Predicted(f"{second:08x}{number:016x}", model, version, second, index, probabilities)
+
+
+def are_probabilities(values: list[float]) -> bool:
+    # NaN is not between 0 and 1 either
+    return all(0 <= value <= 1 for value in values) and abs(sum(values) - 1) <= ROUNDING
+
+
+def no_predictions(why: str) -> ValidationError:
+    return ValidationError(f"'prediction_id' is signed, and yet no prediction's: {why}.")

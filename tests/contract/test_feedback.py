@@ -1,6 +1,9 @@
 """POST /feedback: a prediction has one outcome, what is acknowledged stays, what is forged is refused."""
 
+import hashlib
+import math
 import sqlite3
+import struct
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -59,6 +62,14 @@ def refusals(server: Server) -> list[str]:
     return eventually(
         lambda: [line for line in server.lines if "outcomes cannot be stored" in line], "it is logged"
     )
+
+
+def brier_scores(server: Server) -> list[float]:
+    """Return what is shown of the model's quality; nothing before the first outcome."""
+    brier = ("figure", "brier")
+    return [
+        value for (name, its), value in server.metrics().items() if name == "model_quality" and brier in its
+    ]
 
 
 def kept(folder: Path) -> list[tuple[Any, ...]]:
@@ -143,6 +154,35 @@ def test_a_forged_id_is_refused_whatever_bit_was_turned(taking: Server, tmp_path
             read_id(turned.hex(), keys, days=1)
     for wrong in ("", "x", real[:-4], real + "aaaa", real * 9, real.upper(), "é" * 104, "a" * 104, [real], 7):
         problem(taking.post("/feedback", {"prediction_id": wrong, "outcome": 1}), 422, "ValidationError")
+
+
+@pytest.mark.heart
+def test_an_id_that_is_signed_and_no_predictions_is_rejected(taking: Server, tmp_path: Path) -> None:
+    """Whoever has the key can sign anything; what is stored stays finite."""
+
+    def sign(said: bytes) -> str:
+        key = hashlib.blake2s(SECRET.encode()).digest()
+        return (said + hashlib.blake2s(said, key=key, digest_size=16).digest()).hex()
+
+    (real,) = ids(taking, [SAMPLE])
+    said = bytes.fromhex(real)[:-16]
+    origin = said.index(b"heart-disease/v1")
+    number = origin + len(b"heart-disease/v1") + 4
+    infinite = struct.pack(">2f", math.inf, -math.inf)
+    for forged in (
+        said[: number - 4] + b"\xff" * 4 + said[number:],
+        said[: number + 8] + b"\xc8" + said[number + 9 :],
+        said[: number + 9] + infinite,
+        said.replace(b"/v1", b"/\xff1"),
+        said + b"more",
+        said[:-1],
+    ):
+        refused = problem(tell(taking, sign(forged), 1), 422, "ValidationError")
+        assert refused["detail"].startswith("'prediction_id' is ")
+    assert tell(taking, real, 1).status_code == 202
+    (brier,) = eventually(lambda: brier_scores(taking), "the Brier score is shown")
+    assert 0 <= brier <= 1
+    assert len(kept(tmp_path)) == 1
 
 
 @pytest.mark.heart
