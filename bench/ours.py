@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
+from secrets import token_hex
 from statistics import median
 from urllib.request import urlopen
 
@@ -24,7 +25,8 @@ from bench.wide import train_wide
 from serving.catalogue import ServedModel, load_model
 from serving.drift import TOGETHER, DriftCounts
 from serving.metrics import Vocabulary
-from serving.prediction_ids import Keys, id_writer
+from serving.prediction_ids import id_writer
+from serving.signing_keys import Keys
 from training.export import generate_rows
 
 ECHO = ["-m", "uvicorn", "bench.echo:app", "--port", "{port}", "--no-access-log", "--log-level", "warning"]
@@ -120,7 +122,7 @@ def cost() -> Iterator[Figure]:
 def feedback_settings() -> Iterator[dict[str, str]]:
     """Give settings of a server that takes outcomes."""
     with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "2026-01-01").write_text("k" * 32, encoding="utf-8")
+        (Path(folder) / "2026-01-01").write_text(token_hex(32), encoding="utf-8")
         yield {"FEEDBACK_DATABASE": f"sqlite:///{folder}/outcomes.db", "FEEDBACK_KEYS": folder}
 
 

@@ -13,8 +13,9 @@ from time import perf_counter
 
 from serving import feedback
 from serving.catalogue import Answer, ServedModel
-from serving.prediction_ids import Keys, id_writer
+from serving.prediction_ids import id_writer
 from serving.server import run
+from serving.signing_keys import Keys
 
 taken: list[float] = []
 nothing: list[float] = []

@@ -64,8 +64,8 @@ class AnswerWriter:
 
     def _predicted(self, answer: Answer) -> str:
         head, confidence = self._heads[answer.index], answer.confidence
-        if self._identify:
-            head += f'"prediction_id":"{self._identify(answer)}",'
+        if self._identify and (prediction_id := self._identify(answer)):
+            head += f'"prediction_id":"{prediction_id}",'
         if self._binary:
             return f'{head}"probability":{answer.probabilities[1]!r},"confidence":{confidence!r}'
         every = ",".join(

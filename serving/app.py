@@ -20,7 +20,7 @@ from serving.catalogue import load_models
 from serving.engine import Engine
 from serving.errors import NotFound, raise_api_error
 from serving.faults import BreakableEngine, Faults, candidate_wrapper
-from serving.feedback import Feedback
+from serving.feedback import KEYS_SECONDS, Feedback
 from serving.metrics import HttpMetrics, Vocabulary, workers_folder
 from serving.middleware import QUIET_PATHS, Lifecycle, Watch
 from serving.openapi import declared_routes, openapi_router
@@ -238,6 +238,7 @@ def lifespan(
         if feedback:
             tasks.append(asyncio.create_task(feedback.run()))
             tasks.append(asyncio.create_task(feedback.retention.run()))
+            tasks.append(asyncio.create_task(repeat(KEYS_SECONDS, [feedback.refresh_keys])))
         if rollout and rollout.shadow:
             tasks.append(asyncio.create_task(rollout.shadow.run()))
         yield

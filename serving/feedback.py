@@ -18,21 +18,24 @@ from serving.catalogue import Answer, ServedModel
 from serving.errors import Conflict, StoreUnavailable, ValidationError
 from serving.metrics import Record, Vocabulary
 from serving.outcomes import FIFTHS, Outcome, StoreError, Verdict
-from serving.prediction_ids import SECONDS_A_DAY, Keys, Predicted, id_writer, read_id
+from serving.prediction_ids import RETRY, SECONDS_A_DAY, Predicted, id_writer, read_id
 from serving.quality import Quality, assess, expected
 from serving.retention import Retention
 from serving.settings import Settings
+from serving.signing_keys import Keys
 
 Returned = TypeVar("Returned")
 
 log = logging.getLogger("serving")
 
 REFRESH_SECONDS = 15
+KEYS_SECONDS = 5
+"""A key that is removed is used no longer than this."""
+
 REST = 20
 """Of its time the server spends at most a twentieth on reading outcomes."""
 
 ANSWER_SECONDS = 8
-RETRY = {"Retry-After": "5"}
 MEMBERS = {"prediction_id", "outcome"}
 FAILED = "failed"
 UNCORRECTED = "nothing is corrected here, where anybody can report"
@@ -63,6 +66,8 @@ class Feedback:
         self._up: bool | None = None
         self._told = asyncio.Event()
         self._set_up = vocabulary.gauge(models[0].declaration, "feedback_store_up", "livemin")
+        self._set_unreadable = vocabulary.gauge(models[0].declaration, "feedback_keys_unreadable", "livemax")
+        self._set_unreadable(len(self.keys.faults))
 
     @property
     def outcomes(self) -> list[int | str]:
@@ -111,8 +116,13 @@ class Feedback:
             raise ValidationError(f"{UNCORRECTED.capitalize()}: this needs FEEDBACK_TOKEN_FILE.")
         return said
 
+    def refresh_keys(self) -> None:
+        """Take up keys that came or went, and show how many cannot be used."""
+        self.keys.refresh()
+        self._set_unreadable(len(self.keys.faults))
+
     async def run(self) -> None:
-        """Look at keys and outcomes, soon after one was told and every few seconds, while the server runs."""
+        """Look at outcomes, soon after one was told and every few seconds, while the server runs."""
         if not self.token:
             log.warning("anybody can report outcomes", extra={"fields": {"instead": "FEEDBACK_TOKEN_FILE"}})
         while True:
@@ -130,7 +140,6 @@ class Feedback:
 
     async def refresh(self) -> None:
         """Show what the store says now; nothing, while it cannot be asked."""
-        self.keys.refresh()
         since = int(time()) - self._window * SECONDS_A_DAY
         try:
             cells = {name: await self._asked(self._store.cells, name, since) for name in self._declarations}

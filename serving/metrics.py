@@ -71,6 +71,7 @@ HELP = {
     "feature_chi_square": "99.9 % quantile of the chi-square distribution, by number of bins.",
     "feedback": "Outcomes told: new, known, corrected, contradicted, or failed to be stored.",
     "feedback_store_up": "1 while the database of outcomes answers, 0 while it does not.",
+    "feedback_keys_unreadable": "Keys of predictions that cannot be used; 1 more while none can sign.",
     "model_outcomes": "Outcomes in the window, by predicted and true class.",
     "model_quality": "Figure of the model by the outcomes in the window.",
     "model_quality_low": "Lower end of the figure's interval.",
@@ -107,6 +108,7 @@ COMMON = {
     ),
     "feedback": MetricName(name="feedback_total", labels={"model": "model", "verdict": "verdict"}),
     "feedback_store_up": MetricName(name="feedback_store_up"),
+    "feedback_keys_unreadable": MetricName(name="feedback_keys_unreadable"),
     "model_outcomes": MetricName(
         name="model_outcomes", labels=OF_VERSION | {"predicted": "predicted", "outcome": "outcome"}
     ),

@@ -5,9 +5,6 @@ So nothing is stored to answer, and whoever has the id can tell an outcome weeks
     day of the key (u16) | number of classes (u8) | length of what follows (u16) | model/version
     | second (u32) | number (u64) | predicted class (u8) | the probability of each class (f32)
     | 16 bytes of keyed BLAKE2s (RFC 7693) of all that
-
-Keys are files of a folder, each named by the day (2026-11-22, in UTC) from which it signs: a key for tomorrow
-is known everywhere before anyone signs with it.
 """
 
 import hashlib
@@ -15,20 +12,16 @@ import hmac
 import re
 import struct
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
 from itertools import count
-from pathlib import Path
 from random import getrandbits
 from time import time
 
 from serving.catalogue import Answer, ServedModel
-from serving.errors import ValidationError
+from serving.errors import StoreUnavailable, ValidationError
 from serving.settings import VERSION, SettingsError
+from serving.signing_keys import MAC_BYTES, Key, Keys
 
-MAC_BYTES = 16
-LEAST_KEY_BYTES = 32
 SECONDS_A_DAY = 86_400
 MOST_CLASSES = 255
 MOST_VERSION_CHARACTERS = 63
@@ -40,71 +33,12 @@ CLOCK_SKEW_SECONDS = 60
 ROUNDING = 1e-3
 """By so much the probabilities of an answer may miss 1: each of 255 is rounded to six decimals."""
 
-KEY_NAME = re.compile(r"\d{4}-\d{2}-\d{2}")
+RETRY = {"Retry-After": "5"}
 ID = re.compile(r"([0-9a-f]{2}){40,1600}")
-
-HOW = 'make one: mkdir -p keys && openssl rand -hex 32 > "keys/$(date -u +%F)"'
-
-
-@dataclass(frozen=True)
-class Key:
-    """What signs from a day on. The secret may have any length: its hash is the key of BLAKE2s."""
-
-    day: int
-    secret: bytes
-
-    def begin(self, content: bytes) -> hashlib.blake2s:
-        """Return the MAC of a content that may go on."""
-        return hashlib.blake2s(content, key=hashlib.blake2s(self.secret).digest(), digest_size=MAC_BYTES)
-
-
-class Keys:
-    """The keys of a folder: of those whose day has come the newest signs, and all of them verify."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._keys, self.signing = self._read()
-
-    def refresh(self) -> None:
-        """Take up keys that have come; where the folder cannot be read, those that are known stay."""
-        with suppress(SettingsError):
-            self._keys, self.signing = self._read()
-
-    def get(self, day: int) -> Key | None:
-        return self._keys.get(day)
-
-    def _read(self) -> tuple[dict[int, Key], Key]:
-        """Return the keys by day, and the one that signs."""
-        try:
-            files = sorted(file for file in self._folder.iterdir() if KEY_NAME.fullmatch(file.name))
-            keys = {key.day: key for key in map(read_key, files)}
-        except OSError as error:
-            raise SettingsError(
-                f"FEEDBACK_KEYS={self._folder}: the folder of keys cannot be read ({error.strerror}); {HOW}"
-            ) from None
-        today = datetime.now(UTC).date().toordinal() - EPOCH
-        begun = [day for day in keys if day <= today]
-        if not begun:
-            raise SettingsError(f"FEEDBACK_KEYS={self._folder} holds no key of a day up to today; {HOW}")
-        return keys, keys[max(begun)]
-
-
-EPOCH = date(1970, 1, 1).toordinal()
-
-
-def read_key(file: Path) -> Key:
-    secret = file.read_bytes().strip()
-    if len(secret) < LEAST_KEY_BYTES:
-        raise SettingsError(f"FEEDBACK_KEYS: {file} is shorter than {LEAST_KEY_BYTES} characters; {HOW}")
-    try:
-        day = date.fromisoformat(file.name).toordinal() - EPOCH
-    except ValueError:
-        raise SettingsError(f"FEEDBACK_KEYS: {file} is not named by a day, such as 2026-11-22") from None
-    return Key(day, secret)
 
 
 def id_writer(keys: Keys, model: ServedModel) -> Callable[[Answer], str]:
-    """Return what writes the id of an answer of this version.
+    """Return what writes the id of an answer of this version, and nothing while no key may sign.
 
     What all its ids begin with is hashed once a key, and numbers are counted from a random one: between two
     system calls little of this is in the processor's cache, and each step costs several times what it does in
@@ -116,13 +50,16 @@ def id_writer(keys: Keys, model: ServedModel) -> Callable[[Answer], str]:
             f"FEEDBACK_DATABASE: '{model.name}' has {classes} classes, and ids hold {MOST_CLASSES} at most: "
             "unset it"
         )
-    key, begun, head = keys.signing, *beginning(keys.signing, model)
     pack, number = tail(classes).pack, count(getrandbits(63)).__next__
+    key, begun, head = Key(0, b""), hashlib.blake2s(), ""  # none yet
 
     def write(answer: Answer) -> str:
         nonlocal key, begun, head
-        if keys.signing is not key:
-            key, begun, head = keys.signing, *beginning(keys.signing, model)
+        signing = keys.signing
+        if signing is not key:
+            if signing is None:
+                return ""
+            key, begun, head = signing, *beginning(signing, model)
         content = pack(int(time()), number(), answer.index, *answer.probabilities)
         mac = begun.copy()
         mac.update(content)
@@ -158,7 +95,10 @@ class Predicted:
 
 
 def read_id(text: object, keys: Keys, days: int) -> Predicted:
-    """Return what an id says; ValidationError where it is none of ours, or older than `days`."""
+    """Return what an id says; ValidationError where it is none of ours, or older than `days`.
+
+    StoreUnavailable while there is no key at all: whose id it is cannot be told then.
+    """
     if not isinstance(text, str) or not ID.fullmatch(text):
         raise ValidationError("'prediction_id' must be the one that an answer had.")
     content = bytes.fromhex(text)
@@ -166,6 +106,8 @@ def read_id(text: object, keys: Keys, days: int) -> Predicted:
     day, _, _ = HEAD.unpack_from(said)
     if keys.get(day) is None:
         keys.refresh()
+    if not keys.verifies:
+        raise StoreUnavailable("No key can be read at the moment; send the outcome again.", headers=RETRY)
     key = keys.get(day)
     if key is None or not hmac.compare_digest(key.begin(said).digest(), mac):
         raise ValidationError("'prediction_id' was not made by this installation, or its key is gone.")

@@ -37,7 +37,8 @@ class Answer(Documented):
     label: str = Field(description="Name of the predicted class")
     confidence: float = Field(ge=0, le=1, description="Probability of the predicted class")
     prediction_id: str | None = Field(
-        default=None, description="By which POST /feedback takes the outcome, where outcomes are taken"
+        default=None,
+        description="By which POST /feedback takes the outcome; missing where none are taken or no key signs",
     )
     warnings: list[RangeWarning]
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 import pytest
@@ -205,7 +206,7 @@ def test_outcomes_move_the_figures_of_the_quality_dashboard(
 
     before = requests.post(f"{URL}/predict", json=SAMPLE, timeout=5).json()["prediction_id"]
     tomorrow = (datetime.now(UTC) + timedelta(days=1)).date()
-    patch = json.dumps({"stringData": {str(tomorrow): "k" * 64}})
+    patch = json.dumps({"stringData": {str(tomorrow): token_hex(32)}})
     kubectl("patch", "secret", KEYS, "--namespace", NAMESPACE, "--patch", patch)
     helm_install("--set", f"{feedback(outcomes)},feedback.days=30")
     keys = json.loads(kubectl("get", "secret", KEYS, "--namespace", NAMESPACE, "--output", "json"))["data"]

@@ -2,6 +2,8 @@
 
 import hashlib
 import math
+import os
+import socket
 import sqlite3
 import struct
 import sys
@@ -18,7 +20,8 @@ import requests
 import sqlalchemy as sql
 
 from serving.errors import ValidationError
-from serving.prediction_ids import Keys, read_id
+from serving.prediction_ids import read_id
+from serving.signing_keys import Keys
 from serving.store import upgrade
 from tests.harness import SAMPLE, Server, eventually, problem
 from tests.systems import System
@@ -28,8 +31,10 @@ SECRET = "a secret of thirty-two characters or more"  # noqa: S105
 
 
 def write_key(folder: Path, days_from_today: int = 0, secret: str = SECRET) -> Path:
+    """Put a key into the folder, whole at once: a server may be looking."""
     folder.mkdir(exist_ok=True)
-    (folder / str(TODAY + timedelta(days=days_from_today))).write_text(secret, encoding="utf-8")
+    (folder / ".new").write_text(secret, encoding="utf-8")
+    (folder / ".new").rename(folder / str(TODAY + timedelta(days=days_from_today)))
     return folder
 
 
@@ -228,6 +233,39 @@ def test_a_new_key_signs_from_its_day_on_and_old_ones_still_verify(
     without = start(**settings_for(tmp_path))
     problem(tell(without, old, 1), 422, "ValidationError")
     assert tell(without, new, 1).status_code == 200
+
+
+@pytest.mark.heart
+def test_a_key_is_revoked_beside_one_that_cannot_be_read_though_the_database_is_silent(
+    start: Callable[..., Server], tmp_path: Path
+) -> None:
+    keys = write_key(tmp_path / "keys")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        database = f"postgresql://user:password@127.0.0.1:{silent.getsockname()[1]}/outcomes"
+        server = start(**settings_for(tmp_path) | {"FEEDBACK_DATABASE": database})
+        assert server.metric("feedback_keys_unreadable") == 0
+        (old,) = ids(server, [SAMPLE])
+        write_key(keys, secret=SECRET[::-1])
+        os.mkfifo(keys / "2020-01-01")
+        eventually(lambda: server.metric("feedback_keys_unreadable") == 1, "metrics show it", 15)
+        problem(tell(server, old, 1), 422, "ValidationError")
+        (new,) = ids(server, [SAMPLE])
+        (keys / str(TODAY)).unlink()
+        of_another_day = "0000" + new[4:]  # makes the server look at its keys at once
+        without = tell(server, of_another_day, 1)
+        problem(without, 503, "StoreUnavailable")
+        assert without.headers["retry-after"] == "5"
+        problem(tell(server, new, 1), 503, "StoreUnavailable")
+        answer = server.post("/predict", SAMPLE)
+        assert answer.status_code == 200
+        assert "prediction_id" not in answer.json()
+        write_key(keys, secret=SECRET * 2)
+        problem(tell(server, of_another_day, 1), 422, "ValidationError")
+        assert "prediction_id" in server.post("/predict", SAMPLE).json()
+        problem(tell(server, new, 1), 422, "ValidationError")
+    lines = [line for line in server.lines if "keys cannot be used" in line]
+    assert ["holds no key" in line for line in lines] == [False, True, False]
+    assert all("is no regular file" in line for line in lines)
 
 
 @pytest.mark.heart

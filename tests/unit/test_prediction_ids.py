@@ -17,8 +17,9 @@ from bundle.declaration import ClassDeclaration, Declaration
 from serving.catalogue import ServedModel
 from serving.errors import ValidationError
 from serving.feedback import to_outcome
-from serving.prediction_ids import CLOCK_SKEW_SECONDS, Keys, id_writer, read_id
+from serving.prediction_ids import CLOCK_SKEW_SECONDS, id_writer, read_id
 from serving.settings import SettingsError
+from serving.signing_keys import Keys
 
 SECRET = b"a secret of thirty-two characters or more"
 DAY = date(2026, 1, 1)

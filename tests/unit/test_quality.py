@@ -13,9 +13,10 @@ from serving.catalogue import ServedModel
 from serving.errors import ValidationError
 from serving.feedback import to_outcome
 from serving.outcomes import Cell
-from serving.prediction_ids import Keys, Predicted, id_writer
+from serving.prediction_ids import Predicted, id_writer
 from serving.quality import NORMAL_QUANTILES, assess, mean, share
 from serving.settings import Settings, SettingsError, load_settings
+from serving.signing_keys import Keys
 
 
 @pytest.mark.parametrize(("part", "whole"), [(0, 1), (1, 1), (7, 10), (0, 40), (320, 400)])
@@ -43,7 +44,7 @@ def test_a_mean_has_the_interval_of_its_standard_error() -> None:
     assert mean(0.25, 0.0625, 1).intervals["0.9999"] == (0.25, 0.25)
 
 
-@pytest.mark.parametrize("secret", [b"k" * 32, b"a longer key than BLAKE2s takes" * 3])
+@pytest.mark.parametrize("secret", [bytes(range(32)), b"a longer key than BLAKE2s takes" * 3])
 def test_an_id_ends_with_keyed_blake2s_of_what_stands_before(
     tmp_path: Path, heart: ServedModel, secret: bytes
 ) -> None:
@@ -55,29 +56,6 @@ def test_an_id_ends_with_keyed_blake2s_of_what_stands_before(
         signed = hashlib.blake2s(content[:-16], key=hashlib.blake2s(secret).digest(), digest_size=16)
         assert content[-16:] == signed.digest()
     assert len(set(ids)) == len(ids)
-
-
-@pytest.mark.parametrize(
-    ("files", "sentence"),
-    [
-        (None, "cannot be read"),
-        ({}, "holds no key of a day up to today"),
-        ({"2999-01-01": "k" * 32}, "holds no key of a day up to today"),
-        ({"README": "k" * 32}, "holds no key of a day up to today"),
-        ({"2026-01-01": "short"}, "is shorter than 32 characters"),
-        ({"2026-13-41": "k" * 32}, "is not named by a day"),
-    ],
-)
-def test_keys_that_cannot_sign_are_told_in_a_sentence(
-    tmp_path: Path, files: dict[str, str] | None, sentence: str
-) -> None:
-    folder = tmp_path / "keys"
-    if files is not None:
-        folder.mkdir()
-    for name, content in (files or {}).items():
-        (folder / name).write_text(content, encoding="utf-8")
-    with pytest.raises(SettingsError, match=sentence):
-        Keys(folder)
 
 
 CELL = Cell("v1", "disease", "disease", 4, 3, 2.7, 0.03, 0.0003)
@@ -94,16 +72,6 @@ def test_an_id_of_a_version_with_other_classes_is_refused(declaration: Declarati
     predicted = Predicted("a", "heart-disease", "v0", 0, 1, [0.2, 0.3, 0.5])
     with pytest.raises(ValidationError, match="a version with other classes"):
         to_outcome(predicted, declaration, 1)
-
-
-def test_keys_that_are_known_stay_where_the_folder_goes_away(tmp_path: Path) -> None:
-    (tmp_path / "2026-01-01").write_text("k" * 32, encoding="utf-8")
-    keys = Keys(tmp_path)
-    signing = keys.signing
-    (tmp_path / "2026-01-01").unlink()
-    keys.refresh()
-    assert keys.signing is signing
-    assert keys.get(signing.day) is signing
 
 
 @pytest.mark.parametrize(
