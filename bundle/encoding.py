@@ -1,7 +1,8 @@
 """From rows as clients send them to the matrix a model reads: the one encoder of training and serving."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain, islice
 from operator import itemgetter
 from types import NoneType
 from typing import Any
@@ -45,7 +46,7 @@ class Encoder:
         ]
 
     def encode_row(self, row: object) -> list[float]:
-        """Return the values of one row in declared order; InvalidRowsError lists every fault of it."""
+        """Return the values of one row in declared order; InvalidRowsError lists its first 20 faults."""
         values = self._quick(row)
         return self._careful(row) if values is None else values
 
@@ -134,15 +135,20 @@ class Encoder:
         return matrix
 
     def _faults(self, row: Mapping[object, object]) -> list[FieldError]:
-        faults = []
+        """Return the first faults of a row; no more of its names are looked at than are told."""
+        return list(islice(chain(self._invalid(row), self._unknown(row)), MOST_ERRORS))
+
+    def _invalid(self, row: Mapping[object, object]) -> Iterator[FieldError]:
         for name, encode in self._fields:
             if name not in row:
-                faults.append(FieldError(name, "is missing"))
+                yield FieldError(name, "is missing")
                 continue
             try:
                 encode(row[name])
             except ValueError as error:
-                faults.append(FieldError(name, str(error)))
-        unknown = [str(name)[:LONGEST_NAME] for name in row if name not in self._names]
-        faults += [FieldError(name, "is not a feature of this model", known=False) for name in unknown]
-        return faults[:MOST_ERRORS]
+                yield FieldError(name, str(error))
+
+    def _unknown(self, row: Mapping[object, object]) -> Iterator[FieldError]:
+        for name in row:
+            if name not in self._names:
+                yield FieldError(str(name)[:LONGEST_NAME], "is not a feature of this model", known=False)

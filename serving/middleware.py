@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from pydantic_core import to_json
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serving.errors import ApiError, InternalError, problem_response
+from serving.errors import ApiError, InternalError, ValidationError, problem_response
 from serving.logs import describe, write_line
 from serving.metrics import UNMATCHED, HttpMetrics
 
@@ -24,6 +24,9 @@ QUIET_PATHS = frozenset({"/livez", "/readyz", "/startupz", "/metrics"})
 
 JSON = (b"content-type", b"application/json")
 CLOSE = (b"connection", b"close")
+
+MOST_QUERY_BYTES = 1024
+"""A longer query is not taken apart: each of its parameters would cost, and none takes so much."""
 
 OK = 200
 CLIENT_CLOSED_REQUEST = 499
@@ -137,12 +140,19 @@ class Watch:
             await send(message)
 
         try:
+            self._bound(scope, record)
             await self._app(scope, receive, watched_send)
         except Exception as error:
             if status:
                 raise
             return await self._refuse(error, scope, receive, send, record)
         return status or CLIENT_CLOSED_REQUEST
+
+    def _bound(self, scope: Scope, record: RequestRecord) -> None:
+        """Keep from the routers what they would take apart for nothing: cookies, and long queries."""
+        check_query(record.query)
+        if b"cookie" in record.headers:
+            scope["headers"] = [header for header in scope["headers"] if header[0] != b"cookie"]
 
     async def _refuse(
         self, error: Exception, scope: Scope, receive: Receive, send: Send, record: RequestRecord
@@ -187,6 +197,12 @@ def matched(scope: Scope) -> tuple[str, str]:
     if route is None or scope["method"] not in route.methods:
         return UNMATCHED
     return scope["method"], route.path
+
+
+def check_query(query: bytes) -> None:
+    """Raise ValidationError where a query is too long to be taken apart."""
+    if len(query) > MOST_QUERY_BYTES:
+        raise ValidationError(f"The query has {len(query)} bytes; send {MOST_QUERY_BYTES} at most.")
 
 
 def unexpected(error: Exception) -> InternalError:

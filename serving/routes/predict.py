@@ -19,7 +19,7 @@ from serving.errors import PREDICTION_ERRORS, Overloaded, ValidationError
 from serving.explanations import describe
 from serving.faults import Faults
 from serving.logs import describe as describe_error
-from serving.middleware import ClientGone, Lifecycle, RequestRecord
+from serving.middleware import ClientGone, Lifecycle, RequestRecord, check_query
 from serving.rollout import Rollout
 from serving.schemas import (
     EXPLAIN_PARAMETER,
@@ -241,6 +241,7 @@ def batch_document(model: ServedModel, most: int) -> dict[str, Any]:
 
 def wants_explanation(query: bytes) -> bool:
     """Tell whether `explain=true` is asked for; ValidationError where it is something else than a boolean."""
+    check_query(query)
     asked = parse_qs(query.decode("latin-1"), keep_blank_values=True).get("explain", ["false"])[-1].lower()
     if asked not in EXPLAIN:
         raise ValidationError("'explain' must be true or false.")

@@ -1,4 +1,5 @@
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -107,6 +108,45 @@ def test_faults_of_a_batch_carry_row_numbers_and_end_at_twenty(declaration: Decl
     rows = [error.row for error in caught.value.errors]
     assert rows[0] == 1
     assert len(rows) == 20
+
+
+class CountedRow(dict[str, Any]):
+    """A row that counts how many of its names were looked at one by one, and how many were asked for."""
+
+    looked_at = asked_for = 0
+
+    def __contains__(self, name: object) -> bool:
+        self.asked_for += 1
+        return super().__contains__(name)
+
+    def __iter__(self) -> Iterator[str]:
+        for name in super().__iter__():
+            self.looked_at += 1
+            yield name
+
+
+MANY = {f"unheard_of_{number}": 1 for number in range(80_000)}
+
+
+@pytest.mark.parametrize("known", [{}, SAMPLE, SAMPLE | {"age": 0}])
+@pytest.mark.parametrize("batch", [False, True])
+def test_no_more_unknown_names_are_looked_at_than_are_told(
+    declaration: Declaration, known: dict[str, Any], batch: bool
+) -> None:
+    row, encoder = CountedRow(known | MANY), Encoder(declaration)
+    with pytest.raises(InvalidRowsError) as caught:
+        encoder.encode([row] * 1000) if batch else encoder.encode_row(row)
+    assert len(caught.value.errors) == 20
+    assert row.looked_at <= len(known) + 20
+
+
+def test_no_more_features_are_encoded_than_faults_are_told(declaration: Declaration) -> None:
+    feature = declaration.feature("age")
+    many = tuple(feature.model_copy(update={"name": f"age_{number}"}) for number in range(1000))
+    wide = declaration.model_copy(update={"features": many})
+    row = CountedRow(dict.fromkeys(wide.feature_names, "old"))
+    assert [field for field, _ in refused(wide, row)] == wide.feature_names[:20]
+    assert row.asked_for == 20
 
 
 def test_no_fault_repeats_a_value(declaration: Declaration) -> None:

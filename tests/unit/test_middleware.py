@@ -11,9 +11,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bundle.declaration import Declaration
 from serving.app import create_app
+from serving.errors import ValidationError
 from serving.logs import JsonFormatter
 from serving.metrics import HttpMetrics, Vocabulary
 from serving.middleware import Lifecycle, Watch
+from serving.routes.predict import wants_explanation
 from serving.settings import Settings
 from tests.harness import SAMPLE
 
@@ -25,7 +27,9 @@ def registry() -> CollectorRegistry:
     return CollectorRegistry()
 
 
-def ask(app: ASGIApp, registry: CollectorRegistry, declaration: Declaration) -> list[Message]:
+def ask(
+    app: ASGIApp, registry: CollectorRegistry, declaration: Declaration, **of_scope: Any
+) -> list[Message]:
     lifecycle = Lifecycle()
     metrics = HttpMetrics(Vocabulary(registry), declaration, [])
     watch = Watch(app, metrics, lifecycle, {})
@@ -38,7 +42,7 @@ def ask(app: ASGIApp, registry: CollectorRegistry, declaration: Declaration) -> 
         sent.append(message)
 
     scope = {"type": "http", "method": "POST", "path": "/predict", "query_string": b"", "headers": []}
-    asyncio.run(watch(scope, receive, send))
+    asyncio.run(watch(scope | of_scope, receive, send))
     return sent
 
 
@@ -94,6 +98,31 @@ def test_an_application_that_answers_nothing_is_not_counted_as_a_status(
     assert ask(silent, registry, declaration) == []
     counted = {"method": "other", "endpoint": "unmatched", "status_code": "499"}
     assert registry.get_sample_value("api_requests_total", counted) == 1
+
+
+@pytest.mark.parametrize("query", [b"&".join([b"a"] * 30_000), b"explain=" + b"%74" * 20_000, b"a" * 1025])
+def test_a_long_query_is_not_taken_apart(
+    registry: CollectorRegistry, declaration: Declaration, query: bytes
+) -> None:
+    async def never(_scope: Scope, _receive: Receive, _send: Send) -> None:
+        raise AssertionError("the query came to the routers")
+
+    start, body = ask(never, registry, declaration, query_string=query)
+    assert start["status"] == 422
+    assert json.loads(body["body"])["detail"] == f"The query has {len(query)} bytes; send 1024 at most."
+    with pytest.raises(ValidationError, match="send 1024 at most"):
+        wants_explanation(query)
+
+
+def test_cookies_do_not_reach_the_routers(registry: CollectorRegistry, declaration: Declaration) -> None:
+    seen: list[Scope] = []
+
+    async def note(scope: Scope, _receive: Receive, _send: Send) -> None:
+        seen.append(scope)
+
+    accept = (b"accept", b"text/html")
+    ask(note, registry, declaration, headers=[(b"cookie", b"a=b;" * 250_000), accept, (b"cookie", b"c=d")])
+    assert seen[0]["headers"] == [accept]
 
 
 async def answer_of(app: ASGIApp, path: str, body: bytes) -> tuple[int, dict[str, Any]]:
