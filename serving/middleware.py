@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from pydantic_core import to_json
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from serving.browsers import NOSNIFF, guarded
 from serving.errors import ApiError, InternalError, ValidationError, problem_response
 from serving.logs import describe, write_line
 from serving.metrics import UNMATCHED, HttpMetrics
@@ -136,7 +137,7 @@ class Watch:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message = {**message, "headers": [*message["headers"], *self._added(record)]}
+                message = {**message, "headers": guarded([*message["headers"], *self._added(record)])}
             await send(message)
 
         try:
@@ -165,7 +166,7 @@ class Watch:
         record.error_type = failure.error_type
         record.tell(error=failure.error_type, cause=failure.cause)
         response = problem_response(failure, scope["path"], record.request_id)
-        response.raw_headers += self._added(record)
+        response.raw_headers += (NOSNIFF, *self._added(record))
         await response(scope, receive, send)
         return failure.status
 

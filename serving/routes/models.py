@@ -8,15 +8,10 @@ from starlette.responses import HTMLResponse
 
 from bundle.declaration import CategoryFeature, NumberFeature
 from bundle.manifest import NumberDistribution
+from serving.browsers import Page
 from serving.catalogue import ServedModel
 from serving.errors import NotFound
 from serving.schemas import FeatureDescription, ModelDescription, Models, problems
-
-CARD_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-}
-"""A card is read, and asks for nothing."""
 
 
 def models_router(models: Sequence[ServedModel]) -> APIRouter:
@@ -44,13 +39,13 @@ def models_router(models: Sequence[ServedModel]) -> APIRouter:
     )
     async def show_card(
         name: str, version: Annotated[str | None, Query(description="The main one, unless given")] = None
-    ) -> HTMLResponse:
+    ) -> Page:
         described = await show_model(name)
         card = cards.get((name, version or described.version))
         if card is None:
             there = ", ".join(its for its_name, its in cards if its_name == name)
             raise NotFound(f"No such version of {name} is served; there is {there}.")
-        return HTMLResponse(card, headers=CARD_HEADERS)
+        return Page(card, "style-src 'unsafe-inline'")
 
     return router
 

@@ -1,23 +1,55 @@
 """GET /, and the documentation in the browser with assets that come from this server."""
 
 from collections.abc import Sequence
+from html import escape
 from pathlib import Path
 
 import fastapi_offline
 from fastapi import APIRouter
-from fastapi.openapi.docs import get_swagger_ui_html
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import Response
 
+from serving.browsers import Page
 from serving.errors import NotFound
 from serving.schemas import Index, ModelReference, problems
 from serving.watched import WatchedModel
 
-ASSETS = Path(fastapi_offline.__file__).parent / "static"
+STATIC = Path(fastapi_offline.__file__).parent / "static"
 ASSET_TYPES = {
     "swagger-ui-bundle.js": "text/javascript",
     "swagger-ui.css": "text/css",
     "favicon.png": "image/png",
+    "start.js": "text/javascript",
 }
+START = b"""\
+SwaggerUIBundle({
+  url: "openapi.json",
+  dom_id: "#swagger-ui",
+  presets: [SwaggerUIBundle.presets.apis, SwaggerUIBundle.SwaggerUIStandalonePreset],
+  layout: "BaseLayout",
+  deepLinking: true,
+  showExtensions: true,
+  showCommonExtensions: true,
+});
+"""
+DOCUMENTATION = """\
+<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<link rel="stylesheet" href="docs/swagger-ui.css">
+<link rel="icon" href="docs/favicon.png">
+</head>
+<body>
+<div id="swagger-ui"></div>
+<script src="docs/swagger-ui-bundle.js"></script>
+<script src="docs/start.js"></script>
+</body>
+</html>
+"""
+NEEDS = ("script-src 'self'", "style-src 'self'", "img-src 'self' data:", "connect-src 'self'")
+"""The documentation's own files and requests; Swagger UI's pictures stand in its style sheet."""
 
 
 def pages_router(
@@ -44,20 +76,14 @@ def pages_router(
         return index
 
     @router.get("/docs", include_in_schema=False)
-    async def documentation() -> HTMLResponse:
-        return get_swagger_ui_html(
-            openapi_url="openapi.json",
-            title=title,
-            swagger_js_url="docs/swagger-ui-bundle.js",
-            swagger_css_url="docs/swagger-ui.css",
-            swagger_favicon_url="docs/favicon.png",
-        )
+    async def documentation() -> Page:
+        return Page(DOCUMENTATION.format(title=escape(title)), *NEEDS)
 
     @router.get("/docs/{asset}", include_in_schema=False, responses=problems(NotFound))
     async def documentation_asset(asset: str) -> Response:
         if asset not in ASSET_TYPES:
             raise NotFound("Nothing is served at this path; GET / lists what is.")
-        content = (ASSETS / asset).read_bytes()
+        content = START if asset == "start.js" else (STATIC / asset).read_bytes()
         return Response(content, media_type=ASSET_TYPES[asset], headers={"Cache-Control": "max-age=86400"})
 
     return router

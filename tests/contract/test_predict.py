@@ -173,9 +173,11 @@ def test_the_index_lists_addresses_that_answer(server: Server) -> None:
 
 def test_documentation_needs_no_other_server(server: Server) -> None:
     page = server.get("/docs").text
-    for asset in ("docs/swagger-ui-bundle.js", "docs/swagger-ui.css", "docs/favicon.png", "openapi.json"):
-        assert asset in page
-        assert server.get(f"/{asset}").status_code == 200
+    for asset in ("swagger-ui-bundle.js", "start.js", "swagger-ui.css", "favicon.png"):
+        assert f"docs/{asset}" in page
+        assert server.get(f"/docs/{asset}").status_code == 200
+    assert "openapi.json" in server.get("/docs/start.js").text
+    assert server.get("/openapi.json").status_code == 200
     assert "https://" not in page
     assert server.get("/docs/redoc.standalone.js").status_code == 404
     assert server.get("/docs/swagger-ui.css", headers={"Range": "bytes=9999999-"}).status_code == 200

@@ -1,0 +1,37 @@
+"""What a browser may do with an answer: nothing that its page does not say it needs."""
+
+from collections.abc import Iterable
+
+from starlette.responses import HTMLResponse
+
+Header = tuple[bytes, bytes]
+
+NOSNIFF = (b"x-content-type-options", b"nosniff")
+NO_REFERRER = (b"referrer-policy", b"no-referrer")
+POLICY = b"content-security-policy"
+DOCUMENTS = (b"text/html", b"application/xhtml+xml", b"image/svg+xml")
+"""Types that a browser shows by themselves, with what scripts they have."""
+
+
+def policy(*needs: str) -> str:
+    """Return a Content-Security-Policy that allows what is named, such as "script-src 'self'"."""
+    never = ("base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'")
+    return "; ".join(("default-src 'none'", *needs, *never))
+
+
+class Page(HTMLResponse):
+    """A page that says what it needs; one that does not say it is only read."""
+
+    def __init__(self, content: str | bytes, *needs: str) -> None:
+        super().__init__(content, headers={POLICY.decode(): policy(*needs)})
+
+
+def guarded(headers: Iterable[Header]) -> list[Header]:
+    """Return an answer's headers with those that browsers need: every document is held to a policy."""
+    every = [*headers, NOSNIFF]
+    given = dict(every)
+    if given.get(b"content-type", b"").startswith(DOCUMENTS):
+        every.append(NO_REFERRER)
+        if POLICY not in given:
+            every.append((POLICY, policy().encode()))
+    return every
