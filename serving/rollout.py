@@ -1,6 +1,7 @@
 """A candidate beside the served version: which of the two answers a request, and what is counted of both.
 
-A key's place is a hash of it, so that every replica chooses alike, and a share that grows keeps its keys.
+A key's place is a hash of it with the installation's salt, so that every replica chooses alike, a share that
+grows keeps its keys, and nobody can compute which keys the candidate answers.
 """
 
 from hashlib import blake2s
@@ -48,7 +49,8 @@ class Rollout:
         self._below = share * PLACES
         self.header = settings.canary_key_header
         self._key = self.header.lower().encode()
-        self._salt = f"{declaration.name}/{version}/".encode()
+        origin = f"{declaration.name}/{version}/".encode()
+        self._begun = blake2s(origin, key=settings.canary_salt, digest_size=4)
         self.shadow = (
             Shadow(served.model, settings.models_dir / declaration.name, version, settings, vocabulary)
             if settings.shadow
@@ -65,5 +67,6 @@ class Rollout:
         if candidate is None or not candidate.usable:
             return self.served
         key = record.headers.get(self._key) or record.request_id.encode()
-        place = int.from_bytes(blake2s(self._salt + key, digest_size=4).digest(), "big")
-        return candidate if place < self._below else self.served
+        place = self._begun.copy()
+        place.update(key)
+        return candidate if int.from_bytes(place.digest(), "big") < self._below else self.served

@@ -55,6 +55,7 @@ def bare_app() -> FastAPI:
         if settings.metrics_port is not None:
             raise SystemExit(LISTENS_ONCE)
         configure_logs(settings.log_level, settings.log_format)
+        warn_of_random_salt(settings)
         with fetched(settings) as settings:
             return make_app(settings)
     except (SettingsError, BundleError) as error:
@@ -66,6 +67,7 @@ def run() -> int:
     try:
         settings = load_settings()
         quiet_logs(settings)
+        warn_of_random_salt(settings)
         os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)  # the supervisor makes its own, empty
         with listen(settings) as listeners, fetched(settings) as settings:
             if settings.workers > 1:
@@ -79,6 +81,15 @@ def quiet_logs(settings: Settings) -> None:
     """Log as the settings say; what uvicorn has to say of its start we say ourselves."""
     configure_logs(settings.log_level, settings.log_format)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
+
+
+def warn_of_random_salt(settings: Settings) -> None:
+    """Say what a canary without a salt of the installation means."""
+    if settings.canary_percent and settings.canary_salt_file is None:
+        log.warning(
+            "the canary has a salt of its own: keys change their version at each start, and between replicas",
+            extra={"fields": {"remedy": "set CANARY_SALT_FILE"}},
+        )
 
 
 def make_app(settings: Settings) -> FastAPI:

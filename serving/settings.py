@@ -7,7 +7,9 @@ shows a value only where it is a number, or an address without its user, passwor
 import os
 import re
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
+from secrets import token_bytes
 from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import Field, PrivateAttr, ValidationError, field_validator, model_validator
@@ -16,6 +18,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from bundle.address import read_address, shown
 from bundle.errors import printable
 from bundle.mlflow import server_address
+from serving.salt import read_salt
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -50,6 +53,7 @@ class Settings(BaseSettings):
     canary_percent: float = Field(default=0, ge=0, le=100)
     canary_paused: bool = False
     canary_key_header: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,64}$")] = "X-Request-Key"
+    canary_salt_file: Path | None = None
     shadow: bool = False
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "text"] = "json"
@@ -73,6 +77,7 @@ class Settings(BaseSettings):
     fault_seed: int = 0
 
     _from_registry: bool = PrivateAttr(default=False)
+    _canary_salt: bytes = PrivateAttr(default_factory=partial(token_bytes, 32))
 
     @property
     def one_version_only(self) -> bool:
@@ -89,6 +94,14 @@ class Settings(BaseSettings):
     def canary_share(self) -> float:
         """The share of requests that the candidate answers, 0 to 1."""
         return 0 if self.canary_paused else self.canary_percent / 100
+
+    @property
+    def canary_salt(self) -> bytes:
+        """What a key's version hangs on: 32 bytes, of the file where one is named, else of this start.
+
+        Workers get it with these settings.
+        """
+        return self._canary_salt
 
     @property
     def faults(self) -> dict[str, float]:
@@ -146,6 +159,15 @@ class Settings(BaseSettings):
     @classmethod
     def _lower(cls, value: object) -> object:
         return value.lower() if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _salted(self) -> Self:
+        if self.canary_salt_file:
+            try:
+                self._canary_salt = read_salt(self.canary_salt_file)
+            except ValueError as error:
+                raise ValueError(f"CANARY_SALT_FILE={self.canary_salt_file} {error}") from None
+        return self
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -234,6 +234,42 @@ def test_rows_from_mlflow_are_the_one_thing_that_retraining_reaches(uri: str, po
     assert [it["port"] for it in egress["ports"]] == [port, 53, 53]
 
 
+def salt_of(*values: str) -> tuple[list[dict[str, Any]], dict[str, Any], dict[str, Any] | None]:
+    """Return the Secrets of a chart's salt, its settings, and the volume that has it."""
+    objects = template(*(part for value in values for part in ("--set", value)))
+    secrets = [one for one in objects if one["kind"] == "Secret"]
+    (settings,) = [one["data"] for one in objects if one["kind"] == "ConfigMap"]
+    (pod,) = [one["spec"]["template"]["spec"] for one in objects if one["kind"] == "Deployment"]
+    volumes = {volume["name"]: volume for volume in pod["volumes"]}
+    mounts = {mount["name"]: mount["mountPath"] for mount in pod["containers"][0]["volumeMounts"]}
+    assert volumes.keys() == mounts.keys()
+    if "canary" in volumes:
+        # a pod that is not root reads it by its group
+        assert (volumes["canary"]["secret"]["defaultMode"], pod["securityContext"]["fsGroup"]) == (
+            0o440,
+            10001,
+        )
+        assert settings["CANARY_SALT_FILE"] == f"{mounts['canary']}/salt"
+    return secrets, settings, volumes.get("canary", {}).get("secret")
+
+
+def test_a_candidate_has_the_installations_salt() -> None:
+    assert salt_of()[0] == []
+    assert salt_of()[2] is None
+    assert "CANARY_SALT_FILE" not in salt_of()[1]
+    (made,), _, mounted = salt_of("candidate.version=v2")
+    assert mounted
+    assert mounted["secretName"] == made["metadata"]["name"] == "heart-disease-api-canary-salt"
+    assert made["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
+    assert len(base64.b64decode(made["data"]["salt"])) == 64
+    assert salt_of("candidate.version=v2")[0][0]["data"] != made["data"]
+    named, _, mounted = salt_of("candidate.version=v2", "candidate.saltSecret=canary")
+    assert named == []
+    assert mounted
+    assert (mounted["secretName"], mounted["items"]) == ("canary", [{"key": "salt", "path": "salt"}])
+    assert "CANARY_SALT_FILE has a value of its own" in refused("--set", "extraEnv[0].name=CANARY_SALT_FILE")
+
+
 def test_a_changed_setting_rolls_the_pods_and_a_fixed_tag_does_not_roll_by_itself() -> None:
     def annotations(*options: str) -> dict[str, str]:
         (deployment,) = [found for found in template(*options) if found["kind"] == "Deployment"]

@@ -434,6 +434,7 @@ def test_two_versions_fill_their_dashboard(outcomes: Postgresql) -> None:
     figures = query('count by (model_version) (model_quality{figure="accuracy"}) > 0')
     assert {one["metric"]["model_version"] for one in figures} == {"v1", "v2"}
     helm_install("--set", feedback(outcomes))
+    kubectl("delete", "secret", f"{RELEASE}-canary-salt", "--namespace", NAMESPACE)
 
 
 LOOK = """

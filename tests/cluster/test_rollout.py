@@ -402,6 +402,8 @@ def test_train_shadow_canary_promote_and_roll_back(retraining: None, core: clien
         answered = load.answered
         eventually(lambda: load.answered > answered + 50, "answers go on")
     assert load.failures == []
+    helm_install("--set", RETRAIN)
+    kubectl("delete", "secret", f"{RELEASE}-canary-salt", "--namespace", NAMESPACE)  # which is kept
 
 
 def test_rows_may_be_an_artifact_of_an_mlflow_run(retraining: None) -> None:

@@ -23,6 +23,18 @@ KEYS = 600
 pytestmark = pytest.mark.churn
 
 
+@pytest.fixture
+def salted(tmp_path: Path) -> dict[str, str]:
+    """Settings of a canary whose replicas share a salt."""
+    file = tmp_path / "salt"
+    file.write_text("5fd0a1e3b7c94286", encoding="ascii")
+    return CANARY | {"CANARY_SALT_FILE": str(file)}
+
+
+def warnings(server: Server) -> list[str]:
+    return [line for line in server.lines if "a salt of its own" in line]
+
+
 def speakers(server: Server, keys: int = KEYS, header: str = "X-Request-Key") -> dict[str, str]:
     """Return which version answers each key."""
 
@@ -41,12 +53,14 @@ def shown(server: Server, metric: str, **labels: str) -> float:
     return server.metric(metric, model="churn", **labels)
 
 
-def test_a_key_stays_with_its_version_and_a_larger_share_keeps_it(start: Start) -> None:
+def test_a_key_stays_with_its_version_and_a_larger_share_keeps_it(
+    start: Start, salted: dict[str, str]
+) -> None:
     """10 %, then 50 %, in other processes: each key that the candidate had it keeps."""
     tenth, half, promoted, back = (
-        speakers(start(**CANARY, CANARY_PERCENT=percent)) for percent in ("10", "50", "100", "0")
+        speakers(start(**salted, CANARY_PERCENT=percent)) for percent in ("10", "50", "100", "0")
     )
-    assert tenth == speakers(start(**CANARY, CANARY_PERCENT="10", WORKERS="2"))
+    assert tenth == speakers(start(**salted, CANARY_PERCENT="10", WORKERS="2"))
     assert set(promoted.values()) == {"v2"}
     assert set(back.values()) == {"v1"}
     had = {key for key, version in tenth.items() if version == "v2"}
@@ -54,6 +68,18 @@ def test_a_key_stays_with_its_version_and_a_larger_share_keeps_it(start: Start) 
     for chosen, share in ((tenth, 0.1), (half, 0.5)):
         taken = Counter(chosen.values())["v2"]
         assert binomtest(taken, KEYS, share).pvalue > 1e-4, f"{taken} of {KEYS} at {share}"
+
+
+def test_workers_without_a_file_share_a_salt_and_the_log_says_what_that_means(
+    start: Start, salted: dict[str, str]
+) -> None:
+    server = start(**CANARY, CANARY_PERCENT="50", WORKERS="2")
+    chosen = speakers(server, 50)
+    assert all(speakers(server, 50) == chosen for _ in range(3))
+    (line,) = warnings(server)
+    assert '"level":"warning"' in line
+    assert "CANARY_SALT_FILE" in line
+    assert not warnings(start(**salted, CANARY_PERCENT="50"))
 
 
 def test_without_a_key_a_request_is_chosen_by_its_id(start: Start, system: System) -> None:
@@ -82,10 +108,12 @@ def test_without_a_key_a_request_is_chosen_by_its_id(start: Start, system: Syste
         assert ("X-Request-Key" in named) == keyed
 
 
-def test_a_paused_canary_gets_nothing_and_its_keys_back_afterwards(start: Start) -> None:
-    before = speakers(start(**CANARY, CANARY_PERCENT="50"), 50)
-    assert set(speakers(start(**CANARY, CANARY_PERCENT="50", CANARY_PAUSED="true"), 50).values()) == {"v1"}
-    assert speakers(start(**CANARY, CANARY_PERCENT="50"), 50) == before
+def test_a_paused_canary_gets_nothing_and_its_keys_back_afterwards(
+    start: Start, salted: dict[str, str]
+) -> None:
+    before = speakers(start(**salted, CANARY_PERCENT="50"), 50)
+    assert set(speakers(start(**salted, CANARY_PERCENT="50", CANARY_PAUSED="true"), 50).values()) == {"v1"}
+    assert speakers(start(**salted, CANARY_PERCENT="50"), 50) == before
 
 
 def test_a_batch_is_answered_by_one_version(start: Start, system: System) -> None:

@@ -44,6 +44,10 @@ app.kubernetes.io/part-of: heart-disease-api
 {{- end -}}
 {{- end }}
 
+{{- define "heart-disease-api.saltSecret" -}}
+{{- default (printf "%s-canary-salt" (include "heart-disease-api.fullname" .)) .Values.candidate.saltSecret -}}
+{{- end }}
+
 {{- define "heart-disease-api.containerSecurity" -}}
 allowPrivilegeEscalation: false
 readOnlyRootFilesystem: true

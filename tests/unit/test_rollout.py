@@ -1,0 +1,158 @@
+"""Which version a key gets: a secret of the installation decides, so that nobody chooses for it."""
+
+import os
+import pickle
+from collections.abc import Callable
+from hashlib import blake2s
+from itertools import count
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry
+from scipy.stats import binomtest
+
+from serving.app import create_app
+from serving.middleware import RequestRecord
+from serving.routes.predict import Prediction
+from serving.settings import Settings, SettingsError, load_settings
+
+PUBLIC_SALT = b"churn/v2/"
+KEYS = [f"customer-{number}" for number in range(1000)]
+
+
+@pytest.fixture
+def salt(tmp_path: Path) -> Callable[[str], Path]:
+    def write(content: str) -> Path:
+        file = tmp_path / f"salt-{len(list(tmp_path.iterdir()))}"
+        file.write_text(content, encoding="ascii")
+        return file
+
+    return write
+
+
+def chosen(keys: list[str], file: Path | None, percent: float = 10, header: str = "") -> set[str]:
+    """Return the keys that a server's candidate answers, sent as request ids or in a header."""
+    settings = Settings(
+        model=("churn",),
+        model_version="v1",
+        candidate_version="v2",
+        canary_percent=percent,
+        canary_salt_file=file,
+    )
+    prediction = create_app(settings, CollectorRegistry()).watch.direct["/predict"]
+    assert isinstance(prediction, Prediction)
+    assert prediction.rollout
+    found = set()
+    for key in keys:
+        record = RequestRecord("any", {header.encode(): key.encode()}) if header else RequestRecord(key, {})
+        if prediction.rollout.choose(record).model.version == "v2":
+            found.add(key)
+    return found
+
+
+def is_share(part: int, whole: int, share: float) -> bool:
+    return bool(binomtest(part, whole, share).pvalue > 1e-4)
+
+
+def precomputed(number: int) -> list[str]:
+    """Return ids that hit 10 % by the salt that stands in the source of earlier versions."""
+    ids = (f"probe-{place}" for place in count())
+    hits = (
+        name
+        for name in ids
+        if int.from_bytes(blake2s(PUBLIC_SALT + name.encode(), digest_size=4).digest(), "big") < 0.1 * 2**32
+    )
+    return [next(hits) for _ in range(number)]
+
+
+@pytest.mark.parametrize("header", ["", "x-request-key"])
+def test_keys_that_were_computed_beforehand_hit_no_more_than_others(
+    salt: Callable[[str], Path], header: str
+) -> None:
+    ids = precomputed(200)
+    assert is_share(len(chosen(ids, salt("0123456789abcdef"), header=header)), 200, 0.1)
+    assert is_share(len(chosen(ids, None, header=header)), 200, 0.1)
+
+
+def test_servers_with_one_salt_choose_alike_and_others_differ(salt: Callable[[str], Path]) -> None:
+    ours = chosen(KEYS, salt("0123456789abcdef"))
+    assert is_share(len(ours), len(KEYS), 0.1)
+    assert ours == chosen(KEYS, salt("0123456789abcdef"))
+    for other in (salt("0123456789abcdeg"), salt("0123456789abcdef\n"), salt("0" * 15 + "123"), None):
+        its = chosen(KEYS, other)
+        assert is_share(len(its), len(KEYS), 0.1)
+        assert is_share(len(ours & its), len(ours), 0.1)
+    assert chosen(KEYS, None) != chosen(KEYS, None)
+
+
+def test_a_share_that_grows_keeps_its_keys(salt: Callable[[str], Path]) -> None:
+    file = salt("0123456789abcdef")
+    tenth, half, every, none = (chosen(KEYS, file, percent) for percent in (10, 50, 100, 1e-9))
+    assert tenth < half < every == set(KEYS)
+    assert not none
+    assert is_share(len(half), len(KEYS), 0.5)
+
+
+def test_workers_get_the_salt_with_the_settings() -> None:
+    settings = Settings()
+    assert len(settings.canary_salt) == 32
+    assert pickle.loads(pickle.dumps(settings)).canary_salt == settings.canary_salt  # noqa: S301
+    assert settings.for_registered(Path("a"), "b", "v1").canary_salt == settings.canary_salt
+    assert Settings().canary_salt != settings.canary_salt
+
+
+def test_a_salt_is_read_as_kubernetes_mounts_it_and_not_shown(tmp_path: Path) -> None:
+    (tmp_path / "..data").mkdir()
+    (tmp_path / "..data" / "salt").write_text("0123456789abcdef", encoding="ascii")
+    (tmp_path / "salt").symlink_to("..data/salt")
+    settings = Settings(canary_salt_file=tmp_path / "salt")
+    assert settings.canary_salt == blake2s(b"0123456789abcdef").digest()
+    assert "0123456789abcdef" not in repr(settings)
+    assert repr(settings.canary_salt)[2:-1] not in repr(settings)
+
+
+def make(kind: str, file: Path) -> None:
+    match kind:
+        case "fifo":
+            os.mkfifo(file)
+        case "folder":
+            file.mkdir()
+        case "device":
+            file.symlink_to("/dev/zero")
+        case "dangling":
+            file.symlink_to("nowhere")
+        case "huge":
+            with file.open("wb") as opened:
+                opened.truncate(1 << 40)
+        case "missing":
+            pass
+        case _:
+            file.write_bytes(kind.encode())
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [
+        ("fifo", "is not a regular file"),
+        ("folder", "cannot be read (Is a directory)"),
+        ("device", "is not a regular file"),
+        ("missing", "cannot be read (No such file or directory)"),
+        ("dangling", "cannot be read (No such file or directory)"),
+        ("huge", "has more than 4096 bytes"),
+        ("", "has fewer than 16 bytes"),
+        ("0123456789abcde", "has fewer than 16 bytes"),
+        ("0" * 32, "is not random"),
+        ("abababababababababab", "is not random"),
+    ],
+)
+def test_what_is_no_salt_stops_the_start_in_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, reason: str
+) -> None:
+    file = tmp_path / "salt"
+    make(kind, file)
+    monkeypatch.setenv("CANARY_SALT_FILE", str(file))
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    assert str(caught.value).startswith(f"CANARY_SALT_FILE={file} {reason}")
+    assert "openssl rand -hex 32" in str(caught.value)
+    assert "ababab" not in str(caught.value).replace(str(file), "")
