@@ -4,9 +4,9 @@ import logging
 import re
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import getrandbits
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import Any, Protocol
 
 from pydantic_core import to_json
@@ -26,6 +26,9 @@ QUIET_PATHS = frozenset({"/livez", "/readyz", "/startupz", "/metrics"})
 JSON = (b"content-type", b"application/json")
 CLOSE = (b"connection", b"close")
 
+PIECE = 64 * 1024
+"""Bytes of an answer that are written at once; the next ones wait until the client has taken most of them."""
+
 MOST_QUERY_BYTES = 1024
 """A longer query is not taken apart: each of its parameters would cost, and none takes so much."""
 
@@ -38,12 +41,28 @@ class ClientGone(Exception):  # noqa: N818
     """The client hung up before its request was complete: there is nobody to answer."""
 
 
+Client = tuple[str, int] | None
+
+
+@dataclass(slots=True)
+class Sending:
+    """A large answer that is on its way: since when, and how much of it."""
+
+    begun: float
+    pieces: int = 0
+
+
 @dataclass(slots=True)
 class Lifecycle:
-    """What the process is busy with: requests being answered, and whether it is on its way out."""
+    """What the process is busy with: requests being answered, and whether it is on its way out.
+
+    `sending` has the large answers by client, `cut` why a connection was cut, until its request is logged.
+    """
 
     active: int = 0
     draining: bool = False
+    sending: dict[Client, Sending] = field(default_factory=dict)
+    cut: dict[Client, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -125,9 +144,39 @@ class Watch:
         except Exception as error:  # noqa: BLE001  # each has an answer
             return await self._refuse(error, scope, receive, send, record)
         headers = [(b"content-length", b"%d" % len(content)), JSON, *self._added(record)]
-        await send({"type": "http.response.start", "status": OK, "headers": headers})
-        await send({"type": "http.response.body", "body": content})
+        try:
+            await send({"type": "http.response.start", "status": OK, "headers": headers})
+            if len(content) > PIECE:
+                await self._send_pieces(scope, send, content, more=False)
+            else:
+                await send({"type": "http.response.body", "body": content})
+        except Exception as error:  # noqa: BLE001
+            self._excuse(error, scope, send)
         return OK
+
+    def _excuse(self, error: Exception, scope: Scope, send: Send) -> None:
+        """Raise what broke an answer, unless its connection was cut.
+
+        Where requests were pipelined, uvicorn notes the end of the connection with the last one alone.
+        """
+        if scope.get("client") not in self._lifecycle.cut:
+            raise error
+        answering = getattr(send, "__self__", None)
+        if answering is not None and hasattr(answering, "disconnected"):
+            answering.disconnected = True
+
+    async def _send_pieces(self, scope: Scope, send: Send, content: bytes, *, more: bool) -> None:
+        """Send a large part of an answer, of which no more is written than the client takes."""
+        client, view = scope.get("client"), memoryview(content)
+        sending = self._lifecycle.sending.setdefault(client, Sending(monotonic()))
+        try:
+            for place in range(0, len(view), PIECE):
+                last = place + PIECE >= len(view) and not more
+                piece = view[place : place + PIECE]
+                await send({"type": "http.response.body", "body": piece, "more_body": not last})
+                sending.pieces += 1
+        finally:
+            self._lifecycle.sending.pop(client, None)
 
     async def _route(self, scope: Scope, receive: Receive, send: Send, record: RequestRecord) -> int:
         """Let the layers and routes below answer, and return the status."""
@@ -138,14 +187,19 @@ class Watch:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message = {**message, "headers": guarded([*message["headers"], *self._added(record)])}
+            elif len(message.get("body", b"")) > PIECE:
+                more = message.get("more_body", False)
+                await self._send_pieces(scope, send, message["body"], more=more)
+                return
             await send(message)
 
         try:
             self._bound(scope, record)
             await self._app(scope, receive, watched_send)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # each has an answer, or is raised
             if status:
-                raise
+                self._excuse(error, scope, send)
+                return status
             return await self._refuse(error, scope, receive, send, record)
         return status or CLIENT_CLOSED_REQUEST
 
@@ -160,14 +214,18 @@ class Watch:
     ) -> int:
         """Answer with what went wrong, and return the status."""
         if isinstance(error, ClientGone):
-            record.tell(cause="the client hung up before its request was complete")
+            cause = "the client hung up before its request was complete"
+            record.tell(cause=self._lifecycle.cut.pop(scope.get("client"), cause))
             return CLIENT_CLOSED_REQUEST
         failure = error if isinstance(error, ApiError) else unexpected(error)
         record.error_type = failure.error_type
         record.tell(error=failure.error_type, cause=failure.cause)
         response = problem_response(failure, scope["path"], record.request_id)
         response.raw_headers += (NOSNIFF, *self._added(record))
-        await response(scope, receive, send)
+        try:
+            await response(scope, receive, send)
+        except Exception as broken:  # noqa: BLE001
+            self._excuse(broken, scope, send)
         return failure.status
 
     def _added(self, record: RequestRecord) -> tuple[tuple[bytes, bytes], ...]:
@@ -183,10 +241,17 @@ class Watch:
         if record.error_type and not quiet:
             self._metrics.failed(record.error_type, endpoint)
         level = logging.DEBUG if quiet else logging.ERROR if status >= InternalError.status else logging.INFO
+        if self._lifecycle.cut and not record.error_type:
+            self._tell_cut(scope, record)
         if log.isEnabledFor(level):
             identity = f'"request_id":"{record.request_id}","method":"{method}","route":"{endpoint}"'
             outcome = f'"status":{status:d},"duration_ms":{seconds * 1000:.3f}'
             write_line(log, level, "request", f"{identity},{outcome}{record.told}")
+
+    def _tell_cut(self, scope: Scope, record: RequestRecord) -> None:
+        """Say in a request's log line why its answer did not come to its end, where that is so."""
+        if cause := self._lifecycle.cut.pop(scope.get("client"), None):
+            record.tell(cause=cause)
 
 
 def matched(scope: Scope) -> tuple[str, str]:

@@ -28,6 +28,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from bundle.errors import BundleError
+from serving.connections import SEND_BUFFER, Connections
 from serving.logs import configure_logs
 from serving.ports import addresses, by_port
 from serving.registry import fetched
@@ -36,6 +37,7 @@ from serving.settings import Settings, SettingsError, load_settings
 log = logging.getLogger("serving")
 
 BACKLOG = 2048
+TICKS_A_SECOND = 10
 FAILED_TO_START = 3
 LISTENS_ONCE = (
     "error: METRICS_PORT needs python api_server.py: uvicorn api_server:app listens on one port alone, "
@@ -115,10 +117,12 @@ def bound(host: str, port: int, names: str) -> socket.socket:
     """Return a socket that listens; ServerError names the settings where that fails."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+        listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
     except (OSError, UnicodeError) as error:
         said = str(getattr(error, "strerror", None) or "no name of a host").partition(" (while")[0]
         raise ServerError(f"cannot listen on {shown_host(host)} port {port} ({said}): set {names}") from None
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)  # its connections inherit that
+    return listener
 
 
 def shown_host(host: str) -> str:
@@ -137,7 +141,9 @@ def serve(
 ) -> int:
     """Serve from this process until a signal; `on_start` is told when it answers."""
     config = server_config(by_port(app, listeners), settings)
-    DrainingServer(config, app, settings.drain_seconds / 2, on_start).run(listeners)
+    server = DrainingServer(config, app, settings.drain_seconds / 2, on_start)
+    server.bound(settings.max_connections, settings.write_timeout_seconds)
+    server.run(listeners)
     return 0
 
 
@@ -169,6 +175,11 @@ class DrainingServer(uvicorn.Server):
         self._stop_at = math.inf
         self._supervisor = multiprocessing.parent_process()
 
+    def bound(self, most: int, write_seconds: float) -> None:
+        """Hold at most so many connections, and clients to taking their answers within a time."""
+        self._connections = Connections(most, write_seconds, self._lifecycle)
+        self.server_state.connections = self._connections  # type: ignore[assignment]  # used as a set
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._on_start()
@@ -179,6 +190,8 @@ class DrainingServer(uvicorn.Server):
         orphaned = self._supervisor is not None and not self._supervisor.is_alive()
         if orphaned or monotonic() >= self._stop_at:
             self.should_exit = True
+        if counter % TICKS_A_SECOND == 0:
+            self._connections.look()
         return await super().on_tick(counter)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002

@@ -1,6 +1,7 @@
 """GET /, and the documentation in the browser with assets that come from this server."""
 
 from collections.abc import Sequence
+from functools import cache
 from html import escape
 from pathlib import Path
 
@@ -52,6 +53,12 @@ NEEDS = ("script-src 'self'", "style-src 'self'", "img-src 'self' data:", "conne
 """The documentation's own files and requests; Swagger UI's pictures stand in its style sheet."""
 
 
+@cache
+def asset_content(name: str) -> bytes:
+    """Return a file's content, which all answers share."""
+    return START if name == "start.js" else (STATIC / name).read_bytes()
+
+
 def pages_router(
     title: str, version: str, models: Sequence[WatchedModel], *, with_metrics: bool
 ) -> APIRouter:
@@ -83,7 +90,8 @@ def pages_router(
     async def documentation_asset(asset: str) -> Response:
         if asset not in ASSET_TYPES:
             raise NotFound("Nothing is served at this path; GET / lists what is.")
-        content = START if asset == "start.js" else (STATIC / asset).read_bytes()
-        return Response(content, media_type=ASSET_TYPES[asset], headers={"Cache-Control": "max-age=86400"})
+        return Response(
+            asset_content(asset), media_type=ASSET_TYPES[asset], headers={"Cache-Control": "max-age=86400"}
+        )
 
     return router

@@ -51,8 +51,10 @@ class Admission:
 
     async def body(self, record: RequestRecord, receive: Receive) -> Any:
         """Return the request's JSON value, or raise what refuses it."""
-        settings = self.settings
-        if self.lifecycle.active > settings.max_active_requests:
+        settings, lifecycle = self.settings, self.lifecycle
+        most = settings.max_active_requests
+        # an answer that only waits for its client keeps nobody from being answered
+        if lifecycle.active > most and lifecycle.active - len(lifecycle.sending) > most:
             raise Overloaded(
                 "The server has too many requests to answer; try again.", headers={"Retry-After": "1"}
             )

@@ -1,0 +1,163 @@
+"""Clients that do not take their answers: they cost little, keep nobody out, and are cut."""
+
+import json
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from tests.harness import SAMPLE, Server, eventually
+
+Start = Callable[..., Server]
+Sockets = list[socket.socket]
+
+ASSET = b"GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nHost: x\r\n\r\n"
+BATCH = json.dumps({"instances": [SAMPLE] * 900}).encode()
+POST = (
+    b"POST /predict/batch HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+)
+UNREAD = {
+    "an asset": ASSET,
+    "pipelined assets": ASSET * 6,
+    "pipelined small answers": b"GET /models HTTP/1.1\r\nHost: x\r\n\r\n" * 1000,
+    "a large batch": (POST % len(BATCH) + BATCH) * 3,
+    "refusals": b"GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n" * 3000,
+}
+NOTHING_TAKEN = "the client took nothing of the answer for 1 seconds"
+NOT_DONE = "the client had not taken the answer after 6 seconds"
+
+pytestmark = pytest.mark.heart
+
+
+@contextmanager
+def unread(server: Server, number: int, sent: bytes) -> Iterator[Sockets]:
+    """Clients with a small buffer that ask, and never read."""
+    clients: Sockets = []
+    for _ in range(number):
+        client = socket.socket()
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        client.connect(("127.0.0.1", server.port))
+        client.setblocking(False)  # what the server does not read is not waited for
+        client.send(sent)
+        clients.append(client)
+    try:
+        yield clients
+    finally:
+        for client in clients:
+            client.close()
+
+
+@pytest.fixture(scope="module")
+def impatient() -> Iterator[Server]:
+    server = Server({"WRITE_TIMEOUT_SECONDS": "1"}).wait_until_ready()
+    yield server
+    assert server.stop() == 0
+    assert not logged(server, level="error")
+
+
+def resident_mebibytes(server: Server) -> float:
+    status = Path(f"/proc/{server.process.pid}/status").read_text(encoding="ascii")
+    (line,) = [line for line in status.splitlines() if line.startswith("VmRSS")]
+    return int(line.split()[1]) / 1024
+
+
+def logged(server: Server, **fields: Any) -> list[dict[str, Any]]:
+    lines = [json.loads(line) for line in list(server.lines) if line.startswith("{")]
+    return [line for line in lines if fields.items() <= line.items()]
+
+
+def has_ended(client: socket.socket) -> bool:
+    """Tell whether the server has ended a connection, whatever of its answer is still there to be read."""
+    try:
+        while client.recv(1 << 20):
+            pass
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass
+    return True
+
+
+def test_they_cost_little_and_keep_nobody_out_and_are_cut(start: Start) -> None:
+    """64 clients that asked for 1.5 MB, six times each, made 198 MiB; and 429 for everybody else."""
+    server = start(WRITE_TIMEOUT_SECONDS="3", MAX_ACTIVE_REQUESTS="10")
+    server.get("/docs/swagger-ui-bundle.js")
+    before = resident_mebibytes(server)
+    with unread(server, 64, ASSET * 6) as clients:
+        eventually(lambda: server.metric("active_requests") == 64, "all wait for their clients")
+        assert server.post("/predict", SAMPLE).status_code == 200
+        assert resident_mebibytes(server) - before < 32
+        eventually(lambda: server.metric("active_requests") == 0, "all are cut")
+        eventually(lambda: all(map(has_ended, clients)), "their connections are closed")
+    cause = "the client took nothing of the answer for 3 seconds"
+    assert len(logged(server, route="/docs/{asset}", status=200, cause=cause)) == 64
+    counted = server.metric("api_requests_total", endpoint="/docs/{asset}", status_code="200")
+    assert counted == len(logged(server, route="/docs/{asset}", status=200))
+    assert not logged(server, level="error")
+
+
+def test_every_kind_of_answer_has_a_deadline(impatient: Server) -> None:
+    with ExitStack() as stack:
+        clients = {kind: stack.enter_context(unread(impatient, 2, sent)) for kind, sent in UNREAD.items()}
+        for kind, its in clients.items():
+            eventually(lambda its=its: all(map(has_ended, its)), kind)  # type: ignore[misc]
+    eventually(lambda: impatient.metric("active_requests") == 0, "none is left")
+    assert logged(impatient, route="/docs/{asset}", status=200, cause=NOTHING_TAKEN)
+    assert logged(impatient, route="/predict/batch", status=200, cause=NOTHING_TAKEN)
+
+
+def test_a_client_that_reads_now_and_then_has_a_deadline_for_the_whole(impatient: Server) -> None:
+    with unread(impatient, 1, ASSET) as (client,):
+
+        def sip() -> bool:
+            try:
+                return not client.recv(1024)
+            except BlockingIOError:
+                return False
+            except OSError:
+                return True
+
+        eventually(sip, "it is cut")
+    eventually(lambda: logged(impatient, route="/docs/{asset}", cause=NOT_DONE), "its line says why")
+
+
+def test_a_slow_reader_gets_all_of_its_answer(impatient: Server) -> None:
+    whole = impatient.get("/docs/swagger-ui-bundle.js").content
+    with impatient.get("/docs/swagger-ui-bundle.js", stream=True) as answer:
+        taken = b"".join(answer.iter_content(50_000))
+    assert taken == whole
+    assert int(answer.headers["content-length"]) == len(whole) > 1_000_000
+    batch = impatient.post("/predict/batch", data=BATCH, headers={"Content-Type": "application/json"})
+    assert len(batch.json()["predictions"]) == 900
+    assert len(batch.content) > 65536
+
+
+def test_a_new_connection_takes_the_place_of_one_that_asks_for_nothing(start: Start) -> None:
+    server = start(MAX_CONNECTIONS="16", WRITE_TIMEOUT_SECONDS="60")
+    silent = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(40)]
+    with requests.Session() as session, unread(server, 8, ASSET):
+        for _ in range(20):
+            assert session.post(f"{server.url}/predict", json=SAMPLE, timeout=10).status_code == 200
+            for probe in ("/livez", "/readyz", "/metrics"):
+                assert server.get(probe).status_code == 200
+        assert server.metric("active_requests") == 8
+        for client in silent:
+            client.setblocking(False)
+        eventually(lambda: sum(map(has_ended, silent)) >= 32, "the silent ones make room")
+        with unread(server, 40, ASSET):
+            eventually(
+                lambda: server.metric("active_requests") >= 14, "only readers that do not read are left"
+            )
+            for probe in ("/livez", "/readyz", "/predict"):
+                assert server.get(probe).status_code in (200, 405)
+    for client in silent:
+        client.close()
+    eventually(lambda: server.metric("active_requests") == 0, "none is left")
+    (warned, *_) = logged(server, level="warning", message="connections closed, to make room for new ones")
+    assert warned["connections"] > 0
+    assert logged(server, route="/docs/{asset}", cause="the connection made room for a newer one")
+    assert not logged(server, level="error")
