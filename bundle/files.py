@@ -11,15 +11,20 @@ def read_file(path: Path, most_bytes: int) -> bytes:
 
     OSError where it is larger, or none (a folder, a FIFO, a device): its strerror says so.
     """
+    _check(path.stat(), path)  # before it is opened, which some devices answer by doing something
     with open(path, "rb", opener=_without_waiting) as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+        _check(os.fstat(file.fileno()), path)
         content = file.read(most_bytes + 1)
     if len(content) > most_bytes:
         raise OSError(errno.EFBIG, f"it is larger than {most_bytes} bytes", str(path))
     return content
 
 
+def _check(found: os.stat_result, path: Path) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+
+
 def _without_waiting(path: str, flags: int) -> int:
     """Open a FIFO, too, at once: else that waits for somebody who writes to it."""
-    return os.open(path, flags | os.O_NONBLOCK)
+    return os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY)

@@ -7,13 +7,9 @@ from pathlib import Path
 from fastapi.security import HTTPBearer
 from starlette.requests import HTTPConnection
 
-from bundle.files import read_file
 from serving.errors import TokenUnavailable, Unauthorized
+from serving.secret_files import MAKE_ONE, SecretError, named, read_secret
 from serving.settings import SettingsError
-
-LEAST_CHARACTERS = 32
-LEAST_DIFFERENT_CHARACTERS = 8
-MOST_BYTES = 4096
 
 TOKEN = re.compile(rb"[A-Za-z0-9._~+/-]+=*")
 """What a header may bear (RFC 6750)."""
@@ -49,18 +45,10 @@ class BearerToken(HTTPBearer):
 
 def read_token(setting: str, file: Path) -> bytes:
     """Return the token; SettingsError where there is none that is worth the name."""
-    where = f"{setting}={file}" if file.is_absolute() else setting  # that may be the token, set by mistake
     try:
-        content = read_file(file, MOST_BYTES)
-    except OSError as error:
-        raise SettingsError(f"{where} cannot be read: {error.strerror}") from None
-    token = content.strip()
-    if len(token) < LEAST_CHARACTERS:
-        fault = f"is shorter than {LEAST_CHARACTERS} characters"
-    elif not TOKEN.fullmatch(token):
-        fault = "has characters that no header bears"
-    elif len(set(token)) < LEAST_DIFFERENT_CHARACTERS:
-        fault = "can be guessed"
-    else:
-        return token
-    raise SettingsError(f"{where} {fault}: openssl rand -hex 32")
+        token = read_secret(file)
+    except SecretError as error:
+        raise SettingsError(f"{named(setting, file)} {error}") from None
+    if not TOKEN.fullmatch(token):
+        raise SettingsError(f"{named(setting, file)} has characters that no header bears: {MAKE_ONE}")
+    return token

@@ -37,6 +37,8 @@ REST = 20
 
 ANSWER_SECONDS = 8
 MEMBERS = {"prediction_id", "outcome"}
+KNOWN = MEMBERS | {"correction"}
+MOST_MEMBERS = len(KNOWN)
 FAILED = "failed"
 UNCORRECTED = "nothing is corrected here, where anybody can report"
 
@@ -83,7 +85,7 @@ class Feedback:
 
     async def take(self, body: Any) -> Verdict:
         """Store what a client tells; ValidationError, Conflict, or StoreUnavailable where that fails."""
-        if not isinstance(body, dict) or not MEMBERS <= set(body) <= MEMBERS | {"correction"}:
+        if not isinstance(body, dict) or len(body) > MOST_MEMBERS or not MEMBERS <= body.keys() <= KNOWN:
             raise ValidationError(
                 "Feedback is an object with two members, 'prediction_id' and 'outcome', and at most a third, "
                 "'correction'."

@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Sequence
 from functools import partial
+from hashlib import blake2s
 from pathlib import Path
 from secrets import token_bytes
 from typing import Annotated, Literal, Self, TypeVar
@@ -18,7 +19,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from bundle.address import read_address, shown
 from bundle.errors import printable
 from bundle.mlflow import server_address
-from serving.salt import read_salt
+from serving.secret_files import SecretError, named, read_secret
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -166,9 +167,9 @@ class Settings(BaseSettings):
     def _salted(self) -> Self:
         if self.canary_salt_file:
             try:
-                self._canary_salt = read_salt(self.canary_salt_file)
-            except ValueError as error:
-                raise ValueError(f"CANARY_SALT_FILE={self.canary_salt_file} {error}") from None
+                self._canary_salt = blake2s(read_secret(self.canary_salt_file)).digest()
+            except SecretError as error:
+                raise ValueError(f"{named('CANARY_SALT_FILE', self.canary_salt_file)} {error}") from None
         return self
 
     @model_validator(mode="after")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-from serving.secret_files import SecretError, check_randomness, read_secret
+from serving.secret_files import SecretError, read_secret
 from serving.settings import SettingsError
 
 log = logging.getLogger("serving")
@@ -111,9 +111,7 @@ def read_key(file: Path) -> Key:
         raise SecretError(NO_DAY) from None
     if day not in DAYS:
         raise SecretError("is named by a day before 1970-01-01 or after 2149-06-06")
-    secret = read_secret(file)
-    check_randomness(secret)
-    return Key(day, secret)
+    return Key(day, read_secret(file))
 
 
 def listed(faults: list[str]) -> str:

@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 import requests
 
-from serving.prediction_ids import Keys, read_id
+from serving.prediction_ids import read_id
+from serving.signing_keys import Keys
 from tests.contract.test_feedback import ids, settings_for, tell
 from tests.harness import SAMPLE, Server, eventually, problem
 
 pytestmark = pytest.mark.heart
 
-TOKEN = "0123456789abcdef" * 4
+TOKEN = "5d41402abc4b2a76b9719d911017c5927f83b1657ff1fc53b92dc18148a1d65d"  # noqa: S105
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
 
 

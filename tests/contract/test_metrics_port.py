@@ -16,7 +16,7 @@ from tests.harness import SAMPLE, Series, Server, eventually, free_port, problem
 
 pytestmark = pytest.mark.heart
 
-KEY = "0123456789abcdef" * 4
+KEY = "5d41402abc4b2a76b9719d911017c5927f83b1657ff1fc53b92dc18148a1d65d"
 
 
 def listening(server: Server) -> dict[str, Any]:

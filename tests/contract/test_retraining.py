@@ -15,7 +15,7 @@ pytestmark = pytest.mark.heart
 COMMAND = [sys.executable, "-m", "serving.retraining"]
 JOB = {"kind": "Job", "metadata": {"name": "retrain", "namespace": "mlops"}}
 PATH = "/models/heart-disease/retrain"
-KEY = "0123456789abcdef" * 4
+KEY = "5d41402abc4b2a76b9719d911017c5927f83b1657ff1fc53b92dc18148a1d65d"
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,7 @@ def test_requests_are_counted(server: Server) -> None:
     ("name", "content", "sentence"),
     [
         ("RETRAIN_KEY", "short", "RETRAIN_KEY={} is shorter than 32 characters: openssl rand -hex 32"),
-        ("RETRAIN_KEY", "0" * 32, "RETRAIN_KEY={} can be guessed: openssl rand -hex 32"),
+        ("RETRAIN_KEY", "0" * 32, "RETRAIN_KEY={} repeats itself, and can be guessed: openssl rand -hex 32"),
         ("RETRAIN_KEY", None, "RETRAIN_KEY={} cannot be read: No such file or directory"),
         ("RETRAIN_JOB", None, "RETRAIN_JOB={} cannot be read: No such file or directory"),
         ("RETRAIN_JOB", "{", "RETRAIN_JOB={} is no Job with a name and a namespace, as JSON"),

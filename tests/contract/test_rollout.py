@@ -27,7 +27,7 @@ pytestmark = pytest.mark.churn
 def salted(tmp_path: Path) -> dict[str, str]:
     """Settings of a canary whose replicas share a salt."""
     file = tmp_path / "salt"
-    file.write_text("5fd0a1e3b7c94286", encoding="ascii")
+    file.write_text("5fd0a1e3b7c94286d28b6e07f51c93aa", encoding="ascii")
     return CANARY | {"CANARY_SALT_FILE": str(file)}
 
 

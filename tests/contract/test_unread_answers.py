@@ -94,7 +94,8 @@ def test_they_cost_little_and_keep_nobody_out_and_are_cut(start: Start) -> None:
         eventually(lambda: server.metric("active_requests") == 0, "all are cut")
         eventually(lambda: all(map(has_ended, clients)), "their connections are closed")
     cause = "the client took nothing of the answer for 3 seconds"
-    assert len(logged(server, route="/docs/{asset}", status=200, cause=cause)) == 64
+    cut = {"route": "/docs/{asset}", "status": 200, "cause": cause}
+    eventually(lambda: len(logged(server, **cut)) == 64, "64 lines say so")
     counted = server.metric("api_requests_total", endpoint="/docs/{asset}", status_code="200")
     assert counted == len(logged(server, route="/docs/{asset}", status=200))
     assert not logged(server, level="error")
@@ -106,8 +107,9 @@ def test_every_kind_of_answer_has_a_deadline(impatient: Server) -> None:
         for kind, its in clients.items():
             eventually(lambda its=its: all(map(has_ended, its)), kind)  # type: ignore[misc]
     eventually(lambda: impatient.metric("active_requests") == 0, "none is left")
-    assert logged(impatient, route="/docs/{asset}", status=200, cause=NOTHING_TAKEN)
-    assert logged(impatient, route="/predict/batch", status=200, cause=NOTHING_TAKEN)
+    for route in ("/docs/{asset}", "/predict/batch"):
+        cut = {"route": route, "status": 200, "cause": NOTHING_TAKEN}
+        eventually(lambda cut=cut: logged(impatient, **cut), f"a line of {route} says so")  # type: ignore[misc]
 
 
 def test_a_client_that_reads_now_and_then_has_a_deadline_for_the_whole(impatient: Server) -> None:
@@ -157,7 +159,9 @@ def test_a_new_connection_takes_the_place_of_one_that_asks_for_nothing(start: St
     for client in silent:
         client.close()
     eventually(lambda: server.metric("active_requests") == 0, "none is left")
-    (warned, *_) = logged(server, level="warning", message="connections closed, to make room for new ones")
-    assert warned["connections"] > 0
-    assert logged(server, route="/docs/{asset}", cause="the connection made room for a newer one")
+    told = "connections closed, to make room for new ones"
+    warned = eventually(lambda: logged(server, level="warning", message=told), "the log says so")
+    assert warned[0]["connections"] > 0
+    cause = "the connection made room for a newer one"
+    eventually(lambda: logged(server, route="/docs/{asset}", cause=cause), "a request's line says so")
     assert not logged(server, level="error")

@@ -12,7 +12,7 @@ from serving.bearer import BearerToken
 from serving.errors import TokenUnavailable, Unauthorized
 from serving.settings import SettingsError
 
-TOKEN = "0123456789abcdef" * 4
+TOKEN = "5d41402abc4b2a76b9719d911017c5927f83b1657ff1fc53b92dc18148a1d65d"  # noqa: S105
 
 
 @pytest.fixture
@@ -65,15 +65,15 @@ UNUSABLE: list[tuple[Callable[[Path], object], str]] = [
     (lambda _: None, "cannot be read: No such file or directory"),
     (lambda file: file.symlink_to("nowhere"), "cannot be read: No such file or directory"),
     (lambda file: file.symlink_to(file.name), "cannot be read: Too many levels of symbolic links"),
-    (lambda file: file.mkdir(), "cannot be read: Is a directory"),
+    (lambda file: file.mkdir(), "cannot be read: it is not a regular file"),
     (os.mkfifo, "cannot be read: it is not a regular file"),
     (endless, "cannot be read: it is not a regular file"),
     (lambda file: file.write_bytes(b""), "is shorter than 32 characters: openssl rand -hex 32"),
     (lambda file: file.write_bytes(b" \n" * 99), "is shorter than 32 characters: openssl rand -hex 32"),
     (lambda file: file.write_text(TOKEN[:31]), "is shorter than 32 characters: openssl rand -hex 32"),
     (lambda file: file.write_text(TOKEN * 99), "cannot be read: it is larger than 4096 bytes"),
-    (lambda file: file.write_text("0" * 32), "can be guessed: openssl rand -hex 32"),
-    (lambda file: file.write_text("secret" * 10), "can be guessed: openssl rand -hex 32"),
+    (lambda file: file.write_text("0" * 32), "repeats itself, and can be guessed: openssl rand -hex 32"),
+    (lambda file: file.write_text("secret" * 10), "repeats itself, and can be guessed: openssl rand -hex 32"),
     (lambda file: file.write_text(f"{TOKEN}\n{TOKEN}"), "has characters that no header bears: openssl"),
     (lambda file: file.write_bytes(b"\xff\xfe" + TOKEN.encode()), "has characters that no header bears: "),
     (lambda file: file.write_text(f"{TOKEN} {TOKEN}"), "has characters that no header bears: openssl"),

@@ -51,7 +51,7 @@ def ask(app: Application, path: str) -> tuple[int, dict[str, str], str]:
 
 def with_pages(declaration: Declaration, title: str, *others: APIRouter) -> Application:
     app = Application(title=title, version="1")
-    routers = [pages_router(title, "1", []), *others]
+    routers = [pages_router(title, "1", [], with_metrics=True), *others]
     app.answer_by(routers, Vocabulary(CollectorRegistry()), declaration, Lifecycle(), {})
     return app
 

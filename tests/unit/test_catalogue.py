@@ -193,7 +193,7 @@ FAULTS: list[tuple[Callable[[Path], object], str, str]] = [
         for make, reason in (
             (os.mkfifo, "not a regular file"),
             (lambda path: path.symlink_to("/dev/zero"), "not a regular file"),
-            (Path.mkdir, "Is a directory"),
+            (Path.mkdir, "not a regular file"),
         )
     ),
     (lambda f: instead(f / "v1/card.html", lambda path: path.symlink_to(path)), "v1/card.html", "be read"),

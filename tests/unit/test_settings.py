@@ -196,8 +196,8 @@ def test_production_without_faults_is_accepted(monkeypatch: pytest.MonkeyPatch) 
     ],
 )
 def test_production_asks_for_a_token_unless_it_is_switched_off_on_purpose(
-    monkeypatch: pytest.MonkeyPatch, more: dict[str, str]
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, more: dict[str, str]
 ) -> None:
-    for name, value in (OUTCOMES | more).items():
+    for name, value in (OUTCOMES | {"FEEDBACK_KEYS": str(tmp_path)} | more).items():
         monkeypatch.setenv(name, value)
     assert load_settings().feedback_database == OUTCOMES["FEEDBACK_DATABASE"]
