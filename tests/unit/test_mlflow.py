@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from bundle.errors import BundleError, printable
+from bundle.manifest import sealed
 from bundle.mlflow import FETCH_BYTES, MlflowServer
 from serving.registry import fetch
 from tests.harness import HEART
@@ -59,7 +60,7 @@ def test_a_bundle_is_fetched_and_nothing_that_it_does_not_name(tmp_path: Path) -
 
 def test_a_bundle_has_a_bounded_number_of_files(tmp_path: Path) -> None:
     many = MANIFEST | {"files": MANIFEST["files"] | {f"f{number}": "0" * 64 for number in range(65)}}
-    said = refusal(tmp_path, "/bundle.json", answered(many))
+    said = refusal(tmp_path, "/bundle.json", answered(sealed(many)))
     assert said == "models:/iris/1 is not a bundle: its bundle.json names more than 64 files"
 
 
@@ -93,7 +94,7 @@ NO_SERVER = "what answers there is no MLflow server"
         ("/model.toml", answered(b"\x1b[31m = ["), "model.toml"),
         ("/bundle.json", answered(MANIFEST | {"\x1b[31m": 1}), "bundle.json is not a valid bundle manifest"),
         ("/bundle.json", answered(MANIFEST | {"files": {"../x": "0" * 64}}), "bundle.json is not a valid"),
-        ("/bundle.json", answered(b"[" * 100_000), "bundle.json is not a valid"),
+        ("/bundle.json", answered(b"[" * 100_000), "bundle.json is not JSON"),
     ],
 )
 def test_what_a_server_says_is_not_trusted(tmp_path: Path, path: str, answer: Answer, sentence: str) -> None:
