@@ -63,8 +63,8 @@ format: .venv/dev.done ## rewrite the code in the one style
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
 
-train: .venv/train.done ## train MODEL (heart-disease) from DATA (its own file) into its bundle and card
-	.venv/bin/python -m training --model $(call quoted,$(MODEL)) $(if $(DATA),--data $(call quoted,$(DATA)))
+train: .venv/train.done ## train MODEL (heart-disease), or its VERSION alone, from DATA (its own file) into bundle and card
+	.venv/bin/python -m training --model $(call quoted,$(MODEL)) $(if $(VERSION),--version $(call quoted,$(VERSION))) $(if $(DATA),--data $(call quoted,$(DATA)))
 
 test-budget: .venv/dev.done ## count the instructions of a request (needs valgrind)
 	.venv/bin/python -m pytest tests/budget $(ARGS)

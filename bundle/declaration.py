@@ -17,13 +17,15 @@ from bundle.precision import Bound, Code, check_range
 from bundle.spelling import Number, Switch, Text, Whole, check_codes, meaning
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
-Version = Annotated[str, Field(pattern=r"^v[1-9][0-9]*$")]
+Version = Annotated[str, Field(pattern=r"^v[1-9][0-9]{0,8}$")]
 
 BY_VERSION = {"model_loaded", "model_info", "accuracy", "expected_share", "expected_confidence"}
 """Gauges of a version: without a label for it, two versions that are served together would overwrite them."""
 
 
-MOST_BYTES = 1024 * 1024
+MOST_BYTES = 256 * 1024
+MOST_DOTS = 300
+"""In a line: the time to parse a dotted key grows with the square of its parts."""
 
 DECIDING = {
     "name": True,
@@ -265,8 +267,13 @@ class Declaration(Declared):
         names = [{meaning(declared.label), meaning(declared.prediction)} for declared in self.classes]
         if twice := _first_twice(list(chain.from_iterable(names))):
             raise ValueError(f"two classes have the label or prediction '{twice}'")
-        if twice := _first_twice([meaning(declared.target or declared.label) for declared in self.classes]):
+        targets = [meaning(declared.target or declared.label) for declared in self.classes]
+        if twice := _first_twice(targets):
             raise ValueError(f"two classes have the target '{twice}'")
+        for place, (declared, target) in enumerate(zip(self.classes, targets, strict=True)):
+            others = set(chain.from_iterable(names[:place] + names[place + 1 :]))
+            if target in others:
+                raise ValueError(f"the target of {declared.label} is another class's label or prediction")
         return self
 
     @model_validator(mode="after")
@@ -340,6 +347,8 @@ def load_declaration(folder: Path) -> Declaration:
     path = folder / "model.toml"
     try:
         content = read_file(path, MOST_BYTES).decode()
+        if any(line.count(".") > MOST_DOTS for line in content.splitlines()):
+            raise ValueError(f"a line has more than {MOST_DOTS} dots")  # noqa: TRY301
         declaration = Declaration.model_validate(tomllib.loads(content))
     except FileNotFoundError:
         raise BundleError(
@@ -352,7 +361,8 @@ def load_declaration(folder: Path) -> Declaration:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "the declaration"
-        raise BundleError(f"{path} is not a valid declaration: {place}: {first['msg']}") from None
+        said = first["msg"].removeprefix("Value error, ")
+        raise BundleError(f"{path} is not a valid declaration: {place}: {said}") from None
     except ValueError as error:  # what is no UTF-8, no TOML, or a number of thousands of digits
         raise BundleError(f"{path} cannot be read: {error}") from None
     if declaration.name != folder.name:

@@ -15,6 +15,8 @@ def read_file(path: Path, most_bytes: int) -> bytes:
     with open(path, "rb", opener=_without_waiting) as file:
         _check(os.fstat(file.fileno()), path)
         content = file.read(most_bytes + 1)
+        if content is None:  # as some files of the kernel answer while they have nothing to say
+            raise OSError(errno.EAGAIN, "there is nothing to read at the moment", str(path))
     if len(content) > most_bytes:
         raise OSError(errno.EFBIG, f"it is larger than {most_bytes} bytes", str(path))
     return content

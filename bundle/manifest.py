@@ -44,7 +44,7 @@ PARITY_TOLERANCE = 1e-5
 """Largest difference of a served probability from scikit-learn's, in training and at every probe."""
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*$")]
+FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}$")]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -256,6 +256,11 @@ def load_manifest(folder: Path, declaration: Declaration) -> Manifest:
     }
     for field, value in expected.items():
         if getattr(manifest, field) != value:
+            if field == "threshold":
+                raise BundleError(
+                    f"{path} has another 'threshold' than model.toml: train the model again, take the change "
+                    "back, or serve another one by the setting THRESHOLD"
+                )
             raise BundleError(
                 f"{path} has another '{field}' than model.toml and the folder say: train the model again"
             )
@@ -266,7 +271,7 @@ def load_manifest(folder: Path, declaration: Declaration) -> Manifest:
     if manifest.declaration != sha256(declaration.deciding):
         raise BundleError(
             f"{folder.parent / 'model.toml'} is not what {folder.name} was trained with (a feature's type, "
-            "unit, range or codes, or a class's prediction): train the model again"
+            "unit, range or codes, or a class's prediction): train the model again, or take the change back"
         )
     return manifest
 
@@ -329,7 +334,8 @@ def _parse(path: Path) -> Manifest:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise BundleError(f"{path} is not a valid bundle manifest: {place}: {first['msg']}") from None
+        said = first["msg"].removeprefix("Value error, ")
+        raise BundleError(f"{path} is not a valid bundle manifest: {place}: {said}") from None
     if sealed(document)["sha256"] != manifest.sha256:
         raise BundleError(
             f"{path} was edited after training, its sha256 differs: train the model again (THRESHOLD serves "

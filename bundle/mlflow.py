@@ -26,7 +26,7 @@ FETCH_BYTES = 512 * 1024 * 1024
 FETCH_SECONDS = 120
 """Longest time for all of them."""
 
-PLAIN_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
+PLAIN_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}")
 DENIED = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
 
 

@@ -44,11 +44,12 @@ def meaning(spelling: str | int) -> str | float:
 
     So "1", "01", "+1.0", full-width digits and 1 mean the same. It is generous, to find what is ambiguous.
     """
+    text = normalize("NFKC", str(spelling))
     try:
-        number = float(normalize("NFKC", str(spelling)).replace(MINUS_SIGN, "-"))
+        number = float(text.replace(MINUS_SIGN, "-").replace(",", "."))
     except ValueError:
-        return str(spelling)
-    return number if math.isfinite(number) else str(spelling)
+        return text
+    return number if math.isfinite(number) else text
 
 
 def check_codes(codes: Mapping[str, int], missing_codes: Sequence[int]) -> None:

@@ -31,7 +31,7 @@ check_namespace() {
 # check_number NAME VALUE LEAST MOST
 check_number() {
     local LC_ALL=C number='^(0|[1-9][0-9]{0,8})$'
-    [[ $2 =~ $number ]] || fail "$1 needs a whole number, not '$2'"
+    [[ $2 =~ $number ]] || fail "$1 needs a whole number"
     if [ "$2" -lt "$3" ] || [ "$2" -gt "$4" ]; then fail "$1 must be from $3 to $4"; fi
 }
 

@@ -165,7 +165,13 @@ def make_rollout(
     A candidate that is the served version has been promoted.
     """
     served, name = versions[0], settings.candidate_version
-    if name is None or name == served.model.version:
+    if name is None:
+        return None
+    if name == served.model.version:
+        log.warning(
+            "no candidate is tried: it is served already",
+            extra={"fields": {"candidate": name, "remedy": "set MODEL_VERSION, or unset CANDIDATE_VERSION"}},
+        )
         return None
     candidate = next((it for it in versions if it.model.version == name), None)
     if candidate and settings.canary_share:
@@ -253,7 +259,11 @@ def lifespan(
 
 
 async def repeat(seconds: float, actions: Sequence[Callable[[], None]]) -> None:
+    """Do it all again and again; what fails is logged, and neither ends nor skips the others."""
     while True:
         await asyncio.sleep(seconds)
         for action in actions:
-            action()
+            try:
+                action()
+            except Exception:  # a defect must not end it in silence
+                log.exception("what is done again and again has failed")

@@ -233,7 +233,10 @@ def read_bundle(folder: Path, version: str | None) -> tuple[Declaration, Manifes
     path = folder / version
     if not path.is_dir():
         there = ", ".join(sorted(v for v in declaration.versions if (folder / v).is_dir())) or "none"
-        raise BundleError(f"{path} is missing: '{declaration.name}' has these versions: {there}")
+        raise BundleError(
+            f"{path} is missing: '{declaration.name}' has these versions: {there}; make train "
+            f"MODEL={declaration.name} trains what model.toml declares"
+        )
     manifest = load_manifest(path, declaration)
     if unknown := set(declaration.health.values()) - set(manifest.evaluation.figures):
         raise BundleError(

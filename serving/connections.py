@@ -21,8 +21,11 @@ LONGEST = 6
 SEND_BUFFER = 64 * 1024
 """What the kernel is asked to hold for a client that does not read, where it would take megabytes."""
 
-SILENT, IDLE, SLOW, BUSY = range(4)
-"""What a connection is doing: nothing yet, nothing now, waiting for its client, or waiting for us."""
+SILENT, IDLE, NEW, SLOW, BUSY = range(5)
+"""What a connection is doing: nothing yet, nothing now, about to ask, waiting for its client, or for us."""
+
+NEW_SECONDS = 2
+"""How long a connection may take to ask for something before it counts as silent."""
 
 Protocol = Any
 """uvicorn's of one connection, which has no type that all of its parsers share."""
@@ -49,12 +52,12 @@ class Connections(dict[Protocol, Waiting | None]):
     def add(self, protocol: Protocol) -> None:
         """Take up a connection. Where there are too many, the one is closed that is missed least."""
         if len(self) >= self._most:
-            least = min(self, key=worth)
-            if worth(least) > IDLE:
+            least = min(self, key=self._worth)
+            if self._worth(least) >= SLOW:
                 self._lifecycle.cut[least.client] = "the connection made room for a newer one"
             self._abort(least)
             self._closed += 1
-        self[protocol] = None
+        self[protocol] = Waiting((), monotonic())
 
     def discard(self, protocol: Protocol) -> None:
         self.pop(protocol, None)
@@ -65,7 +68,8 @@ class Connections(dict[Protocol, Waiting | None]):
         self._tell()
         for protocol in list(self):
             if protocol.transport.get_write_buffer_size() == 0:
-                self[protocol] = None
+                if not self._is_new(protocol, now):
+                    self[protocol] = None
             elif cause := self._overdue(protocol, now):
                 self._lifecycle.cut[protocol.client] = cause
                 self._abort(protocol)
@@ -83,6 +87,15 @@ class Connections(dict[Protocol, Waiting | None]):
         if now - begun >= LONGEST * self._write_seconds:
             return f"the client had not taken the answer after {LONGEST * self._write_seconds:g} seconds"
         return None
+
+    def _is_new(self, protocol: Protocol, now: float) -> bool:
+        waiting = self[protocol]
+        return waiting is not None and not waiting.state and now - waiting.since < NEW_SECONDS
+
+    def _worth(self, protocol: Protocol) -> int:
+        if protocol.cycle is None and self._is_new(protocol, monotonic()):
+            return NEW
+        return worth(protocol)
 
     def _abort(self, protocol: Protocol) -> None:
         self.discard(protocol)
@@ -105,5 +118,5 @@ def worth(protocol: Protocol) -> int:
     if cycle is None:
         return SILENT
     if cycle.response_complete:
-        return IDLE
+        return SLOW if protocol.transport.get_write_buffer_size() else IDLE
     return SLOW if protocol.flow.write_paused or cycle.more_body else BUSY

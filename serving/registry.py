@@ -23,7 +23,7 @@ log = logging.getLogger("serving")
 MOST_FILES = 64
 """Most files that a bundle.json may name; ours name seven."""
 
-VERSION_FOLDER = re.compile(r"v[1-9][0-9]*")
+VERSION_FOLDER = re.compile(r"v[1-9][0-9]{0,8}")
 
 
 @contextmanager

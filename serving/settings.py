@@ -150,6 +150,8 @@ class Settings(BaseSettings):
         scheme, _, rest = value.partition("://")
         if scheme not in ("sqlite", "postgresql") or not rest.strip("/"):
             raise ValueError("must be sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE")
+        if scheme == "sqlite" and "?" in rest:
+            raise ValueError("must be sqlite:///FILE, without a query")
         if scheme == "postgresql":
             read_address(value)
         elif not rest.startswith("/"):
@@ -208,7 +210,7 @@ class Settings(BaseSettings):
         if self.environment == "production" and anybody:
             raise ValueError(
                 "anybody could report outcomes: set FEEDBACK_TOKEN_FILE, the file of a token that clients "
-                "send, or FEEDBACK_ANONYMOUS=true if you mean it"
+                "send, or FEEDBACK_ANONYMOUS=true if you mean it, for ENVIRONMENT=production asks for one"
             )
         return self
 

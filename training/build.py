@@ -5,6 +5,7 @@ import importlib.util
 import io
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -19,6 +20,7 @@ from bundle.additive import ADDITIVE_FILE
 from bundle.bins import all_bins, score
 from bundle.declaration import Declaration, load_declaration
 from bundle.encoding import Encoder, Matrix
+from bundle.errors import BundleError
 from bundle.manifest import (
     CARD_FILE,
     FORMAT,
@@ -68,6 +70,8 @@ def build(folder: Path, version: str | None, data: Path | None, say: Callable[[s
     recipe = load_recipe(folder)
     rows, labels, digest = load_rows(folder, declaration, recipe, data)
     check_classes(declaration, labels)
+    if version is None:
+        check_same_rows(folder, declaration)
     training = TrainingData(rows, Encoder(declaration).encode(rows), labels, digest)
     built = []
     for name in [version] if version else declaration.versions:
@@ -75,6 +79,24 @@ def build(folder: Path, version: str | None, data: Path | None, say: Callable[[s
         say(f"wrote {folder / name}")
     write_card(folder, declaration, say)
     return built
+
+
+def check_same_rows(folder: Path, declaration: Declaration) -> None:
+    """Refuse to train all versions from the same rows where they learnt from different ones.
+
+    Else one that was retrained would be replaced, under its name, by one that knows fewer rows.
+    """
+    learnt: dict[str, str] = {}
+    for name in declaration.versions:
+        with suppress(BundleError):  # what cannot be served may be replaced
+            learnt[name] = load_manifest(folder / name, declaration).data.sha256
+    first = next(iter(learnt), "")
+    for name, digest in learnt.items():
+        if digest != learnt[first]:
+            raise DataError(
+                f"{name} learnt from other rows than {first}, and all versions would be trained from the "
+                f"same: name the one to train (VERSION={first})"
+            )
 
 
 def write_card(folder: Path, declaration: Declaration, say: Callable[[str], None]) -> None:

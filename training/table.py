@@ -78,7 +78,15 @@ def _value(place: str, feature: NumberFeature | CategoryFeature, cell: str) -> V
         value = _read(feature, cell)
         feature.encode(value)
     except ValueError:
-        expected = f"'{feature.column}' is not {feature.expectation}"
+        if not cell:
+            raise DataError(
+                f"{place}: the cell of '{feature.column}' is empty: fill it in, or declare "
+                f"{feature.name} as nullable"
+            ) from None
+        # in a table nothing is written where JSON has null
+        expected = (
+            f"'{feature.column}' is not {feature.expectation.replace(', or null', ', or an empty cell')}"
+        )
         raise DataError(f"{place}: the cell of {expected}") from None
     return value
 

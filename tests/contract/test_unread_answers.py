@@ -138,6 +138,22 @@ def test_a_slow_reader_gets_all_of_its_answer(impatient: Server) -> None:
     assert len(batch.content) > 65536
 
 
+def test_connections_that_come_at_once_take_the_places_of_idle_ones(start: Start) -> None:
+    server = start(MAX_CONNECTIONS="16")
+    idle = []
+    for _ in range(16):
+        idle.append(socket.create_connection(("127.0.0.1", server.port)))
+        idle[-1].sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert idle[-1].recv(4096).startswith(b"HTTP/1.1 200")
+    # all are there before the first asks
+    new = [socket.create_connection(("127.0.0.1", server.port), timeout=30) for _ in range(10)]
+    for client in new:
+        client.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert all(client.recv(4096).startswith(b"HTTP/1.1 200") for client in new)
+    for client in idle + new:
+        client.close()
+
+
 def test_a_new_connection_takes_the_place_of_one_that_asks_for_nothing(start: Start) -> None:
     server = start(MAX_CONNECTIONS="16", WRITE_TIMEOUT_SECONDS="60")
     silent = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(40)]

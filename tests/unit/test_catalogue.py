@@ -202,9 +202,21 @@ FAULTS: list[tuple[Callable[[Path], object], str, str]] = [
         "v1/model.onnx",
         "it is larger than 2147483647 bytes",
     ),
-    (lambda f: os.truncate(f / "model.toml", 2**31), "model.toml", "it is larger than 1048576 bytes"),
+    (lambda f: os.truncate(f / "model.toml", 2**31), "model.toml", "it is larger than 262144 bytes"),
     (lambda f: (f / "model.toml").write_text("a = " + "[" * 10**5), "model.toml", "cannot be read"),
     (lambda f: (f / "model.toml").write_text(f"a = {'9' * 5000}"), "model.toml", "cannot be read"),
+    (lambda f: (f / "model.toml").write_text(f"a{'.a' * 30_000} = 1"), "model.toml", "more than 300 dots"),
+    (lambda f: (f / "model.toml").write_text(f"[a{' . a' * 9_000}]"), "model.toml", "more than 300 dots"),
+    (
+        lambda f: edit_manifest(f, lambda m: m["inspected"].update({"a" * 300: 64 * "0"})),
+        "v1/bundle.json",
+        "inspected",
+    ),
+    (
+        lambda f: edit_manifest(f, lambda m: m["files"].update({"a" * 300: 64 * "0"})),
+        "v1/bundle.json",
+        "files",
+    ),
     (lambda f: (f / "model.toml").write_bytes(b"a = '\xff'"), "model.toml", "cannot be read"),
     (
         lambda f: redeclare(f, 'typical angina" = 3 }', 'typical angina" = 3, none = 4 }'),

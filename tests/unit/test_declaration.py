@@ -64,6 +64,15 @@ def test_two_classes_that_answers_or_outcomes_could_confuse_are_refused(changes:
     refused(second_class(**changes), "two classes have the label or prediction")
 
 
+@pytest.mark.parametrize("targets", [("disease", "no_disease"), ("1", "0"), ("1.0", "healthy"), ("x", "0")])
+def test_a_target_that_is_another_classs_label_or_prediction_is_refused(targets: tuple[str, str]) -> None:
+    def swap(content: dict[str, Any]) -> None:
+        for declared, target in zip(content["classes"], targets, strict=True):
+            declared["target"] = target
+
+    refused(swap, "is another class's label or prediction")
+
+
 @pytest.mark.parametrize("target", ["0", "0.0", "+0"])
 def test_two_classes_with_one_target_are_refused(target: str) -> None:
     refused(second_class(target=target), "two classes have the target")

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bundle.declaration import Declaration
-from serving.app import create_app
+from serving.app import create_app, repeat
 from serving.errors import ValidationError
 from serving.logs import JsonFormatter
 from serving.metrics import HttpMetrics, Vocabulary
@@ -98,6 +99,28 @@ def test_an_application_that_answers_nothing_is_not_counted_as_a_status(
     assert ask(silent, registry, declaration) == []
     counted = {"method": "other", "endpoint": "unmatched", "status_code": "499"}
     assert registry.get_sample_value("api_requests_total", counted) == 1
+
+
+def test_what_is_repeated_goes_on_where_one_of_it_fails(caplog: pytest.LogCaptureFixture) -> None:
+    rounds = []
+
+    def fail() -> None:
+        raise TypeError
+
+    async def run() -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(None) as running:
+
+                def count() -> None:
+                    rounds.append(1)
+                    if len(rounds) == 3:
+                        running.reschedule(0)
+
+                await repeat(0, [fail, count])
+
+    asyncio.run(run())
+    assert len(rounds) >= 3
+    assert "what is done again and again has failed" in caplog.text
 
 
 @pytest.mark.parametrize("query", [b"&".join([b"a"] * 30_000), b"explain=" + b"%74" * 20_000, b"a" * 1025])

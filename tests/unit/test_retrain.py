@@ -131,6 +131,12 @@ def test_better_data_make_a_version_that_one_setting_serves(folder: Path, tmp_pa
     assert (first.manifest.data.rows, second.manifest.data.rows) == (76, 303)
     assert (second.version, load_model(folder).version) == ("v2", "v1")
     assert "v2" in (folder / "CARD.md").read_text(encoding="utf-8")
+    before = contents(folder)
+    with pytest.raises(
+        DataError, match=r"v2 learnt from other rows than v1.*name the one to train \(VERSION=v1"
+    ):
+        build(folder, None, None, quiet)
+    assert contents(folder) == before
 
 
 def test_a_file_that_the_served_version_did_not_learn_from_is_told(folder: Path, tmp_path: Path) -> None:

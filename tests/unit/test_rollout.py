@@ -94,6 +94,12 @@ def test_a_share_that_grows_keeps_its_keys(salt: Callable[[str], Path]) -> None:
     assert is_share(len(half), len(KEYS), 0.5)
 
 
+def test_a_candidate_that_is_served_already_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    settings = Settings(model=("churn",), candidate_version="v2", canary_percent=10, shadow=True)
+    create_app(settings, CollectorRegistry())  # churn serves v2 by default
+    assert "no candidate is tried: it is served already" in caplog.text
+
+
 def test_workers_get_the_salt_with_the_settings() -> None:
     settings = Settings()
     assert len(settings.canary_salt) == 32

@@ -144,6 +144,7 @@ ENCODE = "FEEDBACK_DATABASE: percent-encode @ / ? # in the user and the password
         (f"postgresql://u:x@[{SECRET}/db", "FEEDBACK_DATABASE: it cannot be read as"),
         (f"sqlite://{SECRET}/x.db", "FEEDBACK_DATABASE: must be sqlite:///FILE, with three slashes"),
         (f"sqlite:///u:{SECRET}@host/db", "FEEDBACK_DATABASE: the folder of its file is missing: make it"),
+        (f"sqlite:///x.db?{SECRET}=1", "FEEDBACK_DATABASE: must be sqlite:///FILE, without a query"),
         (f"sqlite:///{SECRET * 500}/db", "FEEDBACK_DATABASE: the folder of its file is missing: make it"),
     ],
 )

@@ -119,7 +119,7 @@ def test_any_other_cell_is_refused_with_its_place_and_without_its_value(
     path = table(HEADER, "1,low,B", f"{cell},low,B")
     with pytest.raises(DataError) as caught:
         read_table(path, tumour)
-    expected = "'size' is not a number from -10 to 2000 (mm), or null where it is unknown"
+    expected = "'size' is not a number from -10 to 2000 (mm), or an empty cell where it is unknown"
     assert str(caught.value) == f"{path}, line 3: the cell of {expected}"
 
 
@@ -131,11 +131,20 @@ def test_a_category_is_written_by_name_or_code(
     assert rows[0]["grade"] == value
 
 
-@pytest.mark.parametrize("cell", ["Low", "1_0", "\uff11", "1.5", "3", "True", "", "lo w"])
+@pytest.mark.parametrize("cell", ["Low", "1_0", "\uff11", "1.5", "3", "True", "lo w"])
 def test_a_cell_that_is_no_category_is_refused(
     tumour: Declaration, table: Callable[..., Path], cell: str
 ) -> None:
     with pytest.raises(DataError, match=r"rows\.csv, line 2: the cell of 'grade' is not one of 1 \(low\)"):
+        read_table(table(HEADER, f"1,{cell},B"), tumour)
+
+
+@pytest.mark.parametrize("cell", ["", " ", "\t"])
+def test_an_empty_cell_of_what_may_not_be_missing_is_told_as_such(
+    tumour: Declaration, table: Callable[..., Path], cell: str
+) -> None:
+    sentence = r"line 2: the cell of 'grade' is empty: fill it in, or declare grade as nullable"
+    with pytest.raises(DataError, match=sentence):
         read_table(table(HEADER, f"1,{cell},B"), tumour)
 
 
