@@ -155,13 +155,15 @@ class Watch:
         return OK
 
     def _excuse(self, error: Exception, scope: Scope, send: Send) -> None:
-        """Raise what broke an answer, unless its connection was cut.
+        """Raise what broke an answer, unless its connection was cut or its client has gone.
 
         Where requests were pipelined, uvicorn notes the end of the connection with the last one alone.
         """
-        if scope.get("client") not in self._lifecycle.cut:
-            raise error
         answering = getattr(send, "__self__", None)
+        transport = getattr(answering, "transport", None)
+        ended = transport is not None and transport.is_closing()
+        if not ended and scope.get("client") not in self._lifecycle.cut:
+            raise error
         if answering is not None and hasattr(answering, "disconnected"):
             answering.disconnected = True
 

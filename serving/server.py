@@ -30,6 +30,7 @@ from starlette.types import ASGIApp
 from bundle.errors import BundleError
 from serving.connections import SEND_BUFFER, Connections
 from serving.logs import configure_logs
+from serving.pipelining import BoundedPipeline
 from serving.ports import addresses, by_port
 from serving.registry import fetched
 from serving.settings import Settings, SettingsError, load_settings
@@ -155,6 +156,7 @@ def server_config(app: ASGIApp, settings: Settings) -> uvicorn.Config:
         access_log=False,
         server_header=False,
         proxy_headers=False,
+        http=BoundedPipeline,
         ws="none",
         backlog=BACKLOG,
         timeout_graceful_shutdown=max(1, round(settings.drain_seconds / 2)),

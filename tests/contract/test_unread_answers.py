@@ -1,7 +1,9 @@
 """Clients that do not take their answers: they cost little, keep nobody out, and are cut."""
 
 import json
+import re
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -20,6 +22,7 @@ BATCH = json.dumps({"instances": [SAMPLE] * 900}).encode()
 POST = (
     b"POST /predict/batch HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
 )
+CLOSE = b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 UNREAD = {
     "an asset": ASSET,
     "pipelined assets": ASSET * 6,
@@ -136,6 +139,29 @@ def test_a_slow_reader_gets_all_of_its_answer(impatient: Server) -> None:
     batch = impatient.post("/predict/batch", data=BATCH, headers={"Content-Type": "application/json"})
     assert len(batch.json()["predictions"]) == 900
     assert len(batch.content) > 65536
+
+
+def test_requests_that_were_sent_ahead_wait_as_bytes(impatient: Server) -> None:
+    """Each of 14,000 in a connection would be kept as a request, 15 MiB of them, until it is answered."""
+    before = resident_mebibytes(impatient)
+    ahead = ASSET + b"GET / HTTP/1.1\r\n\r\n" * 14_000
+    with unread(impatient, 20, ahead):
+        eventually(lambda: impatient.metric("active_requests") == 20, "each is asked for")
+        assert resident_mebibytes(impatient) - before < 40
+        assert impatient.get("/livez").status_code == 200
+    eventually(lambda: impatient.metric("active_requests") == 0, "none is left")
+
+
+def test_requests_that_were_sent_ahead_are_all_answered_in_order(impatient: Server) -> None:
+    paths = ["/livez", "/readyz", "/nowhere", "/startupz"] * 500
+    requested = b"".join(b"GET %s HTTP/1.1\r\nHost: x\r\n\r\n" % path.encode() for path in paths)
+    with socket.create_connection(("127.0.0.1", impatient.port), timeout=30) as client:
+        sending = threading.Thread(target=client.sendall, args=(requested + CLOSE,))
+        sending.start()
+        answers = b"".join(iter(lambda: client.recv(65536), b""))
+        sending.join()
+    statuses = [int(found) for found in re.findall(rb"HTTP/1\.1 (\d+)", answers)]
+    assert statuses == [404 if path == "/nowhere" else 200 for path in paths] + [200]
 
 
 def test_connections_that_come_at_once_take_the_places_of_idle_ones(start: Start) -> None:
