@@ -46,7 +46,9 @@ def share(part: int, whole: int) -> Estimate:
     for certainty, z in NORMAL_QUANTILES.items():
         centre = (part + z * z / 2) / (whole + z * z)
         reach = z / (whole + z * z) * math.sqrt(part * (whole - part) / whole + z * z / 4)
-        intervals[certainty] = (max(centre - reach, 0.0), min(centre + reach, 1.0))
+        # where all or none are, rounding would leave the estimate outside
+        low, high = min(centre - reach, part / whole), max(centre + reach, part / whole)
+        intervals[certainty] = (max(low, 0.0), min(high, 1.0))
     return Estimate(part / whole, intervals)
 
 

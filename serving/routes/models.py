@@ -10,7 +10,7 @@ from bundle.declaration import CategoryFeature, NumberFeature
 from bundle.manifest import NumberDistribution
 from serving.browsers import Page
 from serving.catalogue import ServedModel
-from serving.errors import NotFound
+from serving.errors import NotFound, ValidationError
 from serving.schemas import FeatureDescription, ModelDescription, Models, problems
 
 
@@ -35,7 +35,7 @@ def models_router(models: Sequence[ServedModel]) -> APIRouter:
         "/models/{name}/card",
         summary="The card of a model, for people: what it is for, how good it is, and where it is not",
         response_class=HTMLResponse,
-        responses=problems(NotFound),
+        responses=problems(NotFound, ValidationError),
     )
     async def show_card(
         name: str, version: Annotated[str | None, Query(description="The main one, unless given")] = None
