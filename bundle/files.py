@@ -13,11 +13,13 @@ def read_file(path: Path, most_bytes: int) -> bytes:
     """
     _check(path.stat(), path)  # before it is opened, which some devices answer by doing something
     with open(path, "rb", opener=_without_waiting) as file:
-        _check(os.fstat(file.fileno()), path)
-        content = file.read(most_bytes + 1)
+        found = os.fstat(file.fileno())
+        _check(found, path)
+        # one whose size is known to be too large is not read; files of the kernel have none
+        content = b"" if found.st_size > most_bytes else file.read(most_bytes + 1)
         if content is None:  # as some files of the kernel answer while they have nothing to say
             raise OSError(errno.EAGAIN, "there is nothing to read at the moment", str(path))
-    if len(content) > most_bytes:
+    if max(len(content), found.st_size) > most_bytes:
         raise OSError(errno.EFBIG, f"it is larger than {most_bytes} bytes", str(path))
     return content
 
