@@ -37,6 +37,7 @@ from serving.middleware import Lifecycle
 from serving.routes.health import probes_router
 from serving.routes.metrics import metrics_router
 from serving.schemas import Index, problems
+from serving.secret_files import is_in_folder
 from serving.server import ServerError, listen, quiet_logs, serve
 from serving.settings import Settings, SettingsError, read_settings
 
@@ -57,8 +58,7 @@ class RetrainingSettings(Settings):
     @classmethod
     def _place(cls, value: Path) -> Path:
         """Refuse what is no file, nor in a folder: it may be the key itself, and messages name it."""
-        folder = os.path.dirname(value)  # noqa: PTH120
-        if not os.path.isfile(value) and not (folder.strip("/") and os.path.isdir(folder)):  # noqa: PTH112, PTH113
+        if not os.path.isfile(value) and not is_in_folder(value):  # noqa: PTH113  # does not raise
             raise ValueError("no such file")
         return value
 

@@ -41,6 +41,10 @@ def check_randomness(secret: bytes) -> None:
 
 def named(setting: str, file: Path) -> str:
     """Return how a message names such a file: what leads to no folder may be the secret, set by mistake."""
+    return f"{setting}={file}" if os.path.lexists(file) or is_in_folder(file) else setting
+
+
+def is_in_folder(file: Path) -> bool:
+    """Tell whether a path leads into a folder that is there; the root does not count: /SECRET leads there."""
     folder = os.path.dirname(file)  # noqa: PTH120
-    known = os.path.lexists(file) or (folder.strip("/") and os.path.isdir(folder))  # noqa: PTH112
-    return f"{setting}={file}" if known else setting
+    return bool(folder.strip("/")) and os.path.isdir(folder)  # noqa: PTH112  # does not raise
