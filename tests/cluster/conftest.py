@@ -57,10 +57,17 @@ def answers(url: str = URL) -> bool:
         return False
 
 
+def every_pod(core: client.CoreV1Api) -> list[client.V1Pod]:
+    """Return the release's pods, those included that answer while they drain."""
+    found: list[client.V1Pod] = core.list_namespaced_pod(
+        NAMESPACE, label_selector="app=heart-disease-api"
+    ).items
+    return found
+
+
 def pods(core: client.CoreV1Api) -> list[client.V1Pod]:
-    """Return the release's pods that are not on their way out."""
-    found = core.list_namespaced_pod(NAMESPACE, label_selector="app=heart-disease-api").items
-    return [pod for pod in found if pod.metadata.deletion_timestamp is None]
+    """Return the release's pods that are not draining."""
+    return [pod for pod in every_pod(core) if pod.metadata.deletion_timestamp is None]
 
 
 def ready_pods(core: client.CoreV1Api) -> list[client.V1Pod]:
@@ -68,6 +75,11 @@ def ready_pods(core: client.CoreV1Api) -> list[client.V1Pod]:
         return any(c.type == "Ready" and c.status == "True" for c in pod.status.conditions or [])
 
     return [pod for pod in pods(core) if is_ready(pod)]
+
+
+def replaced(core: client.CoreV1Api) -> None:
+    """Wait until no pod of the release before is left: one that drains may still answer a client."""
+    eventually(lambda: len(every_pod(core)) == len(ready_pods(core)) > 0, "the old pods are gone", 90)
 
 
 def kill(pod: client.V1Pod) -> None:

@@ -30,6 +30,7 @@ from tests.cluster.conftest import (
     helm_install,
     kubectl,
     ready_pods,
+    replaced,
 )
 from tests.cluster.postgresql import Postgresql
 from tests.cluster.receivers import HTTP_PORT, SMTP_PORT
@@ -209,6 +210,7 @@ def test_outcomes_move_the_figures_of_the_quality_dashboard(
     patch = json.dumps({"stringData": {str(tomorrow): token_hex(32)}})
     kubectl("patch", "secret", KEYS, "--namespace", NAMESPACE, "--patch", patch)
     helm_install("--set", f"{feedback(outcomes)},feedback.days=30")
+    replaced(core)
     keys = json.loads(kubectl("get", "secret", KEYS, "--namespace", NAMESPACE, "--output", "json"))["data"]
     assert len(keys) == 2
     body, token = {"prediction_id": before, "outcome": 0}, bearer()
@@ -407,6 +409,7 @@ def test_a_port_of_its_own_for_metrics_is_not_published_and_prometheus_follows(
     core: client.CoreV1Api,
 ) -> None:
     helm_install("--set", "metrics.port=9091")
+    replaced(core)
     eventually(lambda: scraped(core), "both pods are scraped, each once", 60)
     instances = [one["metric"]["instance"] for one in query(f'up{{job="{RELEASE}"}} == 1')]
     assert [instance.rpartition(":")[2] for instance in instances] == ["9091", "9091"]
@@ -416,9 +419,10 @@ def test_a_port_of_its_own_for_metrics_is_not_published_and_prometheus_follows(
     run("helm", "test", RELEASE, "--namespace", NAMESPACE)
 
 
-def test_two_versions_fill_their_dashboard(outcomes: Postgresql) -> None:
+def test_two_versions_fill_their_dashboard(outcomes: Postgresql, core: client.CoreV1Api) -> None:
     candidate = "candidate.version=v2,candidate.shadow=true,candidate.canaryPercent=50"
     helm_install("--set", f"{feedback(outcomes)},model.name=churn,model.version=v1,{candidate}")
+    replaced(core)
     row, token = System("churn").sample, bearer()
 
     def shown(expression: str) -> bool:

@@ -20,6 +20,7 @@ from tests.cluster.conftest import (
     kubectl,
     pods,
     ready_pods,
+    replaced,
     restarts,
 )
 from tests.harness import PROJECT, SAMPLE, copy_project, eventually, run
@@ -128,6 +129,7 @@ def test_a_broken_bundle_rolls_back_and_the_old_release_answers_on(release: None
 def test_outcomes_in_sqlite_outlive_a_killed_container(core: client.CoreV1Api) -> None:
     helm_install("--set", "feedback.enabled=true,replicaCount=1")
     try:
+        replaced(core)
         eventually(answers, "the node port answers", 60)
         told = [
             {"prediction_id": requests.post(f"{URL}/predict", json=SAMPLE, timeout=5).json()["prediction_id"]}

@@ -17,7 +17,7 @@ import requests
 from kubernetes import client
 from scipy.stats import binomtest
 
-from tests.cluster.conftest import NAMESPACE, RELEASE, URL, helm_install, kubectl, ready_pods
+from tests.cluster.conftest import NAMESPACE, RELEASE, URL, every_pod, helm_install, kubectl, ready_pods
 from tests.harness import HEART, PROJECT, SAMPLE, Load, eventually, free_port, problem, run
 from tests.mlflow import TOO_FEW, log_few_rows
 from tools.cluster.images import build_image, load_image
@@ -114,14 +114,6 @@ def job_template() -> Job:
     found = kubectl("get", "configmap", ACCOUNT, "--namespace", NAMESPACE, "--output=json")
     job: Job = json.loads(json.loads(found)["data"]["job.json"])
     return job
-
-
-def every_pod(core: client.CoreV1Api) -> list[client.V1Pod]:
-    """Return the release's pods, those that answer while they go included."""
-    found: list[client.V1Pod] = core.list_namespaced_pod(
-        NAMESPACE, label_selector="app=heart-disease-api"
-    ).items
-    return found
 
 
 def shown(core: client.CoreV1Api) -> str:
