@@ -32,6 +32,7 @@ ENV PATH=/opt/venv/bin:${PATH} PYTHONUNBUFFERED=1
 WORKDIR /app
 COPY pyproject.toml LICENSE ./
 COPY bundle bundle
+COPY registry registry
 USER 10001:10001
 
 FROM application AS train
@@ -43,10 +44,11 @@ ENTRYPOINT ["python", "-m", "training"]
 FROM application AS server
 COPY --from=serve-environment /opt/venv /opt/venv
 COPY serving serving
+COPY retrain_api retrain_api
 COPY --from=served-models models models
 COPY api_server.py ./
 USER root
-RUN python -m compileall -q api_server.py bundle serving
+RUN python -m compileall -q api_server.py bundle registry retrain_api serving
 USER 10001:10001
 ENV HOST=0.0.0.0 PORT=8000
 EXPOSE 8000

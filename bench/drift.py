@@ -25,8 +25,8 @@ from bundle.declaration import CategoryFeature, Declaration, load_declaration
 from bundle.encoding import Encoder, Matrix
 from bundle.errors import InvalidRowsError
 from bundle.manifest import CategoryDistribution, Manifest, NumberDistribution
-from serving.catalogue import ServedModel, load_model
-from serving.metrics import COMMON
+from serving.inference.catalogue import ServedModel, load_model
+from serving.metrics.vocabulary import COMMON
 from training.build import load_recipe, load_rows
 from training.distribution import describe, describe_score, quantiles
 from training.evaluation import out_of_fold

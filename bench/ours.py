@@ -22,11 +22,11 @@ from prometheus_client import CollectorRegistry
 from bench.load import PROJECT, START_SECONDS, BenchError, Load, MeasuredServer, example
 from bench.results import Figure, of_rounds
 from bench.wide import train_wide
-from serving.catalogue import ServedModel, load_model
-from serving.drift import TOGETHER, DriftCounts
-from serving.metrics import Vocabulary
-from serving.prediction_ids import id_writer
-from serving.signing_keys import Keys
+from serving.feedback.prediction_ids import id_writer
+from serving.feedback.signing_keys import Keys
+from serving.inference.catalogue import ServedModel, load_model
+from serving.inference.drift import TOGETHER, DriftCounts
+from serving.metrics.vocabulary import Vocabulary
 from training.export import generate_rows
 
 ECHO = ["-m", "uvicorn", "bench.echo:app", "--port", "{port}", "--no-access-log", "--log-level", "warning"]

@@ -12,10 +12,10 @@ from statistics import median
 from time import perf_counter
 
 from serving import feedback
-from serving.catalogue import Answer, ServedModel
-from serving.prediction_ids import id_writer
+from serving.feedback.prediction_ids import id_writer
+from serving.feedback.signing_keys import Keys
+from serving.inference.catalogue import Answer, ServedModel
 from serving.server import run
-from serving.signing_keys import Keys
 
 taken: list[float] = []
 nothing: list[float] = []

@@ -1,1 +1,1 @@
-"""A request's way through the process: middleware -> routes -> catalogue and engine -> response."""
+"""The server: settings and parts are wired in app.py; a request goes through http, inference and metrics."""

@@ -15,25 +15,26 @@ from starlette.types import Receive, Scope, Send
 
 from bundle.declaration import Declaration
 from bundle.errors import BundleError
-from serving.answers import AnswerWriter
-from serving.catalogue import load_models
-from serving.engine import Engine
 from serving.errors import NotFound, raise_api_error
-from serving.faults import BreakableEngine, Faults, candidate_wrapper
-from serving.feedback import KEYS_SECONDS, Feedback
-from serving.metrics import HttpMetrics, Vocabulary, workers_folder
-from serving.middleware import QUIET_PATHS, Lifecycle, Watch
-from serving.openapi import declared_routes, openapi_router
-from serving.resources import REFRESH_SECONDS, Resources
-from serving.rollout import Rollout
-from serving.routes.feedback import feedback_router
-from serving.routes.health import health_router, probes_router
-from serving.routes.metrics import metrics_router
-from serving.routes.models import models_router
-from serving.routes.pages import pages_router
-from serving.routes.predict import Admission, Prediction, prediction_router, predictions
+from serving.feedback.service import KEYS_SECONDS, Feedback
+from serving.http.middleware import QUIET_PATHS, PrometheusMiddleware
+from serving.http.openapi import declared_routes, openapi_router
+from serving.http.response_writer import AnswerWriter
+from serving.http.routes.feedback import feedback_router
+from serving.http.routes.health import health_router, probes_router
+from serving.http.routes.metrics import metrics_router
+from serving.http.routes.models import models_router
+from serving.http.routes.pages import pages_router
+from serving.http.routes.predict import Admission, PredictionEndpoint, prediction_router, predictions
+from serving.inference.catalogue import load_models
+from serving.inference.engine import Engine
+from serving.inference.faults import BreakableEngine, Faults, candidate_wrapper
+from serving.inference.monitored_model import WatchedModel
+from serving.metrics.process import REFRESH_SECONDS, Resources
+from serving.metrics.vocabulary import HttpMetrics, Vocabulary, workers_folder
+from serving.request import Lifecycle
+from serving.rollout.canary import Rollout
 from serving.settings import PROJECT, Settings
-from serving.watched import WatchedModel
 
 log = logging.getLogger("serving")
 
@@ -52,7 +53,7 @@ class Application(FastAPI):
     It has no pages and redirects of FastAPI's own, and sends no telemetry.
     """
 
-    watch: Watch
+    watch: PrometheusMiddleware
 
     def __init__(self, **options: Any) -> None:
         super().__init__(
@@ -74,7 +75,7 @@ class Application(FastAPI):
         vocabulary: Vocabulary,
         declaration: Declaration,
         lifecycle: Lifecycle,
-        direct: Mapping[str, Prediction],
+        direct: Mapping[str, PredictionEndpoint],
     ) -> None:
         """Answer by these routers, whose paths are `state.paths`, watched; a drain sets `state.lifecycle`."""
         for router in routers:
@@ -83,7 +84,7 @@ class Application(FastAPI):
         self.state.lifecycle = lifecycle
         self.state.paths = {getattr(route, "path", "") for router in routers for route in router.routes}
         quiet = QUIET_PATHS & self.state.paths
-        self.watch = Watch(super().__call__, metrics, lifecycle, direct, quiet)
+        self.watch = PrometheusMiddleware(super().__call__, metrics, lifecycle, direct, quiet)
 
 
 def scrapes_application(
@@ -191,7 +192,7 @@ def all_predictions(
     admission: Admission,
     feedback: Feedback | None,
     rollout: Rollout | None,
-) -> list[Prediction]:
+) -> list[PredictionEndpoint]:
     """Return what answers with the main model, and with several models with each under its name.
 
     Under its name alone a model answers with the version that the rollout chooses.
@@ -199,7 +200,7 @@ def all_predictions(
     prefixes = [("", models[0])]
     if len(models) > 1:
         prefixes += [(f"/models/{versions[0].model.name}", versions) for versions in models]
-    answering: list[Prediction] = []
+    answering: list[PredictionEndpoint] = []
     for prefix, versions in prefixes:
         writers = {
             it.model.version: AnswerWriter(it.model, feedback.identifier(it.model) if feedback else None)

@@ -28,12 +28,12 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from bundle.errors import BundleError
-from serving.connections import SEND_BUFFER, Connections
+from registry.fetch import fetched
 from serving.logs import configure_logs
-from serving.pipelining import BoundedPipeline
-from serving.ports import addresses, by_port
-from serving.registry import fetched
 from serving.settings import Settings, SettingsError, load_settings
+from serving.transport.connections import SEND_BUFFER, Connections
+from serving.transport.pipelining import BoundedPipeline
+from serving.transport.ports import addresses, by_port
 
 log = logging.getLogger("serving")
 
@@ -59,7 +59,7 @@ def bare_app() -> FastAPI:
             raise SystemExit(LISTENS_ONCE)
         configure_logs(settings.log_level, settings.log_format)
         warn_of_random_salt(settings)
-        with fetched(settings) as settings:
+        with registered_model(settings) as settings:
             return make_app(settings)
     except (SettingsError, BundleError) as error:
         raise SystemExit(f"error: {error}") from None
@@ -72,7 +72,7 @@ def run() -> int:
         quiet_logs(settings)
         warn_of_random_salt(settings)
         os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)  # the supervisor makes its own, empty
-        with listen(settings) as listeners, fetched(settings) as settings:
+        with listen(settings) as listeners, registered_model(settings) as settings:
             if settings.workers > 1:
                 return Supervisor(settings, listeners).run()
             return serve(make_app(settings), settings, listeners)
@@ -93,6 +93,17 @@ def warn_of_random_salt(settings: Settings) -> None:
             "the canary has a salt of its own: keys change their version at each start, and between replicas",
             extra={"fields": {"remedy": "set CANARY_SALT_FILE"}},
         )
+
+
+@contextmanager
+def registered_model(settings: Settings) -> Iterator[Settings]:
+    """Give settings under which every model is a folder, a registered version included: it is fetched."""
+    reference = settings.registered
+    if reference is None:
+        yield settings
+        return
+    with fetched(reference, settings.mlflow_tracking_uri or "") as (folder, version):
+        yield settings.for_registered(folder, reference.name, version)
 
 
 def make_app(settings: Settings) -> FastAPI:
@@ -275,7 +286,7 @@ def mark_process_dead(pid: int, folder: str) -> None:
     """Take a dead worker's gauges out of the sums; its counts stay."""
     from prometheus_client import multiprocess  # noqa: PLC0415
 
-    from serving.counts import forget  # noqa: PLC0415
+    from serving.metrics.counts import forget  # noqa: PLC0415
 
     multiprocess.mark_process_dead(pid, folder)
     forget(Path(folder), pid)

@@ -6,7 +6,6 @@ shows a value only where it is a number, or an address without its user, passwor
 
 import os
 import re
-from collections.abc import Sequence
 from functools import partial
 from hashlib import blake2s
 from pathlib import Path
@@ -16,15 +15,15 @@ from typing import Annotated, Literal, Self, TypeVar
 from pydantic import Field, PrivateAttr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from bundle.address import read_address, shown
 from bundle.errors import printable
-from bundle.mlflow import server_address
+from registry.address import read_address, shown
+from registry.mlflow import server_address
+from registry.reference import REGISTERED, RegisteredVersion
 from serving.secret_files import SecretError, named, read_secret
 
 PROJECT = Path(__file__).resolve().parent.parent
 
 VERSION = r"^v[1-9][0-9]*$"
-REGISTERED = r"models:/(?P<name>[a-z][a-z0-9-]*)/(?P<number>[1-9][0-9]*)"
 MODEL_NAME = re.compile(rf"[a-z][a-z0-9-]*|{REGISTERED}")
 FOLDERS = ("models_dir", "feedback_keys")
 MOST_DIGITS = 10
@@ -81,6 +80,12 @@ class Settings(BaseSettings):
 
     _from_registry: bool = PrivateAttr(default=False)
     _canary_salt: bytes = PrivateAttr(default_factory=partial(token_bytes, 32))
+
+    @property
+    def registered(self) -> RegisteredVersion | None:
+        """The registered version that is named; None where all models are folders."""
+        found = [reference for name in self.model if (reference := RegisteredVersion.parse(name))]
+        return found[0] if found else None
 
     @property
     def one_version_only(self) -> bool:
@@ -182,15 +187,15 @@ class Settings(BaseSettings):
             )
         if not self.model or len(set(self.model)) != len(self.model):
             raise ValueError("MODEL must name at least one model, and none twice")
-        if registered(self.model) and (len(self.model) > 1 or self.model_version):
+        if self.registered and (len(self.model) > 1 or self.model_version):
             raise ValueError(
                 "a registered model is served alone, without MODEL_VERSION: MODEL=models:/name/number"
             )
-        if registered(self.model) and not self.mlflow_tracking_uri:
+        if self.registered and not self.mlflow_tracking_uri:
             raise ValueError("MODEL=models:/... needs MLFLOW_TRACKING_URI, such as http://127.0.0.1:5001")
         if len(self.model) > 1 and (self.model_version or self.threshold is not None):
             raise ValueError("MODEL_VERSION and THRESHOLD only make sense with a single MODEL")
-        if self.candidate_version and (len(self.model) > 1 or registered(self.model)):
+        if self.candidate_version and (len(self.model) > 1 or self.registered):
             raise ValueError("CANDIDATE_VERSION only makes sense with a single MODEL that is a folder")
         if (self.canary_percent or self.shadow) and not self.candidate_version:
             raise ValueError("CANARY_PERCENT and SHADOW need CANDIDATE_VERSION, such as v2")
@@ -213,12 +218,6 @@ class Settings(BaseSettings):
                 "send, or FEEDBACK_ANONYMOUS=true if you mean it, for ENVIRONMENT=production asks for one"
             )
         return self
-
-
-def registered(models: Sequence[str]) -> tuple[str, str] | None:
-    """Return name and number of the registered version that is named; None where all are folders."""
-    found = [match for model in models if (match := re.fullmatch(REGISTERED, model))]
-    return (found[0]["name"], found[0]["number"]) if found else None
 
 
 Kind = TypeVar("Kind", bound=Settings)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from bundle.declaration import Declaration, load_declaration
-from serving.catalogue import ServedModel, load_model
+from serving.inference.catalogue import ServedModel, load_model
 from tests.harness import HEART, Server
 from tests.systems import PAGES, System
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bundle.errors import BundleError, InvalidRowsError, printable
-from bundle.mlflow import MlflowServer
+from registry.mlflow import MlflowServer
 from training.export import ParityError
 from training.table import DataError
 

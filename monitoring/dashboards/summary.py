@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from bundle.declaration import load_declaration
-from serving.metrics import COMMON, HELP
+from serving.metrics.vocabulary import COMMON, HELP
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 MONITORING = PROJECT / "monitoring"
@@ -19,9 +19,9 @@ TEXT = """# What is tracked, and how it flows
 Written by `make dashboards` from the model's vocabulary, the dashboards and the rules; do not edit.
 
 ```
-POST /predict -> serving/middleware.py (requests, durations, errors)
-              -> serving/watched.py    (predictions, confidence, state of the model)
-              -> serving/drift.py      (every value, in the bins of the training data)
+POST /predict -> serving/http/middleware.py (requests, durations, errors)
+              -> serving/inference/monitored_model.py    (predictions, confidence, state of the model)
+              -> serving/inference/drift.py      (every value, in the bins of the training data)
               -> GET /metrics of every pod
                    | every {interval}, one target a pod (prometheus-config.yaml)
                    v

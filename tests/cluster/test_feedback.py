@@ -16,7 +16,7 @@ import pytest
 import requests
 import sqlalchemy as sql
 
-from serving.store import upgrade
+from serving.feedback.store import upgrade
 from tests.cluster.postgresql import Postgresql
 from tests.contract.test_feedback import ids, refusals, settings_for, tell
 from tests.contract.test_feedback_token import report, with_token

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from bench.prometheus import Prometheus, promtool
 from bundle.encoding import Encoder
-from serving.outcomes import FIFTHS, Cell
-from serving.quality import assess, expected
+from serving.feedback.outcomes import FIFTHS, Cell
+from serving.feedback.quality import assess, expected
 from tests.harness import HEART, PROJECT
 from tests.systems import System
 from training.build import load_recipe, load_rows

@@ -20,9 +20,9 @@ import requests
 import sqlalchemy as sql
 
 from serving.errors import ValidationError
-from serving.prediction_ids import read_id
-from serving.signing_keys import Keys
-from serving.store import upgrade
+from serving.feedback.prediction_ids import read_id
+from serving.feedback.signing_keys import Keys
+from serving.feedback.store import upgrade
 from tests.harness import SAMPLE, Server, eventually, problem
 from tests.systems import System
 
@@ -205,9 +205,9 @@ def test_ids_that_are_foreign_or_expired_are_refused(start: Callable[..., Server
     assert "a model that is not served here" in refused["detail"]
     (old,) = ids(ours, [SAMPLE])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("serving.prediction_ids.time", lambda: time() + 90 * 86_400 - 60)
+        patch.setattr("serving.feedback.prediction_ids.time", lambda: time() + 90 * 86_400 - 60)
         read_id(old, Keys(here / "keys"), days=90)
-        patch.setattr("serving.prediction_ids.time", lambda: time() + 90 * 86_400 + 60)
+        patch.setattr("serving.feedback.prediction_ids.time", lambda: time() + 90 * 86_400 + 60)
         with pytest.raises(ValidationError, match="has expired: outcomes are taken for 90 days"):
             read_id(old, Keys(here / "keys"), days=90)
 

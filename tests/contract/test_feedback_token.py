@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import requests
 
-from serving.prediction_ids import read_id
-from serving.signing_keys import Keys
+from serving.feedback.prediction_ids import read_id
+from serving.feedback.signing_keys import Keys
 from tests.contract.test_feedback import ids, settings_for, tell
 from tests.harness import SAMPLE, Server, eventually, problem
 

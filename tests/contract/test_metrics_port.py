@@ -178,7 +178,7 @@ def test_the_endpoint_for_retraining_has_it_too(tmp_path: Path) -> None:
     )
     (tmp_path / "key").write_text(KEY, encoding="utf-8")
     files = {"RETRAIN_JOB": str(tmp_path / "job.json"), "RETRAIN_KEY": str(tmp_path / "key")}
-    command = [sys.executable, "-m", "serving.retraining"]
+    command = [sys.executable, "-m", "retrain_api"]
     server = Server(files | {"METRICS_PORT": "0", "DRAIN_SECONDS": "0"}, command).wait_until_ready()
     problem(server.get("/metrics"), 404, "NotFound")
     assert value(scrape(server), "api_requests_total", endpoint="/readyz") >= 1

@@ -9,7 +9,7 @@ from time import time
 import pytest
 import sqlalchemy as sql
 
-from serving.store import upgrade
+from serving.feedback.store import upgrade
 from tests.contract.test_feedback import ids, settings_for, tell
 from tests.harness import SAMPLE, Server, eventually
 

@@ -12,7 +12,7 @@ from tests.harness import Server, free_port, problem
 
 pytestmark = pytest.mark.heart
 
-COMMAND = [sys.executable, "-m", "serving.retraining"]
+COMMAND = [sys.executable, "-m", "retrain_api"]
 JOB = {"kind": "Job", "metadata": {"name": "retrain", "namespace": "mlops"}}
 PATH = "/models/heart-disease/retrain"
 KEY = "5d41402abc4b2a76b9719d911017c5927f83b1657ff1fc53b92dc18148a1d65d"

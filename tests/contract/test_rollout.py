@@ -226,7 +226,7 @@ def test_a_shadow_that_is_overrun_drops_rows(start: Start, system: System, tmp_p
 def test_a_shadow_ends_with_its_server(start: Start) -> None:
     server = start(**CANARY, SHADOW="true")
     eventually(lambda: shown(server, "shadow_up") == 1, "the candidate answers")
-    children = run("pgrep", "-P", str(server.process.pid), "-f", "serving.shadow").stdout.split()
+    children = run("pgrep", "-P", str(server.process.pid), "-f", "serving.rollout.shadow").stdout.split()
     assert len(children) == 1
     os.kill(server.process.pid, signal.SIGKILL)
     eventually(lambda: not Path(f"/proc/{children[0]}").exists(), "its process is gone")

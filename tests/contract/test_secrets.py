@@ -15,7 +15,7 @@ pytestmark = pytest.mark.heart
 SECRET = "MARKED-hunter2"  # noqa: S105
 ADDRESS = f"//user:{SECRET}@127.0.0.1:{free_port()}"
 EVERY = [name.upper() for name in Settings.model_fields if name != "port"]
-RETRAINING = [sys.executable, "-m", "serving.retraining"]
+RETRAINING = [sys.executable, "-m", "retrain_api"]
 UVICORN = [sys.executable, "-m", "uvicorn", "api_server:app", "--port", "{port}"]
 MLFLOW = {"MODEL": "models:/churn/2"}
 

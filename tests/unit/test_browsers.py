@@ -14,10 +14,10 @@ from starlette.types import Message
 from bundle.declaration import Declaration
 from bundle.manifest import load_manifest
 from serving.app import Application, create_app
-from serving.metrics import Vocabulary
-from serving.middleware import Lifecycle
-from serving.openapi import openapi_document
-from serving.routes.pages import pages_router
+from serving.http.openapi import openapi_document
+from serving.http.routes.pages import pages_router
+from serving.metrics.vocabulary import Vocabulary
+from serving.request import Lifecycle
 from serving.settings import Settings
 from tests.harness import HEART
 from training.card import render_card, render_page

@@ -15,8 +15,8 @@ from bundle.declaration import load_declaration
 from bundle.encoding import Matrix
 from bundle.errors import BundleError
 from bundle.manifest import sealed, sha256
-from serving.catalogue import ServedModel, load_model
-from serving.engine import EngineError, OnnxEngine
+from serving.inference.catalogue import ServedModel, load_model
+from serving.inference.engine import EngineError, OnnxEngine
 from tests.harness import HEART, SAMPLE
 
 

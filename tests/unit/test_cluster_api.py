@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from retrain_api.app import create
 from serving.errors import AlreadyRunning, ClusterUnavailable
-from serving.retraining import create
 from tests.mlflow import Answer, RawServer, answered
 
 JOB = {"kind": "Job", "metadata": {"name": "retrain", "namespace": "mlops"}}

@@ -17,7 +17,7 @@ from prometheus_client import (
 )
 from prometheus_client.openmetrics import exposition as openmetrics
 
-from serving.counts import Counts, forget
+from serving.metrics.counts import Counts, forget
 
 disable_created_metrics()
 
@@ -102,7 +102,7 @@ def test_other_labels_are_refused() -> None:
 
 
 def test_more_than_there_is_room_for_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("serving.counts.CAPACITY", 2)
+    monkeypatch.setattr("serving.metrics.counts.CAPACITY", 2)
     family = Counts(CollectorRegistry(), tmp_path).counter("events_total", "Events.", ("kind",))
     family.labels(kind="a").inc()
     family.labels(kind="b").inc()

@@ -20,11 +20,11 @@ from bundle.declaration import CategoryFeature, NumberFeature
 from bundle.errors import FieldError
 from bundle.manifest import CategoryDistribution
 from serving.app import create_app
-from serving.catalogue import Answer, ServedModel, load_model
-from serving.drift import TOGETHER, DriftCounts
-from serving.metrics import Vocabulary
+from serving.inference.catalogue import Answer, ServedModel, load_model
+from serving.inference.drift import TOGETHER, DriftCounts
+from serving.inference.monitored_model import WatchedModel
+from serving.metrics.vocabulary import Vocabulary
 from serving.settings import Settings
-from serving.watched import WatchedModel
 from tests.systems import MODELS, PAGES, System
 from training.build import load_recipe, load_rows
 from training.distribution import BINS

@@ -9,8 +9,8 @@ import pytest
 from numpy.typing import NDArray
 
 from bundle.encoding import Encoder
-from serving.catalogue import ServedModel, load_model
-from serving.explanations import LEAST_PROBABILITY, all_sets, describe, random_orders
+from serving.inference.catalogue import ServedModel, load_model
+from serving.inference.explanations import LEAST_PROBABILITY, all_sets, describe, random_orders
 from tests.systems import MODELS, System
 from training.build import load_recipe, load_rows
 

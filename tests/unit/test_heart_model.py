@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from bundle.declaration import load_declaration
-from serving.catalogue import ServedModel
+from serving.inference.catalogue import ServedModel
 from tests.harness import HEART, SAMPLE, csv_rows
 from training.build import load_recipe, load_rows
 

@@ -1,4 +1,4 @@
-"""What Watch does when the application below it breaks, seen as a server sees it: through ASGI messages."""
+"""PrometheusMiddleware when the application below it breaks, as a server sees it: through ASGI messages."""
 
 import asyncio
 import json
@@ -13,10 +13,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from bundle.declaration import Declaration
 from serving.app import create_app, repeat
 from serving.errors import ValidationError
+from serving.http.middleware import PrometheusMiddleware
+from serving.http.routes.predict import wants_explanation
 from serving.logs import JsonFormatter
-from serving.metrics import HttpMetrics, Vocabulary
-from serving.middleware import Lifecycle, Watch
-from serving.routes.predict import wants_explanation
+from serving.metrics.vocabulary import HttpMetrics, Vocabulary
+from serving.request import Lifecycle
 from serving.settings import Settings
 from tests.harness import SAMPLE
 
@@ -33,7 +34,7 @@ def ask(
 ) -> list[Message]:
     lifecycle = Lifecycle()
     metrics = HttpMetrics(Vocabulary(registry), declaration, [])
-    watch = Watch(app, metrics, lifecycle, {})
+    watch = PrometheusMiddleware(app, metrics, lifecycle, {})
     sent: list[Message] = []
 
     async def receive() -> Message:

@@ -10,13 +10,15 @@ import pytest
 
 from bundle.errors import BundleError, printable
 from bundle.manifest import sealed
-from bundle.mlflow import FETCH_BYTES, MlflowServer
-from serving.registry import fetch
+from registry.fetch import fetch
+from registry.mlflow import FETCH_BYTES, MlflowServer
+from registry.reference import RegisteredVersion
 from tests.harness import HEART
 from tests.mlflow import Answer, RawServer, answered, registry
 from training.cli import rows_file
 
 IRIS = HEART.parent / "iris"
+IRIS_1 = RegisteredVersion("iris", "1")
 VERSION_URI = "name=iris&version=1"
 LISTING = "?path=0/run/bundle"
 MODEL = "/v1/model.onnx"
@@ -36,7 +38,7 @@ def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 def fetched(folder: Path, **changed: Answer) -> RawServer:
     """Fetch iris from a server that answers as MLflow, but for some paths; return the server."""
     with RawServer(registry(IRIS, "v1", changed)) as server:
-        assert fetch(MlflowServer(server.url), "iris", "1", folder / "iris") == "v1"
+        assert fetch(MlflowServer(server.url), IRIS_1, folder / "iris") == "v1"
     return server
 
 
@@ -164,10 +166,14 @@ def test_all_files_of_a_bundle_are_bounded_together(tmp_path: Path) -> None:
     whole = sum((IRIS / "v1" / name).stat().st_size for name in MANIFEST["files"])
     documents = sum((IRIS / name).stat().st_size for name in ("model.toml", "v1/bundle.json"))
     with RawServer(registry(IRIS, "v1", {})) as server:
-        fetch(MlflowServer(server.url, most_bytes=whole + documents), "iris", "1", tmp_path / "a" / "iris")
+        fetch(
+            MlflowServer(server.url, most_bytes=whole + documents),
+            IRIS_1,
+            tmp_path / "a" / "iris",
+        )
         less = MlflowServer(server.url, most_bytes=whole + documents - 1)
         with pytest.raises(BundleError, match="it sends more than the"):
-            fetch(less, "iris", "1", tmp_path / "b" / "iris")
+            fetch(less, IRIS_1, tmp_path / "b" / "iris")
     assert FETCH_BYTES == 512 * 1024 * 1024, "docs/settings.md says so"
 
 
@@ -178,7 +184,7 @@ def test_a_byte_now_and_then_for_ever_is_given_up(tmp_path: Path, head: bytes) -
         yield from server.byte_by_byte()
 
     with RawServer(dripping) as server, pytest.raises(BundleError) as raised:
-        fetch(MlflowServer(server.url, seconds=0.3), "iris", "1", tmp_path / "iris")
+        fetch(MlflowServer(server.url, seconds=0.3), IRIS_1, tmp_path / "iris")
     assert str(raised.value).endswith("the whole took longer than 0.3 s, and was given up")
 
 
@@ -257,7 +263,7 @@ def test_a_redirect_elsewhere_is_not_followed(tmp_path: Path, location: str) -> 
 
     uri = "http://user:{}@{}"
     with RawServer(answer) as server, pytest.raises(BundleError) as raised:
-        fetch(MlflowServer(uri.format(SECRET, server.host)), "iris", "1", tmp_path / "iris")
+        fetch(MlflowServer(uri.format(SECRET, server.host)), IRIS_1, tmp_path / "iris")
     assert "which is not followed: name the address that answers" in str(raised.value)
     assert "MARKED" not in str(raised.value)
     assert len(server.requests) == 1
@@ -278,7 +284,7 @@ def test_a_redirect_within_the_server_is_followed(tmp_path: Path, status: int, l
     bundle = registry(IRIS, "v1", {})
     with RawServer(answer) as server:
         uri = f"http://user:{SECRET}@{server.host}"
-        assert fetch(MlflowServer(uri), "iris", "1", tmp_path / "iris") == "v1"
+        assert fetch(MlflowServer(uri), IRIS_1, tmp_path / "iris") == "v1"
     sent = {line for request in server.requests for line in request.split("\r\n") if "uthorization" in line}
     assert len(sent) == 1
 
@@ -306,7 +312,7 @@ def test_redirects_end(tmp_path: Path) -> None:
 def test_user_and_password_of_the_address_are_sent(tmp_path: Path, userinfo: str, header: str) -> None:
     with RawServer(registry(IRIS, "v1", {})) as server:
         mlflow = MlflowServer(f"http://{userinfo}{server.host}/")
-        fetch(mlflow, "iris", "1", tmp_path / "iris")
+        fetch(mlflow, IRIS_1, tmp_path / "iris")
     assert mlflow.shown == server.url
     assert all(f"Authorization: Basic {header}\r\n" in request for request in server.requests)
 
@@ -331,7 +337,7 @@ def test_a_proxy_of_the_environment_is_used(tmp_path: Path, monkeypatch: pytest.
     bundle = registry(IRIS, "v1", {})
     with RawServer(lambda url: bundle(url.removeprefix("http://mlflow.invalid"))) as proxy:
         monkeypatch.setenv("http_proxy", f"http://p:{SECRET}@{proxy.host}")
-        assert fetch(MlflowServer("http://mlflow.invalid"), "iris", "1", tmp_path / "iris") == "v1"
+        assert fetch(MlflowServer("http://mlflow.invalid"), IRIS_1, tmp_path / "iris") == "v1"
     assert all("proxy-authorization: basic " in request.lower() for request in proxy.requests)
 
 
@@ -347,7 +353,7 @@ def test_a_proxy_that_is_none_is_told_without_its_password(
 ) -> None:
     monkeypatch.setenv("http_proxy", proxy)
     with pytest.raises(BundleError) as raised:
-        fetch(MlflowServer("http://127.0.0.1:1"), "iris", "1", tmp_path / "iris")
+        fetch(MlflowServer("http://127.0.0.1:1"), IRIS_1, tmp_path / "iris")
     assert SECRET not in str(raised.value)
 
 

@@ -9,7 +9,7 @@ import pytest
 from onnx import TensorProto, helper, onnx_ml_pb2
 
 from bundle.onnx import ENTRY, LEADING, LOCATION, has_external_tensors
-from serving.engine import EngineError, OnnxEngine
+from serving.inference.engine import EngineError, OnnxEngine
 
 
 def external(name: str = "secret") -> TensorProto:

@@ -4,9 +4,9 @@ import socket
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from serving.ports import ByPort, addresses
 from serving.server import ServerError, listen
 from serving.settings import Settings
+from serving.transport.ports import ByPort, addresses
 
 
 def test_two_free_ports_are_taken_where_both_are_0() -> None:

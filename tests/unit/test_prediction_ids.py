@@ -14,12 +14,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bundle.declaration import ClassDeclaration, Declaration
-from serving.catalogue import ServedModel
 from serving.errors import ValidationError
-from serving.feedback import to_outcome
-from serving.prediction_ids import CLOCK_SKEW_SECONDS, id_writer, read_id
+from serving.feedback.prediction_ids import CLOCK_SKEW_SECONDS, id_writer, read_id
+from serving.feedback.service import to_outcome
+from serving.feedback.signing_keys import Keys
+from serving.inference.catalogue import ServedModel
 from serving.settings import SettingsError
-from serving.signing_keys import Keys
 
 SECRET = b"a secret of thirty-two characters or more"
 DAY = date(2026, 1, 1)

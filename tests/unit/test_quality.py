@@ -9,14 +9,14 @@ import pytest
 from scipy.stats import binomtest, norm
 
 from bundle.declaration import Declaration
-from serving.catalogue import ServedModel
 from serving.errors import ValidationError
-from serving.feedback import to_outcome
-from serving.outcomes import Cell
-from serving.prediction_ids import Predicted, id_writer
-from serving.quality import NORMAL_QUANTILES, assess, mean, share
+from serving.feedback.outcomes import Cell
+from serving.feedback.prediction_ids import Predicted, id_writer
+from serving.feedback.quality import NORMAL_QUANTILES, assess, mean, share
+from serving.feedback.service import to_outcome
+from serving.feedback.signing_keys import Keys
+from serving.inference.catalogue import ServedModel
 from serving.settings import Settings, SettingsError, load_settings
-from serving.signing_keys import Keys
 
 
 @pytest.mark.parametrize(("part", "whole"), [(0, 1), (1, 1), (7, 10), (0, 40), (320, 400)])

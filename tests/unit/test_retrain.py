@@ -16,7 +16,7 @@ from sklearn.metrics import brier_score_loss, recall_score, roc_auc_score
 from bundle.declaration import load_declaration
 from bundle.encoding import Encoder
 from bundle.manifest import load_manifest, sealed
-from serving.catalogue import load_model
+from serving.inference.catalogue import load_model
 from tests.harness import HEART, run
 from training.build import TrainingData, build, load_recipe, load_rows
 from training.compare import compare, compare_versions, verdict

@@ -12,8 +12,7 @@ from prometheus_client import CollectorRegistry
 from scipy.stats import binomtest
 
 from serving.app import create_app
-from serving.middleware import RequestRecord
-from serving.routes.predict import Prediction
+from serving.request import RequestRecord
 from serving.settings import Settings, SettingsError, load_settings
 
 PUBLIC_SALT = b"churn/v2/"
@@ -41,7 +40,7 @@ def chosen(keys: list[str], file: Path | None, percent: float = 10, header: str 
         canary_salt_file=file,
     )
     prediction = create_app(settings, CollectorRegistry()).watch.direct["/predict"]
-    assert isinstance(prediction, Prediction)
+    assert isinstance(prediction, PredictionEndpoint)
     assert prediction.rollout
     found = set()
     for key in keys:

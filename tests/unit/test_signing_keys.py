@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from serving.answers import AnswerWriter
-from serving.catalogue import Answer, ServedModel
 from serving.errors import StoreUnavailable, ValidationError
-from serving.prediction_ids import id_writer, read_id
+from serving.feedback.prediction_ids import id_writer, read_id
+from serving.feedback.signing_keys import Keys
+from serving.http.response_writer import AnswerWriter
+from serving.inference.catalogue import Answer, ServedModel
 from serving.secret_files import MOST_BYTES, SecretError, check_randomness
 from serving.settings import SettingsError
-from serving.signing_keys import Keys
 
 TODAY = datetime.now(UTC).date()
 SECRET = "a secret of thirty-two characters or more"  # noqa: S105

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sql
 
-from serving.outcomes import Outcome, Verdict
-from serving.store import Store, upgrade
+from serving.feedback.outcomes import Outcome, Verdict
+from serving.feedback.store import Store, upgrade
 
 NOW = 1_800_000_000
 FALSE = Outcome("a", "heart-disease", "v1", NOW, NOW, "no_disease", "disease", 0.25, 0.5625)

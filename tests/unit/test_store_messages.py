@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from serving.outcomes import StoreError
+from serving.feedback.outcomes import StoreError
+from serving.feedback.store import Store, make_engine, without
 from serving.settings import SettingsError
-from serving.store import Store, make_engine, without
 
 SECRET = "MARKED-hunter2"  # noqa: S105
 

@@ -10,7 +10,7 @@ import pytest
 from bundle.declaration import load_declaration
 from bundle.errors import BundleError
 from bundle.manifest import load_manifest
-from serving.catalogue import load_model
+from serving.inference.catalogue import load_model
 from tests.harness import HEART
 from training.retrain import next_version
 from training.table import DataError

@@ -12,11 +12,11 @@ import mlflow
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from bundle.address import without_userinfo
 from bundle.declaration import Declaration, load_declaration
 from bundle.errors import BundleError, printable
 from bundle.manifest import Manifest, check_inspected, load_manifest, read_files
-from bundle.mlflow import MlflowServer
+from registry.address import without_userinfo
+from registry.mlflow import MlflowServer
 
 TAG = "bundle_sha256"
 

@@ -1,0 +1,1 @@
+"""Models and rows from an MLflow server."""

@@ -1,0 +1,5 @@
+import sys
+
+from retrain_api.app import main
+
+sys.exit(main())

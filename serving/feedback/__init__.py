@@ -1,0 +1,1 @@
+"""True labels that clients report: signed prediction ids, the store, and the quality they show."""

@@ -1,0 +1,51 @@
+"""Deletes outcomes that count for nothing any more: told before the window, of predictions whose ids expired.
+
+One whose id is valid stays, whatever its age: it could be told a second time. Each process looks now and
+then, and takes a few at a time, so that clients' outcomes find the database free.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from time import time
+
+from serving.feedback.outcomes import StoreError
+from serving.feedback.prediction_ids import SECONDS_A_DAY
+from serving.settings import Settings
+
+log = logging.getLogger("serving")
+
+BETWEEN_SECONDS = 3600
+PAUSE_SECONDS = 1
+BATCH_ROWS = 500
+
+SLACK_SECONDS = 3600
+"""How far the clocks of two replicas may be apart."""
+
+
+class Retention:
+    """`delete(predicted_before, received_before, most)` deletes some, and returns how many."""
+
+    def __init__(self, settings: Settings, delete: Callable[[int, int, int], Awaitable[int]]) -> None:
+        self._delete = delete
+        self.store_answers = asyncio.Event()
+        self._predicted_seconds = settings.feedback_days * SECONDS_A_DAY + SLACK_SECONDS
+        self._received_seconds = settings.feedback_window_days * SECONDS_A_DAY + SLACK_SECONDS
+
+    async def run(self) -> None:
+        """Delete what is old once the store answers, and what becomes so while the server runs."""
+        await self.store_answers.wait()
+        while True:
+            deleted = await self._delete_batch()
+            await asyncio.sleep(PAUSE_SECONDS if deleted else BETWEEN_SECONDS)
+
+    async def _delete_batch(self) -> int:
+        now = int(time())
+        try:
+            rows = await self._delete(now - self._predicted_seconds, now - self._received_seconds, BATCH_ROWS)
+        except StoreError as error:
+            log.warning("old outcomes cannot be deleted", extra={"fields": {"cause": str(error)}})
+            return 0
+        if rows:
+            log.info("old outcomes deleted", extra={"fields": {"rows": rows}})
+        return rows

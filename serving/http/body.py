@@ -1,0 +1,89 @@
+"""Reads a JSON body within its limits of type, size and time."""
+
+import asyncio
+import types
+from collections.abc import Coroutine, Generator, Mapping
+from functools import partial
+from typing import Any
+
+from pydantic_core import from_json
+from starlette.types import Receive
+
+from serving.errors import MalformedBody, PayloadTooLarge, Timeout, UnsupportedMediaType
+from serving.request import ClientGone
+
+
+async def read_json(
+    headers: Mapping[bytes, bytes], receive: Receive, max_bytes: int, timeout_seconds: float
+) -> Any:
+    """Return the body's JSON value; of a repeated key the last one wins.
+
+    Raises UnsupportedMediaType, PayloadTooLarge, Timeout, MalformedBody, or ClientGone.
+    """
+    content_type = headers.get(b"content-type", b"")
+    if content_type != b"application/json":
+        media_type = content_type.partition(b";")[0].strip().lower()
+        if media_type != b"application/json" and not media_type.endswith(b"+json"):
+            raise UnsupportedMediaType("Send JSON, with the header 'Content-Type: application/json'.")
+    if headers.get(b"content-encoding", b"identity").lower() != b"identity":
+        raise UnsupportedMediaType("Send the body uncompressed, without Content-Encoding.")
+    if int(headers.get(b"content-length", 0)) > max_bytes:
+        raise _too_large(max_bytes)
+    body = await _whole_body(receive, max_bytes, timeout_seconds)
+    if not body:
+        # the HTTP parser passes no body on with a request to change the protocol (Java's client sends one)
+        without = ", without an Upgrade header" if b"upgrade" in headers else ""
+        raise MalformedBody(f"The body is empty; send one JSON object{without}.")
+    try:
+        return from_json(body, allow_inf_nan=False)
+    except ValueError as error:  # its message names line and column, and quotes nothing
+        raise MalformedBody(f"The body is not JSON: {error}.", cause="the body is not JSON") from None
+
+
+async def _whole_body(receive: Receive, max_bytes: int, timeout_seconds: float) -> bytes:
+    """Read the body to its end; most bodies are there with the head, and need no timer."""
+    reading = _read(receive, max_bytes)
+    try:
+        waiting = reading.send(None)
+    except StopIteration as whole:
+        return bytes(whole.value)
+    try:
+        async with asyncio.timeout(timeout_seconds):
+            return await _resumed(reading, waiting)
+    except TimeoutError:
+        raise Timeout(
+            f"The body was not complete after {timeout_seconds:g} seconds.", headers={"Connection": "close"}
+        ) from None
+
+
+async def _read(receive: Receive, max_bytes: int) -> bytes:
+    body: bytes = b""
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        body += message.get("body", b"")
+        if len(body) > max_bytes:
+            raise _too_large(max_bytes)
+        if not message.get("more_body", False):
+            return body
+
+
+@types.coroutine
+def _resumed(reading: Coroutine[Any, Any, bytes], waiting: Any) -> Generator[Any, Any, bytes]:
+    """Go on with a coroutine that has begun, from what it waits for."""
+    while True:
+        try:
+            sent = yield waiting
+        except BaseException as error:  # noqa: BLE001  # CancelledError, too, is for the coroutine
+            step = partial(reading.throw, error)
+        else:
+            step = partial(reading.send, sent)
+        try:
+            waiting = step()
+        except StopIteration as whole:
+            return bytes(whole.value)
+
+
+def _too_large(max_bytes: int) -> PayloadTooLarge:
+    return PayloadTooLarge(f"The body may have {max_bytes} bytes at most; send smaller batches.")

@@ -1,0 +1,242 @@
+"""What surrounds every request, as one pure ASGI layer: its id, its metrics, its log line, its failure."""
+
+import logging
+import re
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from random import getrandbits
+from time import monotonic, perf_counter
+from typing import Protocol
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from serving.errors import ApiError, InternalError, ValidationError, problem_response
+from serving.http.browsers import NOSNIFF, guarded
+from serving.logs import describe, write_line
+from serving.metrics.vocabulary import UNMATCHED, HttpMetrics
+from serving.request import ClientGone, Lifecycle, RequestRecord, Sending
+
+log = logging.getLogger("serving")
+
+SANE_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
+QUIET_PATHS = frozenset({"/livez", "/readyz", "/startupz", "/metrics"})
+"""Probes and scrapes."""
+
+JSON = (b"content-type", b"application/json")
+CLOSE = (b"connection", b"close")
+
+PIECE = 64 * 1024
+"""Bytes of an answer that are written at once; the next ones wait until the client has taken most of them."""
+
+MOST_QUERY_BYTES = 1024
+"""A longer query is not taken apart: each of its parameters would cost, and none takes so much."""
+
+OK = 200
+CLIENT_CLOSED_REQUEST = 499
+"""What is logged and counted where the client hung up before there was an answer (nginx's number)."""
+
+
+class Answering(Protocol):
+    """A route that needs nothing of the routers and layers: it turns a body into JSON."""
+
+    path: str
+    methods: frozenset[str]
+
+    async def respond(self, record: RequestRecord, receive: Receive) -> bytes: ...
+
+
+class PrometheusMiddleware:
+    """Gives each request an id, counts and times it, logs one line, and answers every exception.
+
+    POST requests to the paths of `direct` go straight to what answers there, past routers and layers.
+    Requests to the paths of `quiet` are logged as debug, and are never among the active ones.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        metrics: HttpMetrics,
+        lifecycle: Lifecycle,
+        direct: Mapping[str, Answering],
+        quiet: AbstractSet[str] = QUIET_PATHS,
+    ) -> None:
+        self._app = app
+        self.direct = direct
+        self._quiet = quiet
+        self._metrics = metrics
+        self._lifecycle = lifecycle
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        start = perf_counter()
+        path, headers = scope["path"], dict(scope["headers"])
+        record = scope["record"] = RequestRecord(request_id(headers), headers, scope["query_string"])
+        answering = self.direct.get(path) if scope["method"] == "POST" else None
+        quiet = path in self._quiet
+        if not quiet:
+            self._lifecycle.active += 1
+            self._metrics.active(1)
+        try:
+            if answering is None:
+                status = await self._route(scope, receive, send, record)
+            else:
+                scope["route"] = answering
+                status = await self._answer(answering, scope, receive, send, record)
+        finally:
+            if not quiet:
+                self._lifecycle.active -= 1
+                self._metrics.active(-1)
+        self._finish(scope, record, status, perf_counter() - start, quiet=quiet)
+
+    async def _answer(
+        self, answering: Answering, scope: Scope, receive: Receive, send: Send, record: RequestRecord
+    ) -> int:
+        """Answer directly, and return the status."""
+        try:
+            content = await answering.respond(record, receive)
+        except Exception as error:  # noqa: BLE001  # each has an answer
+            return await self._refuse(error, scope, receive, send, record)
+        headers = [(b"content-length", b"%d" % len(content)), JSON, *self._added(record)]
+        try:
+            await send({"type": "http.response.start", "status": OK, "headers": headers})
+            if len(content) > PIECE:
+                await self._send_pieces(scope, send, content, more=False)
+            else:
+                await send({"type": "http.response.body", "body": content})
+        except Exception as error:  # noqa: BLE001
+            self._excuse(error, scope, send)
+        return OK
+
+    def _excuse(self, error: Exception, scope: Scope, send: Send) -> None:
+        """Raise what broke an answer, unless its connection was cut or its client has gone.
+
+        Where requests were pipelined, uvicorn notes the end of the connection with the last one alone.
+        """
+        answering = getattr(send, "__self__", None)
+        transport = getattr(answering, "transport", None)
+        ended = transport is not None and transport.is_closing()
+        if not ended and scope.get("client") not in self._lifecycle.cut:
+            raise error
+        if answering is not None and hasattr(answering, "disconnected"):
+            answering.disconnected = True
+
+    async def _send_pieces(self, scope: Scope, send: Send, content: bytes, *, more: bool) -> None:
+        """Send a large part of an answer, of which no more is written than the client takes."""
+        client, view = scope.get("client"), memoryview(content)
+        sending = self._lifecycle.sending.setdefault(client, Sending(monotonic()))
+        try:
+            for place in range(0, len(view), PIECE):
+                last = place + PIECE >= len(view) and not more
+                piece = view[place : place + PIECE]
+                await send({"type": "http.response.body", "body": piece, "more_body": not last})
+                sending.pieces += 1
+        finally:
+            self._lifecycle.sending.pop(client, None)
+
+    async def _route(self, scope: Scope, receive: Receive, send: Send, record: RequestRecord) -> int:
+        """Let the layers and routes below answer, and return the status."""
+        status = 0
+
+        async def watched_send(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message = {**message, "headers": guarded([*message["headers"], *self._added(record)])}
+            elif len(message.get("body", b"")) > PIECE:
+                more = message.get("more_body", False)
+                await self._send_pieces(scope, send, message["body"], more=more)
+                return
+            await send(message)
+
+        try:
+            self._bound(scope, record)
+            await self._app(scope, receive, watched_send)
+        except Exception as error:  # noqa: BLE001  # each has an answer, or is raised
+            if status:
+                self._excuse(error, scope, send)
+                return status
+            return await self._refuse(error, scope, receive, send, record)
+        return status or CLIENT_CLOSED_REQUEST
+
+    def _bound(self, scope: Scope, record: RequestRecord) -> None:
+        """Keep from the routers what they would take apart for nothing: cookies, and long queries."""
+        check_query(record.query)
+        if b"cookie" in record.headers:
+            scope["headers"] = [header for header in scope["headers"] if header[0] != b"cookie"]
+
+    async def _refuse(
+        self, error: Exception, scope: Scope, receive: Receive, send: Send, record: RequestRecord
+    ) -> int:
+        """Answer with what went wrong, and return the status."""
+        if isinstance(error, ClientGone):
+            cause = "the client hung up before its request was complete"
+            record.tell(cause=self._lifecycle.cut.pop(scope.get("client"), cause))
+            return CLIENT_CLOSED_REQUEST
+        failure = error if isinstance(error, ApiError) else unexpected(error)
+        record.error_type = failure.error_type
+        record.tell(error=failure.error_type, cause=failure.cause)
+        response = problem_response(failure, scope["path"], record.request_id)
+        response.raw_headers += (NOSNIFF, *self._added(record))
+        try:
+            await response(scope, receive, send)
+        except Exception as broken:  # noqa: BLE001
+            self._excuse(broken, scope, send)
+        return failure.status
+
+    def _added(self, record: RequestRecord) -> tuple[tuple[bytes, bytes], ...]:
+        """Return the headers that every answer gets."""
+        identity = (b"x-request-id", record.request_id.encode("ascii"))
+        return (identity, CLOSE) if self._lifecycle.draining else (identity,)
+
+    def _finish(
+        self, scope: Scope, record: RequestRecord, status: int, seconds: float, *, quiet: bool
+    ) -> None:
+        method, endpoint = matched(scope)
+        self._metrics.answered((method, endpoint), status, None if quiet else seconds)
+        if record.error_type and not quiet:
+            self._metrics.failed(record.error_type, endpoint)
+        level = logging.DEBUG if quiet else logging.ERROR if status >= InternalError.status else logging.INFO
+        if self._lifecycle.cut and not record.error_type:
+            self._tell_cut(scope, record)
+        if log.isEnabledFor(level):
+            identity = f'"request_id":"{record.request_id}","method":"{method}","route":"{endpoint}"'
+            outcome = f'"status":{status:d},"duration_ms":{seconds * 1000:.3f}'
+            write_line(log, level, "request", f"{identity},{outcome}{record.told}")
+
+    def _tell_cut(self, scope: Scope, record: RequestRecord) -> None:
+        """Say in a request's log line why its answer did not come to its end, where that is so."""
+        if cause := self._lifecycle.cut.pop(scope.get("client"), None):
+            record.tell(cause=cause)
+
+
+def matched(scope: Scope) -> tuple[str, str]:
+    """Return method and route template of a request, or the one pair for all that no route takes.
+
+    A path without a route has none in the scope; a route that does not take the method is there, too.
+    """
+    route = scope.get("route")
+    if route is None or scope["method"] not in route.methods:
+        return UNMATCHED
+    return scope["method"], route.path
+
+
+def check_query(query: bytes) -> None:
+    """Raise ValidationError where a query is too long to be taken apart."""
+    if len(query) > MOST_QUERY_BYTES:
+        raise ValidationError(f"The query has {len(query)} bytes; send {MOST_QUERY_BYTES} at most.")
+
+
+def unexpected(error: Exception) -> InternalError:
+    return InternalError(
+        "The server failed to answer; its log tells more under this request id.", cause=describe(error)
+    )
+
+
+def request_id(headers: Mapping[bytes, bytes]) -> str:
+    """Return the client's X-Request-ID where it is sane, else a random one."""
+    given = headers.get(b"x-request-id")
+    if given is not None and SANE_REQUEST_ID.fullmatch(given):
+        return given.decode("ascii")
+    return f"{getrandbits(128):032x}"

@@ -1,0 +1,58 @@
+"""GET /health for people, and three probes for orchestrators, which ask three different questions."""
+
+from collections.abc import Sequence
+
+from fastapi import APIRouter
+from starlette.responses import JSONResponse
+
+from serving.errors import NotReady
+from serving.http.schemas import ProbeAnswer, health_schema, problems
+from serving.inference.monitored_model import WatchedModel
+from serving.request import Lifecycle
+
+
+def health_router(models: Sequence[WatchedModel]) -> APIRouter:
+    router = APIRouter(tags=["health"])
+    main = models[0].model
+    schema = health_schema(main.health)
+
+    @router.get(
+        "/health",
+        summary="Whether every model is usable",
+        response_model=schema,
+        responses={503: {"model": schema, "description": "A model is not usable"}},
+    )
+    async def health() -> JSONResponse:
+        usable = all(model.usable for model in models)
+        content = {
+            "status": "healthy" if usable else "unhealthy",
+            "model_loaded": usable,
+            **main.health,
+            "model": {"name": main.name, "version": main.version},
+        }
+        return JSONResponse(content, 200 if usable else 503)
+
+    return router
+
+
+def probes_router(models: Sequence[WatchedModel], lifecycle: Lifecycle) -> APIRouter:
+    router = APIRouter(tags=["health"])
+
+    @router.get("/startupz", summary="Has the process started? Its models are verified before it answers")
+    async def startup() -> ProbeAnswer:
+        return ProbeAnswer(status="started")
+
+    @router.get("/livez", summary="Is the process alive? If not, restart it")
+    async def live() -> ProbeAnswer:
+        return ProbeAnswer(status="alive")
+
+    @router.get("/readyz", summary="Should it get traffic?", responses=problems(NotReady))
+    async def ready() -> ProbeAnswer:
+        if lifecycle.draining:
+            raise NotReady("The server is shutting down.")
+        unusable = [model.model.name for model in models if not model.usable]
+        if unusable:
+            raise NotReady(f"The model {unusable[0]} is not usable; it is tried again by itself.")
+        return ProbeAnswer(status="ready")
+
+    return router

@@ -1,0 +1,89 @@
+"""GET /models, /models/{name} and its card: what is served, what it accepts, and how good it is."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from starlette.responses import HTMLResponse
+
+from bundle.declaration import CategoryFeature, NumberFeature
+from bundle.manifest import NumberDistribution
+from serving.errors import NotFound, ValidationError
+from serving.http.browsers import Page
+from serving.http.schemas import FeatureDescription, ModelDescription, Models, problems
+from serving.inference.catalogue import ServedModel
+
+
+def models_router(models: Sequence[ServedModel]) -> APIRouter:
+    router = APIRouter(tags=["models"])
+    every = [describe(model) for model in models]
+    main = {description.name: description for description in reversed(every)}  # the first of each name stays
+
+    @router.get("/models", summary="Every version of every model that is served")
+    async def list_models() -> Models:
+        return Models(models=every)
+
+    @router.get("/models/{name}", summary="One model, in its main version", responses=problems(NotFound))
+    async def show_model(name: str) -> ModelDescription:
+        if name not in main:
+            raise NotFound(f"No such model is served; there is {', '.join(reversed(main))}.")
+        return main[name]
+
+    cards = {(model.name, model.version): model.card for model in models}
+
+    @router.get(
+        "/models/{name}/card",
+        summary="The card of a model, for people: what it is for, how good it is, and where it is not",
+        response_class=HTMLResponse,
+        responses=problems(NotFound, ValidationError),
+    )
+    async def show_card(
+        name: str, version: Annotated[str | None, Query(description="The main one, unless given")] = None
+    ) -> Page:
+        described = await show_model(name)
+        card = cards.get((name, version or described.version))
+        if card is None:
+            there = ", ".join(its for its_name, its in cards if its_name == name)
+            raise NotFound(f"No such version of {name} is served; there is {there}.")
+        return Page(card, "style-src 'unsafe-inline'")
+
+    return router
+
+
+def describe(model: ServedModel) -> ModelDescription:
+    declaration, manifest = model.declaration, model.manifest
+    return ModelDescription(
+        name=model.name,
+        version=model.version,
+        title=declaration.title,
+        description=declaration.description,
+        limits=declaration.limits,
+        estimator=manifest.estimator.name,
+        classes=declaration.labels,
+        threshold=model.threshold,
+        features=[_feature(model, feature) for feature in declaration.features],
+        example=declaration.example,
+        evaluation=manifest.evaluation,
+        data_source=declaration.data_source,
+        data_sha256=manifest.data.sha256,
+        bundle_sha256=manifest.sha256,
+    )
+
+
+def _feature(model: ServedModel, feature: NumberFeature | CategoryFeature) -> FeatureDescription:
+    distribution = model.manifest.distribution[feature.name]
+    trained = distribution if isinstance(distribution, NumberDistribution) else None
+    number = feature if isinstance(feature, NumberFeature) else None
+    return FeatureDescription(
+        name=feature.name,
+        description=feature.description,
+        type=feature.type,
+        unit=number.unit if number else None,
+        minimum=number.range[0] if number else None,
+        maximum=number.range[1] if number else None,
+        codes=feature.codes if isinstance(feature, CategoryFeature) else None,
+        nullable=feature.nullable,
+        missing_codes=list(feature.missing_codes),
+        trained_minimum=trained.minimum if trained else None,
+        trained_maximum=trained.maximum if trained else None,
+    )

@@ -1,0 +1,97 @@
+"""GET /, and the documentation in the browser with assets that come from this server."""
+
+from collections.abc import Sequence
+from functools import cache
+from html import escape
+from pathlib import Path
+
+import fastapi_offline
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from serving.errors import NotFound
+from serving.http.browsers import Page
+from serving.http.schemas import Index, ModelReference, problems
+from serving.inference.monitored_model import WatchedModel
+
+STATIC = Path(fastapi_offline.__file__).parent / "static"
+ASSET_TYPES = {
+    "swagger-ui-bundle.js": "text/javascript",
+    "swagger-ui.css": "text/css",
+    "favicon.png": "image/png",
+    "start.js": "text/javascript",
+}
+START = b"""\
+SwaggerUIBundle({
+  url: "openapi.json",
+  dom_id: "#swagger-ui",
+  presets: [SwaggerUIBundle.presets.apis, SwaggerUIBundle.SwaggerUIStandalonePreset],
+  layout: "BaseLayout",
+  deepLinking: true,
+  showExtensions: true,
+  showCommonExtensions: true,
+});
+"""
+DOCUMENTATION = """\
+<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<link rel="stylesheet" href="docs/swagger-ui.css">
+<link rel="icon" href="docs/favicon.png">
+</head>
+<body>
+<div id="swagger-ui"></div>
+<script src="docs/swagger-ui-bundle.js"></script>
+<script src="docs/start.js"></script>
+</body>
+</html>
+"""
+NEEDS = ("script-src 'self'", "style-src 'self'", "img-src 'self' data:", "connect-src 'self'")
+"""The documentation's own files and requests; Swagger UI's pictures stand in its style sheet."""
+
+
+@cache
+def asset_content(name: str) -> bytes:
+    """Return a file's content, which all answers share."""
+    return START if name == "start.js" else (STATIC / name).read_bytes()
+
+
+def pages_router(
+    title: str, version: str, models: Sequence[WatchedModel], *, with_metrics: bool
+) -> APIRouter:
+    router = APIRouter(tags=["pages"])
+    metrics = {"metrics": "/metrics"} if with_metrics else {}
+    index = Index(
+        name=title,
+        version=version,
+        models=[ModelReference(name=watched.model.name, version=watched.model.version) for watched in models],
+        links={
+            "predict": "/predict",
+            "documentation": "/docs",
+            "openapi": "/openapi.json",
+            "models": "/models",
+            "health": "/health",
+            **metrics,
+        },
+    )
+
+    @router.get("/", summary="What is served, and where")
+    async def show_index() -> Index:
+        return index
+
+    @router.get("/docs", include_in_schema=False)
+    async def documentation() -> Page:
+        return Page(DOCUMENTATION.format(title=escape(title)), *NEEDS)
+
+    @router.get("/docs/{asset}", include_in_schema=False, responses=problems(NotFound))
+    async def documentation_asset(asset: str) -> Response:
+        if asset not in ASSET_TYPES:
+            raise NotFound("Nothing is served at this path; GET / lists what is.")
+        return Response(
+            asset_content(asset), media_type=ASSET_TYPES[asset], headers={"Cache-Control": "max-age=86400"}
+        )
+
+    return router

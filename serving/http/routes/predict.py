@@ -1,0 +1,301 @@
+"""POST /predict and POST /predict/batch."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+from urllib.parse import parse_qs
+
+from fastapi import APIRouter, Request, Response
+from starlette.types import Receive
+
+from bundle.encoding import Matrix
+from bundle.errors import FieldError, InvalidRowsError
+from serving.errors import PREDICTION_ERRORS, Overloaded, ValidationError
+from serving.http.body import read_json
+from serving.http.middleware import check_query
+from serving.http.response_writer import AnswerWriter
+from serving.http.schemas import (
+    EXPLAIN_PARAMETER,
+    ManyClassBatch,
+    ManyClassPrediction,
+    TwoClassBatch,
+    TwoClassPrediction,
+    batch_schema,
+    examples,
+    json_body,
+    key_parameter,
+    problems,
+    row_or_list_schema,
+    row_schema,
+)
+from serving.inference.catalogue import Answer, ServedModel
+from serving.inference.explanations import describe
+from serving.inference.faults import Faults
+from serving.inference.monitored_model import WatchedModel
+from serving.logs import describe as describe_error
+from serving.request import ClientGone, Lifecycle, RequestRecord
+from serving.rollout.canary import Rollout
+from serving.settings import Settings
+
+EXPLAIN = {"true": True, "1": True, "false": False, "0": False}
+
+
+@dataclass(frozen=True)
+class Admission:
+    """What a request must pass before its values are looked at."""
+
+    settings: Settings
+    lifecycle: Lifecycle
+    faults: Faults | None
+
+    async def body(self, record: RequestRecord, receive: Receive) -> Any:
+        """Return the request's JSON value, or raise what refuses it."""
+        settings, lifecycle = self.settings, self.lifecycle
+        most = settings.max_active_requests
+        # an answer that only waits for its client keeps nobody from being answered
+        if lifecycle.active > most and lifecycle.active - len(lifecycle.sending) > most:
+            raise Overloaded(
+                "The server has too many requests to answer; try again.", headers={"Retry-After": "1"}
+            )
+        body = await read_json(
+            record.headers, receive, settings.max_body_bytes, settings.body_timeout_seconds
+        )
+        if self.faults:
+            await self.faults.inject(record)
+        return body
+
+
+class PredictionEndpoint(ABC):
+    """Answers POST requests on one path with one version of a model."""
+
+    methods = frozenset({"POST"})
+
+    def __init__(
+        self,
+        path: str,
+        watched: WatchedModel,
+        admission: Admission,
+        writers: Mapping[str, AnswerWriter],
+        rollout: Rollout | None = None,
+    ) -> None:
+        self.path = path
+        self.watched = watched
+        self.model = watched.model
+        self.admission = admission
+        self.most = admission.settings.max_batch_rows
+        self.writers = writers
+        self.rollout = rollout
+        self.shadow = rollout.shadow if rollout else None
+
+    async def respond(self, record: RequestRecord, receive: Receive) -> bytes:
+        """Return the answer as JSON; ApiError where there is none."""
+        rollout = self.rollout
+        watched = rollout.choose(record) if rollout else self.watched
+        watched.asked()
+        try:
+            body = await self.admission.body(record, receive)
+            if rollout:
+                content = self.counted(body, record, watched, rollout)
+            else:
+                content = self.answer(body, record, watched)
+        except ClientGone:
+            raise
+        except Exception:
+            watched.failed()
+            raise
+        if record.error_type:
+            watched.simulated_error()
+        return content.encode()
+
+    def counted(self, body: Any, record: RequestRecord, watched: WatchedModel, rollout: Rollout) -> str:
+        """Return the answer of one of two versions; the served one's where the candidate fails."""
+        counts = rollout.counts[watched.model.version]
+        start = perf_counter()
+        try:
+            content = self.answer(body, record, watched)
+        except ValidationError:
+            counts.refused(1)
+            raise
+        except Exception as error:
+            counts.failed(1)
+            if watched is self.watched:
+                raise
+            watched.failed()
+            self.watched.asked()
+            record.told = ""
+            record.tell(candidate_failed=describe_error(error))
+            return self.counted(body, record, self.watched, rollout)
+        counts.succeeded(1)
+        counts.observe(perf_counter() - start)
+        return content
+
+    @abstractmethod
+    def answer(self, body: Any, record: RequestRecord, watched: WatchedModel) -> str:
+        """Return what a version answers to a body, and note in the record what its log line says."""
+
+    def predicted(self, watched: WatchedModel, rows: list[object]) -> list[Answer]:
+        """Return a version's answer to each row."""
+        matrix = encode(watched, rows)
+        answers = watched.predict(matrix)
+        if self.shadow and watched is self.watched:
+            self.shadow.rows(matrix, answers)
+        return answers
+
+
+class RowEndpoint(PredictionEndpoint):
+    """One row; or, where the model declares it, a list of them."""
+
+    def answer(self, body: Any, record: RequestRecord, watched: WatchedModel) -> str:
+        declaration, writer = self.model.declaration, self.writers[watched.model.version]
+        explain = bool(record.query) and wants_explanation(record.query)
+        if declaration.routes.lists and isinstance(body, list):
+            refuse_explanation(explain)
+            answers = self.predicted(watched, limited(body, self.most))
+            record.told += writer.summary(answers)
+            return writer.each(answers, record.request_id)
+        values = encode_row(watched, body)
+        answer = watched.predict_row(values)
+        if self.shadow and watched is self.watched:
+            self.shadow.row(values, answer)
+        record.told += writer.line(answer)
+        if not explain:
+            return writer.one(answer, record.request_id)
+        explanation = describe(watched.explain(values, answer), declaration, values)
+        return writer.explained(answer, record.request_id, explanation)
+
+
+class BatchEndpoint(PredictionEndpoint):
+    def answer(self, body: Any, record: RequestRecord, watched: WatchedModel) -> str:
+        refuse_explanation(bool(record.query) and wants_explanation(record.query))
+        writer = self.writers[watched.model.version]
+        answers = self.predicted(watched, instances(body, self.most))
+        record.told += writer.summary(answers)
+        return writer.batch(answers, record.request_id)
+
+
+def predictions(
+    prefix: str,
+    watched: WatchedModel,
+    admission: Admission,
+    writers: Mapping[str, AnswerWriter],
+    rollout: Rollout | None,
+) -> list[PredictionEndpoint]:
+    """Return what answers with one model under a prefix, written by its version's writer."""
+    return [
+        RowEndpoint(f"{prefix}/predict", watched, admission, writers, rollout),
+        BatchEndpoint(f"{prefix}/predict/batch", watched, admission, writers, rollout),
+    ]
+
+
+def prediction_router(predictions: Iterable[PredictionEndpoint]) -> APIRouter:
+    """Return the routes that document predictions in OpenAPI.
+
+    No request reaches them: PrometheusMiddleware calls `PredictionEndpoint.respond` itself, past routers and
+    layers, in a fifth of the time (docs/decisions/6-speed.md).
+    """
+    router = APIRouter(tags=["predict"], responses=problems(*PREDICTION_ERRORS))
+    for prediction in predictions:
+        documented = row_document if isinstance(prediction, RowEndpoint) else batch_document
+        document = documented(prediction.model, prediction.most)
+        if prediction.rollout:
+            extra = document["openapi_extra"]
+            extra["parameters"] = [*extra.get("parameters", []), key_parameter(prediction.rollout.header)]
+        router.add_api_route(
+            prediction.path, endpoint(prediction), methods=list(prediction.methods), **document
+        )
+    return router
+
+
+def endpoint(prediction: PredictionEndpoint) -> Callable[[Request], Awaitable[Response]]:
+    async def predict(request: Request) -> Response:
+        content = await prediction.respond(request.scope["record"], request.receive)
+        return Response(content, media_type="application/json")
+
+    return predict
+
+
+def row_document(model: ServedModel, most: int) -> dict[str, Any]:
+    """Return what OpenAPI says about predictions of a row."""
+    declaration = model.declaration
+    row, _ = examples(declaration)
+    summary = f"Predict one row with {model.name} {model.version}"
+    answered: Any = TwoClassPrediction if declaration.binary else ManyClassPrediction
+    if not declaration.routes.lists:
+        body = json_body(row_schema(declaration), row) | {"parameters": [EXPLAIN_PARAMETER]}
+        return {"summary": summary, "response_model": answered, "openapi_extra": body}
+    return {
+        "summary": f"{summary}, or each of a list",
+        "description": "A single row's answer says with `?explain=true` what each feature contributed.",
+        "response_model": answered | list[answered],
+        "openapi_extra": json_body(row_or_list_schema(declaration, most), row),
+    }
+
+
+def batch_document(model: ServedModel, most: int) -> dict[str, Any]:
+    """Return what OpenAPI says about predictions of a batch."""
+    _, batch = examples(model.declaration)
+    return {
+        "summary": f"Predict up to {most} rows with {model.name} {model.version}, all or none",
+        "response_model": TwoClassBatch if model.declaration.binary else ManyClassBatch,
+        "openapi_extra": json_body(batch_schema(model.declaration, most), batch),
+    }
+
+
+def wants_explanation(query: bytes) -> bool:
+    """Tell whether `explain=true` is asked for; ValidationError where it is something else than a boolean."""
+    check_query(query)
+    asked = parse_qs(query.decode("latin-1"), keep_blank_values=True).get("explain", ["false"])[-1].lower()
+    if asked not in EXPLAIN:
+        raise ValidationError("'explain' must be true or false.")
+    return EXPLAIN[asked]
+
+
+def refuse_explanation(asked: bool) -> None:
+    if asked:
+        raise ValidationError("Explanations are given for one row at a time: send it alone to /predict.")
+
+
+def instances(body: Any, most: int) -> list[object]:
+    """Return the rows of a batch; ValidationError where it has none, or more than `most`."""
+    rows = body.get("instances") if isinstance(body, dict) else None
+    if not isinstance(rows, list) or len(body) != 1:
+        raise ValidationError("A batch is an object with one member, 'instances', that is a list of rows.")
+    return limited(rows, most)
+
+
+def limited(rows: list[object], most: int) -> list[object]:
+    if not rows:
+        raise ValidationError("There are no rows; send at least one.")
+    if len(rows) > most:
+        raise ValidationError(f"There are {len(rows)} rows; send {most} at most.")
+    return rows
+
+
+def encode(watched: WatchedModel, rows: list[object]) -> Matrix:
+    """Return float32 [rows, features]; ValidationError names each fault by its row."""
+    try:
+        return watched.model.encode(rows)
+    except InvalidRowsError as error:
+        watched.refused(error.errors)
+        raise refusal(error.errors) from None
+
+
+def encode_row(watched: WatchedModel, row: object) -> list[float]:
+    """Return the values of one row; ValidationError names each fault."""
+    try:
+        return watched.model.encode_row(row)
+    except InvalidRowsError as error:
+        watched.refused(error.errors)
+        raise refusal(error.errors) from None
+
+
+def refusal(faults: list[FieldError]) -> ValidationError:
+    first = faults[0]
+    place = "" if first.row is None else f"Row {first.row}: "
+    subject = f"'{first.field}'" if first.field else "The row"
+    logged = sorted({fault.field if fault.known else "an unknown field" for fault in faults})
+    return ValidationError(
+        f"{place}{subject} {first.detail}.", errors=faults, cause=f"invalid: {', '.join(logged)}"
+    )

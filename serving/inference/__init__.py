@@ -1,0 +1,1 @@
+"""From a verified bundle to answers: no module here knows HTTP."""

@@ -1,0 +1,254 @@
+"""Finds, verifies and holds models. A bad bundle stops startup; a model that breaks later is set aside."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bundle.additive import ADDITIVE_FILE, parse_additive
+from bundle.declaration import Declaration, Feature, NumberFeature, load_declaration
+from bundle.encoding import Encoder, Matrix
+from bundle.errors import BundleError
+from bundle.manifest import (
+    CARD_FILE,
+    MANIFEST_FILE,
+    PARITY_TOLERANCE,
+    Manifest,
+    NumberDistribution,
+    check_inspected,
+    load_manifest,
+    probe_error,
+    read_files,
+)
+from serving.inference.engine import AdditiveEngine, Engine, EngineError, OnnxEngine
+from serving.inference.explanations import AdditiveExplainer, Explainer, Explanation, ShapleyExplainer
+from serving.settings import Settings
+
+DECIMALS = 6
+"""Probabilities are rounded before anything is decided by them, so that an answer agrees with itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedRange:
+    """A value that the model accepts and has not seen the like of."""
+
+    field: str
+    minimum: float
+    maximum: float
+    unit: str
+
+
+@dataclass(slots=True)
+class Answer:
+    """What a model says about one row: the index of the class, and the probability of each class."""
+
+    index: int
+    probabilities: list[float]
+    warnings: list[TrainedRange]
+
+    @property
+    def confidence(self) -> float:
+        return self.probabilities[self.index]
+
+
+class ServedModel:
+    """A verified version of a model, with the engine that runs it."""
+
+    def __init__(
+        self,
+        declaration: Declaration,
+        manifest: Manifest,
+        engine: Engine,
+        *,
+        explainer: Explainer,
+        threshold: float | None,
+        card: bytes,
+    ) -> None:
+        self.declaration = declaration
+        self.manifest = manifest
+        self.name = declaration.name
+        self.version = manifest.version
+        self.threshold = manifest.threshold if threshold is None else threshold
+        figures = manifest.evaluation.figures
+        self.health = {name: figures[figure].value for name, figure in declaration.health.items()}
+        self.engine = engine
+        self.card = card
+        self._explainer = explainer
+        self._encoder = Encoder(declaration)
+        self._ranges = [_trained_range(feature, manifest) for feature in declaration.features]
+        self._bounds = [
+            (index, trained.minimum, trained.maximum, trained)
+            for index, (feature, trained) in enumerate(zip(declaration.features, self._ranges, strict=True))
+            if isinstance(feature, NumberFeature)
+        ]
+        self._lows = np.array([trained.minimum for trained in self._ranges], dtype=np.float32)
+        self._highs = np.array([trained.maximum for trained in self._ranges], dtype=np.float32)
+
+    def encode(self, rows: Sequence[object]) -> Matrix:
+        """Return float32 [rows, features]; InvalidRowsError says what is wrong."""
+        return self._encoder.encode(rows)
+
+    def encode_row(self, row: object) -> list[float]:
+        """Return the values of one row; InvalidRowsError says what is wrong."""
+        return self._encoder.encode_row(row)
+
+    def predict_row(self, values: list[float]) -> Answer:
+        """Return the answer for one encoded row; EngineError where the engine fails."""
+        answer = self._answer(self.engine.row(values))
+        for index, low, high, trained in self._bounds:
+            # a missing value is NaN, for which both comparisons are false
+            if values[index] < low or values[index] > high:
+                answer.warnings.append(trained)
+        return answer
+
+    def predict(self, matrix: Matrix) -> list[Answer]:
+        """Return an answer for each row of an encoded matrix; EngineError where the engine fails."""
+        answers = self._answers(self.engine.probabilities(matrix).astype(np.float64))
+        # a missing value is NaN, for which both comparisons are false
+        outside = (matrix < self._lows) | (matrix > self._highs)
+        if outside.any():
+            for row, column in np.argwhere(outside).tolist():
+                answers[row].warnings.append(self._ranges[column])
+        return answers
+
+    def explain(self, values: list[float], answer: Answer) -> Explanation:
+        """Explain the answer to one encoded row; EngineError where the engine fails.
+
+        With two classes the log-odds are the positive one's, whatever was answered.
+        """
+        if self.declaration.binary:
+            return self._explainer.explain(values, 1, 0)
+        others = [place for place in range(len(answer.probabilities)) if place != answer.index]
+        return self._explainer.explain(
+            values, answer.index, max(others, key=answer.probabilities.__getitem__)
+        )
+
+    def check_probes(self) -> None:
+        """Compare the engine's answers with those that training wrote down; EngineError where they differ."""
+        matrix = self._encoder.encode([probe.row for probe in self.manifest.probes])
+        for number, (probe, answer) in enumerate(
+            zip(self.manifest.probes, self.engine.probabilities(matrix), strict=True)
+        ):
+            alone = np.array(self.engine.row(self.encode_row(probe.row)))
+            difference = max(probe_error(probe, answer), probe_error(probe, alone))
+            if not difference < PARITY_TOLERANCE:
+                raise EngineError(f"probe row {number} is off by {difference:.2g}")
+
+    def _answer(self, probabilities: list[float]) -> Answer:
+        if self.threshold is None:
+            rounded = [round(p, DECIMALS) for p in probabilities]
+            return Answer(max(range(len(rounded)), key=rounded.__getitem__), rounded, [])
+        positive = round(probabilities[1], DECIMALS)
+        return Answer(int(positive >= self.threshold), [round(1 - positive, DECIMALS), positive], [])
+
+    def _answers(self, probabilities: NDArray[np.float64]) -> list[Answer]:
+        """Return what `_answer` does, for float64 [rows, classes]."""
+        rounded = probabilities.round(DECIMALS)
+        if self.threshold is None:
+            indexes = rounded.argmax(axis=1)
+        else:
+            indexes = (rounded[:, 1] >= self.threshold).astype(np.intp)
+            rounded[:, 0] = (1 - rounded[:, 1]).round(DECIMALS)
+        rows = zip(indexes.tolist(), rounded.tolist(), strict=True)
+        return [Answer(index, row, []) for index, row in rows]
+
+
+def load_models(
+    settings: Settings, wrap: Callable[[Engine], Engine] = lambda engine: engine
+) -> list[list[ServedModel]]:
+    """Load every model the settings name, each as the list of its versions: the main ones come first.
+
+    BundleError is meant to stop the process.
+    """
+    return [load_versions(settings.models_dir / name, settings, wrap) for name in settings.model]
+
+
+def load_versions(folder: Path, settings: Settings, wrap: Callable[[Engine], Engine]) -> list[ServedModel]:
+    """Load one version (the declared default), and all others that are to be served beside it."""
+    main = load_model(folder, settings.model_version, settings.threshold, wrap)
+    beside = main.declaration.routes.versioned and not settings.one_version_only
+    others = [name for name in main.declaration.versions if beside and name != main.version]
+    candidate = settings.candidate_version
+    if candidate and candidate not in (main.version, *others):
+        if settings.canary_share:
+            others.append(candidate)
+        else:
+            read_bundle(folder, candidate)  # which a shadow loads in a process of its own
+    return [main, *(load_model(folder, name, settings.threshold, wrap) for name in others)]
+
+
+def load_model(
+    folder: Path,
+    version: str | None = None,
+    threshold: float | None = None,
+    wrap: Callable[[Engine], Engine] = lambda engine: engine,
+) -> ServedModel:
+    """Load a version of a model (the declared default) and prove it on its probe rows.
+
+    BundleError says in one sentence which file is missing, altered or wrong.
+    """
+    declaration, manifest, contents = read_bundle(folder, version)
+    if threshold is not None and not declaration.binary:
+        raise BundleError(
+            f"THRESHOLD belongs to models with two classes, and '{declaration.name}' has more: unset it"
+        )
+    path = folder / manifest.version
+    file = path / manifest.served_file
+    content, features, trained = contents[file.name], declaration.features, manifest.distribution
+    if file.name == ADDITIVE_FILE:
+        additive = parse_additive(content, features, str(file))
+        engine = wrap(AdditiveEngine(additive))
+        explainer: Explainer = AdditiveExplainer(additive, features, trained)
+    else:
+        try:
+            engine = wrap(OnnxEngine(content))
+        except EngineError as error:
+            raise BundleError(f"{file}: {error}") from error
+        explainer = ShapleyExplainer(engine, features, trained)
+    try:
+        model = ServedModel(
+            declaration,
+            manifest,
+            engine,
+            explainer=explainer,
+            threshold=threshold,
+            card=contents[CARD_FILE],
+        )
+        model.check_probes()
+    except EngineError as error:
+        raise BundleError(f"{file} does not give the answers that training recorded: {error}") from error
+    except ValueError:
+        raise BundleError(
+            f"{path}: model.toml does not accept a probe row of bundle.json: train the model again"
+        ) from None
+    return model
+
+
+def read_bundle(folder: Path, version: str | None) -> tuple[Declaration, Manifest, dict[str, bytes]]:
+    """Return what a version (the declared default) says and holds; BundleError where it is not whole."""
+    declaration = load_declaration(folder)
+    version = version or declaration.default_version
+    path = folder / version
+    if not path.is_dir():
+        there = ", ".join(sorted(v for v in declaration.versions if (folder / v).is_dir())) or "none"
+        raise BundleError(
+            f"{path} is missing: '{declaration.name}' has these versions: {there}; make train "
+            f"MODEL={declaration.name} trains what model.toml declares"
+        )
+    manifest = load_manifest(path, declaration)
+    if unknown := set(declaration.health.values()) - set(manifest.evaluation.figures):
+        raise BundleError(
+            f"model.toml of '{declaration.name}': health names the figure '{min(unknown)}', "
+            f"which {path / MANIFEST_FILE} lacks"
+        )
+    check_inspected(path, manifest)
+    return declaration, manifest, read_files(path, manifest)
+
+
+def _trained_range(feature: Feature, manifest: Manifest) -> TrainedRange:
+    distribution = manifest.distribution[feature.name]
+    if isinstance(feature, NumberFeature) and isinstance(distribution, NumberDistribution):
+        return TrainedRange(feature.name, distribution.minimum, distribution.maximum, feature.unit)
+    return TrainedRange(feature.name, -np.inf, np.inf, "")

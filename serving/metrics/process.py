@@ -1,0 +1,27 @@
+"""What the process uses, as gauges for the vocabularies that name them, on every system."""
+
+import psutil
+
+from bundle.declaration import Declaration
+from serving.metrics.vocabulary import Vocabulary
+
+REFRESH_SECONDS = 15
+
+
+class Resources:
+    """Resident memory, and CPU since the last refresh; over several workers they add up."""
+
+    def __init__(self, vocabulary: Vocabulary, declaration: Declaration, version: str) -> None:
+        self._process = psutil.Process()
+        self._set_memory = vocabulary.gauge(declaration, "memory", "livesum")
+        self._set_cpu = vocabulary.gauge(declaration, "cpu", "livesum")
+        set_info = vocabulary.gauge(
+            declaration, "app_info", "livemax", app_version=version, service=declaration.service
+        )
+        set_info(1)
+        self._process.cpu_percent()  # the first call only starts the clock
+        self.refresh()
+
+    def refresh(self) -> None:
+        self._set_memory(self._process.memory_info().rss)
+        self._set_cpu(self._process.cpu_percent())
