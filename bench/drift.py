@@ -269,7 +269,7 @@ def series(window: Window) -> Iterator[tuple[str, str, Labels, float]]:
             of_bin = of_feature | {"bin": bin_}
             yield COMMON["feature_values"].name, "counter", of_bin, number
             yield COMMON["feature_reference_share"].name, "gauge", of_bin, share
-        yield COMMON["feature_refused"].name, "counter", of_feature, window.refused.get(feature, 0)
+        yield COMMON["feature_rejected"].name, "counter", of_feature, window.refused.get(feature, 0)
         if feature in window.outside:
             yield COMMON["feature_out_of_range"].name, "counter", of_feature, window.outside[feature]
 

@@ -27,7 +27,7 @@ HTTP: Page = {
 BY_FEATURE = {"model", "model_version", "feature"}
 COMMON: Page = {
     "feature_values_total": (BY_FEATURE | {"bin"}, set()),
-    "feature_refused_total": (BY_FEATURE, set()),
+    "feature_rejected_total": (BY_FEATURE, set()),
     "feature_out_of_range_total": (BY_FEATURE, set()),
     "feature_reference_share": (BY_FEATURE | {"bin"}, set()),
     "feature_reference_rows": ({"model", "model_version"}, set()),

@@ -95,9 +95,9 @@ def dashboard(system: str, model: str) -> dashboards.Dashboard:
             series(
                 "Refused Values",
                 "Share of values that the model does not accept, by feature. "
-                "Page: monitoring/runbooks/FeatureRefused.md",
+                "Page: monitoring/runbooks/FeatureRejected.md",
                 "percentunit",
-                (f"max by (feature, model_version) (job:feature_refused:share1h{{{CHOSEN}}})", LEGEND),
+                (f"max by (feature, model_version) (job:feature_rejected:share1h{{{CHOSEN}}})", LEGEND),
             )
         )
         .with_panel(

@@ -72,10 +72,10 @@ def dashboard() -> dashboards.Dashboard:
                         f"{legend} {{{{model_version}}}}",
                     )
                     for name, labels, legend in (
-                        ("model_quality", f'figure="{figure}"', "outcomes"),
-                        ("model_quality_low", f'figure="{figure}", certainty="0.95"', "from"),
-                        ("model_quality_high", f'figure="{figure}", certainty="0.95"', "to"),
-                        ("model_quality_expected", f'figure="{figure}"', "card"),
+                        ("model_quality", f'metric="{figure}"', "outcomes"),
+                        ("model_quality_lower", f'metric="{figure}", confidence_level="0.95"', "from"),
+                        ("model_quality_upper", f'metric="{figure}", confidence_level="0.95"', "to"),
+                        ("model_quality_expected", f'metric="{figure}"', "card"),
                     )
                 ),
             )

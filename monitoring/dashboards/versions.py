@@ -29,13 +29,13 @@ def dashboard(*, outcomes: bool) -> dashboards.Dashboard:
     difference = f"shadow_difference_bucket{{{CHOSEN}}}"
     quality = [
         (
-            f"max by (model_version, figure) ({name}{{{CHOSEN}{certainty}}})",
-            f"{{{{figure}}}} {VERSION} {what}",
+            f"max by (model_version, metric) ({name}{{{CHOSEN}{confidence_level}}})",
+            f"{{{{metric}}}} {VERSION} {what}",
         )
-        for name, certainty, what in (
+        for name, confidence_level, what in (
             ("model_quality", "", ""),
-            ("model_quality_low", ', certainty="0.95"', "from"),
-            ("model_quality_high", ', certainty="0.95"', "to"),
+            ("model_quality_lower", ', confidence_level="0.95"', "from"),
+            ("model_quality_upper", ', confidence_level="0.95"', "to"),
         )
     ]
     scored = f'feature_values_total{{{CHOSEN}, feature="score"}}'
@@ -46,14 +46,14 @@ def dashboard(*, outcomes: bool) -> dashboards.Dashboard:
             "model-versions",
             "The served version and its candidate: what each gets, how it answers, and how good it is.",
             variables=(MODEL,),
-            labels_of="version_share",
+            labels_of="version_target_share",
         )
         .with_panel(
             numbers(
                 "Share Meant",
                 f"Share of requests that a version is meant to get. {PAGE}",
                 "percentunit",
-                (f"max by (model_version) (version_share{{{CHOSEN}}})", VERSION),
+                (f"max by (model_version) (version_target_share{{{CHOSEN}}})", VERSION),
             )
         )
         .with_panel(

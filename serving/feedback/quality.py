@@ -17,7 +17,7 @@ NORMAL_QUANTILES = {"0.95": 1.959964, "0.9999": 3.890592}
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure, and its interval by certainty."""
+    """A metric, and its confidence interval by confidence level."""
 
     value: float
     intervals: dict[str, tuple[float, float]]
@@ -43,12 +43,12 @@ class Quality:
 def share(part: int, whole: int) -> Estimate:
     """Return part / whole with Wilson's intervals; `whole` is not 0."""
     intervals = {}
-    for certainty, z in NORMAL_QUANTILES.items():
+    for confidence_level, z in NORMAL_QUANTILES.items():
         centre = (part + z * z / 2) / (whole + z * z)
         reach = z / (whole + z * z) * math.sqrt(part * (whole - part) / whole + z * z / 4)
         # where all or none are, rounding would leave the estimate outside
         low, high = min(centre - reach, part / whole), max(centre + reach, part / whole)
-        intervals[certainty] = (max(low, 0.0), min(high, 1.0))
+        intervals[confidence_level] = (max(low, 0.0), min(high, 1.0))
     return Estimate(part / whole, intervals)
 
 

@@ -233,16 +233,16 @@ class ShownQuality:
             values["model_outcomes", predicted, true] = rows
         for figure, estimate in quality.figures.items():
             values["model_quality", figure] = estimate.value
-            for certainty, (low, high) in estimate.intervals.items():
-                values["model_quality_low", figure, certainty] = low
-                values["model_quality_high", figure, certainty] = high
+            for confidence_level, (low, high) in estimate.intervals.items():
+                values["model_quality_lower", figure, confidence_level] = low
+                values["model_quality_upper", figure, confidence_level] = high
         for fifth, calibration in quality.calibration.items():
             name = f"{fifth / FIFTHS:g} to {(fifth + 1) / FIFTHS:g}"
             low, high = calibration.share.intervals["0.95"]
             values["model_calibration_score", name] = calibration.score
             values["model_calibration_observed", name] = calibration.share.value
-            values["model_calibration_low", name] = low
-            values["model_calibration_high", name] = high
+            values["model_calibration_lower", name] = low
+            values["model_calibration_upper", name] = high
         self.hide(set(values))
         self._set(values)
 
@@ -266,12 +266,12 @@ class ShownQuality:
 
 DIMENSIONS = {
     "model_outcomes": ("predicted", "outcome"),
-    "model_quality": ("figure",),
-    "model_quality_low": ("figure", "certainty"),
-    "model_quality_high": ("figure", "certainty"),
-    "model_quality_expected": ("figure",),
+    "model_quality": ("metric",),
+    "model_quality_lower": ("metric", "confidence_level"),
+    "model_quality_upper": ("metric", "confidence_level"),
+    "model_quality_expected": ("metric",),
     "model_calibration_score": ("bin",),
     "model_calibration_observed": ("bin",),
-    "model_calibration_low": ("bin",),
-    "model_calibration_high": ("bin",),
+    "model_calibration_lower": ("bin",),
+    "model_calibration_upper": ("bin",),
 }

@@ -42,7 +42,7 @@ class DriftCounts:
         self._pending: list[tuple[float, ...]] = []
         vocabulary.before_collecting(self.count_pending)
         self._refused = {
-            feature.name: vocabulary.counter(declaration, "feature_refused", feature=feature.name, **origin)
+            feature.name: vocabulary.counter(declaration, "feature_rejected", feature=feature.name, **origin)
             for feature in declaration.features
         }
         self._outside = {

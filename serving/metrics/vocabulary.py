@@ -64,7 +64,7 @@ HELP = {
     "expected_share": "Share of rows that get this class among rows like the training data's.",
     "expected_confidence": "Mean confidence on rows like the training data's.",
     "feature_values": "Rows answered, by feature and bin of its value; the score is counted like a feature.",
-    "feature_refused": "Values that were refused, by feature.",
+    "feature_rejected": "Values that were refused, by feature.",
     "feature_out_of_range": "Values answered that lie outside of the training data's range, by feature.",
     "feature_reference_share": "Share of the training data's rows in each bin.",
     "feature_reference_rows": "Rows of the training data.",
@@ -74,16 +74,16 @@ HELP = {
     "feedback_keys_unreadable": "Keys of predictions that cannot be used; 1 more while none can sign.",
     "model_outcomes": "Outcomes in the window, by predicted and true class.",
     "model_quality": "Figure of the model by the outcomes in the window.",
-    "model_quality_low": "Lower end of the figure's interval.",
-    "model_quality_high": "Upper end of the figure's interval.",
+    "model_quality_lower": "Lower end of the figure's interval.",
+    "model_quality_upper": "Upper end of the figure's interval.",
     "model_quality_expected": "The figure on the model's card.",
     "model_calibration_score": "Mean score of the outcomes in a fifth of the scores.",
     "model_calibration_observed": "Share of them where what was forecast came true.",
-    "model_calibration_low": "Lower end of that share's 95 % interval.",
-    "model_calibration_high": "Upper end of that share's 95 % interval.",
+    "model_calibration_lower": "Lower end of that share's 95 % interval.",
+    "model_calibration_upper": "Upper end of that share's 95 % interval.",
     "version_requests": "Prediction requests to a version that stands beside another, by outcome.",
     "version_duration": "Seconds from a request's body to its answer, by version.",
-    "version_share": "Share of requests that the version is meant to get, 0 to 1.",
+    "version_target_share": "Share of requests that the version is meant to get, 0 to 1.",
     "shadow_rows": "Rows shown to a candidate: agreed, disagreed, failed, or dropped for want of time.",
     "shadow_difference": "Largest difference between a class's probability by candidate and served version.",
     "shadow_duration": "Seconds the candidate took for a row.",
@@ -94,12 +94,12 @@ OF_VERSION = {"model": "model", "model_version": "version"}
 OF_FEATURE = OF_VERSION | {"feature": "feature"}
 OF_BIN = OF_FEATURE | {"bin": "bin"}
 OF_FIFTH = OF_VERSION | {"bin": "bin"}
-OF_FIGURE = OF_VERSION | {"figure": "figure"}
+OF_FIGURE = OF_VERSION | {"metric": "metric"}
 OUTCOME = {"outcome": "outcome"}
-CERTAINTY = {"certainty": "certainty"}
+CERTAINTY = {"confidence_level": "confidence_level"}
 COMMON = {
     "feature_values": MetricName(name="feature_values_total", labels=OF_BIN),
-    "feature_refused": MetricName(name="feature_refused_total", labels=OF_FEATURE),
+    "feature_rejected": MetricName(name="feature_rejected_total", labels=OF_FEATURE),
     "feature_out_of_range": MetricName(name="feature_out_of_range_total", labels=OF_FEATURE),
     "feature_reference_share": MetricName(name="feature_reference_share", labels=OF_BIN),
     "feature_reference_rows": MetricName(name="feature_reference_rows", labels=OF_VERSION),
@@ -113,16 +113,16 @@ COMMON = {
         name="model_outcomes", labels=OF_VERSION | {"predicted": "predicted", "outcome": "outcome"}
     ),
     "model_quality": MetricName(name="model_quality", labels=OF_FIGURE),
-    "model_quality_low": MetricName(name="model_quality_low", labels=OF_FIGURE | CERTAINTY),
-    "model_quality_high": MetricName(name="model_quality_high", labels=OF_FIGURE | CERTAINTY),
+    "model_quality_lower": MetricName(name="model_quality_lower", labels=OF_FIGURE | CERTAINTY),
+    "model_quality_upper": MetricName(name="model_quality_upper", labels=OF_FIGURE | CERTAINTY),
     "model_quality_expected": MetricName(name="model_quality_expected", labels=OF_FIGURE),
     "model_calibration_score": MetricName(name="model_calibration_score", labels=OF_FIFTH),
     "model_calibration_observed": MetricName(name="model_calibration_observed", labels=OF_FIFTH),
-    "model_calibration_low": MetricName(name="model_calibration_low", labels=OF_FIFTH),
-    "model_calibration_high": MetricName(name="model_calibration_high", labels=OF_FIFTH),
+    "model_calibration_lower": MetricName(name="model_calibration_lower", labels=OF_FIFTH),
+    "model_calibration_upper": MetricName(name="model_calibration_upper", labels=OF_FIFTH),
     "version_requests": MetricName(name="version_requests_total", labels=OF_VERSION | OUTCOME),
     "version_duration": MetricName(name="version_duration_seconds", labels=OF_VERSION),
-    "version_share": MetricName(name="version_share", labels=OF_VERSION),
+    "version_target_share": MetricName(name="version_target_share", labels=OF_VERSION),
     "shadow_rows": MetricName(name="shadow_rows_total", labels=OF_VERSION | OUTCOME),
     "shadow_difference": MetricName(name="shadow_difference", labels=OF_VERSION),
     "shadow_duration": MetricName(name="shadow_duration_seconds", labels=OF_VERSION),

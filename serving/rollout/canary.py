@@ -23,10 +23,10 @@ class VersionCounts:
         origin = {"model": declaration.name, "version": version}
         self.succeeded, self.refused, self.failed = (
             vocabulary.counter(declaration, "version_requests", outcome=outcome, **origin)
-            for outcome in ("success", "refused", "error")
+            for outcome in ("success", "rejected", "error")
         )
         self.observe = vocabulary.histogram(declaration, "version_duration", LATENCY_BUCKETS, **origin)
-        vocabulary.gauge(declaration, "version_share", "livemostrecent", **origin)(share)
+        vocabulary.gauge(declaration, "version_target_share", "livemostrecent", **origin)(share)
 
 
 class Rollout:

@@ -190,7 +190,7 @@ def told_outcomes(outcome: int, number: int) -> list[int]:
 def test_outcomes_move_the_figures_of_the_quality_dashboard(
     receivers: Path, outcomes: Postgresql, core: client.CoreV1Api
 ) -> None:
-    accuracy = 'max(model_quality{figure="accuracy"})'
+    accuracy = 'max(model_quality{metric="accuracy"})'
     assert told_outcomes(0, 60) == [202] * 60
     assert told_outcomes(1, 1) == [202]  # a positive outcome, for sensitivity
     eventually(lambda: query(f"{accuracy} > {60 / 61 - 1e-9}"), "the first outcomes are shown", 60)
@@ -202,7 +202,7 @@ def test_outcomes_move_the_figures_of_the_quality_dashboard(
     alert = "ModelQualityBelowCard"
     eventually(lambda: told(receivers, alert, "firing", ALL_WAYS), "the decline is told", 120)
     firing = query(f'ALERTS{{alertname="{alert}", alertstate="firing"}}')
-    assert "accuracy" in {one["metric"]["figure"] for one in firing}
+    assert "accuracy" in {one["metric"]["metric"] for one in firing}
     assert outcomes.ask("SELECT count(*) FROM outcomes") == "181"
 
     before = requests.post(f"{URL}/predict", json=SAMPLE, timeout=5).json()["prediction_id"]
@@ -435,7 +435,7 @@ def test_two_versions_fill_their_dashboard(outcomes: Postgresql, core: client.Co
 
     for title, expression in panel_queries("monitoring/grafana-versions.json"):
         eventually(lambda expression=expression: shown(expression), title, 90)  # type: ignore[misc]
-    figures = query('count by (model_version) (model_quality{figure="accuracy"}) > 0')
+    figures = query('count by (model_version) (model_quality{metric="accuracy"}) > 0')
     assert {one["metric"]["model_version"] for one in figures} == {"v1", "v2"}
     helm_install("--set", feedback(outcomes))
     kubectl("delete", "secret", f"{RELEASE}-canary-salt", "--namespace", NAMESPACE)

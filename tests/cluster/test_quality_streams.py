@@ -72,11 +72,11 @@ def samples(system: System) -> Iterator[str]:
                     lines.setdefault("model_outcomes", []).append(f"{{{origin},{its}}} {rows} {at}")
                 for figure, estimate in quality.figures.items():
                     low, high = estimate.intervals["0.9999"]
-                    its = f'figure="{figure}"'
-                    bounds = {"model_quality_low": low, "model_quality_high": high}
+                    its = f'metric="{figure}"'
+                    bounds = {"model_quality_lower": low, "model_quality_upper": high}
                     for name, value in bounds.items():
                         lines.setdefault(name, []).append(
-                            f'{{{origin},{its},certainty="0.9999"}} {value} {at}'
+                            f'{{{origin},{its},confidence_level="0.9999"}} {value} {at}'
                         )
                     lines.setdefault("model_quality_expected", []).append(
                         f"{{{origin},{its}}} {card[figure]} {at}"

@@ -71,7 +71,7 @@ def refusals(server: Server) -> list[str]:
 
 def brier_scores(server: Server) -> list[float]:
     """Return what is shown of the model's quality; nothing before the first outcome."""
-    brier = ("figure", "brier")
+    brier = ("metric", "brier")
     return [
         value for (name, its), value in server.metrics().items() if name == "model_quality" and brier in its
     ]
@@ -378,7 +378,7 @@ def test_a_database_of_the_first_schema_is_taken_over_with_its_outcomes(
     server = start(**settings_for(tmp_path))
     assert tell(server, ids(server, [SAMPLE])[0], 0).status_code == 202
     eventually(lambda: server.metric("model_outcomes") == 2, "both outcomes are shown")
-    assert server.metric("model_quality", figure="accuracy") == 0.5
+    assert server.metric("model_quality", metric="accuracy") == 0.5
     with sqlite3.connect(tmp_path / "outcomes.db") as database:
         assert database.execute("SELECT version_num FROM alembic_version").fetchall() == [("0003",)]
         assert database.execute("SELECT name FROM sqlite_master WHERE name = 'outcomes_received'").fetchall()

@@ -91,7 +91,7 @@ def test_four_hundred_false_outcomes_of_a_stranger_change_nothing(guarded: Serve
     assert report(guarded, every[1], 0).status_code == 202
     eventually(lambda: guarded.metric("model_outcomes") == 2, "both true ones are shown")
     assert matrix(guarded) == (2, 0)
-    assert guarded.metric("model_quality", figure="accuracy") == 1
+    assert guarded.metric("model_quality", metric="accuracy") == 1
     assert guarded.metric("feedback_total") == guarded.metric("feedback_total", verdict="new") == 2
     assert not warnings(guarded)
     assert TOKEN not in "".join(guarded.lines)
@@ -109,7 +109,7 @@ def test_what_a_false_teller_said_first_is_corrected(guarded: Server, folder: Pa
     for again in ({"correction": True}, {"correction": False}, {}):
         assert report(guarded, one, "no_disease", **again).json() == {"status": "known"}
     eventually(lambda: matrix(guarded) == (healthy + 1, 0), "the true one counts in its place")
-    assert guarded.metric("model_quality", figure="accuracy") == 1
+    assert guarded.metric("model_quality", metric="accuracy") == 1
     assert guarded.metric("feedback_total", verdict="corrected") == 1
     number = read_id(one, Keys(folder / "keys"), days=1).number
     with sqlite3.connect(folder / "outcomes.db") as database:

@@ -193,7 +193,7 @@ def expect_a_hundred_rows(server: Server, system: System) -> None:
     every = dict.fromkeys([*system.declaration.feature_names, "score"], 100)
     assert by_feature(server, "feature_values_total", **main) == every
     missing = dict.fromkeys(system.declaration.feature_names, 1)
-    assert by_feature(server, "feature_refused_total", **main) == missing | {number.name: 4}
+    assert by_feature(server, "feature_rejected_total", **main) == missing | {number.name: 4}
     assert not by_feature(server, "feature_out_of_range_total", **main)
     server.post("/predict", system.sample | {number.name: number.range[1]})
     assert by_feature(server, "feature_out_of_range_total", **main) == {number.name: 1}

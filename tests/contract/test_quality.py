@@ -49,11 +49,11 @@ def test_figures_are_scikit_learns(start: Callable[..., Server], system: System,
         figures["specificity"] = recall_score(truth, predicted, pos_label=0)
     else:
         figures["brier"] = float(((every - np.eye(len(labels))[truth]) ** 2).sum(axis=1).mean())
-    for figure, value in figures.items():
-        assert shown("model_quality", figure=figure) == pytest.approx(value, abs=1e-6), figure
-        for certainty in ("0.95", "0.9999"):
-            low = shown("model_quality_low", figure=figure, certainty=certainty)
-            high = shown("model_quality_high", figure=figure, certainty=certainty)
+    for metric, value in figures.items():
+        assert shown("model_quality", metric=metric) == pytest.approx(value, abs=1e-6), metric
+        for confidence_level in ("0.95", "0.9999"):
+            low = shown("model_quality_lower", metric=metric, confidence_level=confidence_level)
+            high = shown("model_quality_upper", metric=metric, confidence_level=confidence_level)
             assert low <= value <= high  # one that is 1 is its own upper bound
             assert low < high
     came_true, score = (truth, every[:, 1]) if binary else (truth == predicted, every.max(axis=1))
@@ -62,7 +62,9 @@ def test_figures_are_scikit_learns(start: Callable[..., Server], system: System,
     for name, share, mean in zip(bins, observed, forecast, strict=True):
         assert shown("model_calibration_observed", bin=name) == pytest.approx(share)
         assert shown("model_calibration_score", bin=name) == pytest.approx(mean)
-        assert shown("model_calibration_low", bin=name) <= share <= shown("model_calibration_high", bin=name)
+        assert (
+            shown("model_calibration_lower", bin=name) <= share <= shown("model_calibration_upper", bin=name)
+        )
 
 
 def test_the_cards_figures_stand_beside(start: Callable[..., Server], system: System, tmp_path: Path) -> None:
@@ -76,8 +78,8 @@ def test_the_cards_figures_stand_beside(start: Callable[..., Server], system: Sy
             if system.declaration.binary:
                 expected["sensitivity"] = 1 - card["miss_rate"]["value"]
                 expected["specificity"] = 1 - card["false_alarm_rate"]["value"]
-            for figure, value in expected.items():
-                shown = server.metric("model_quality_expected", model_version=version, figure=figure)
+            for metric, value in expected.items():
+                shown = server.metric("model_quality_expected", model_version=version, metric=metric)
                 assert shown == pytest.approx(value)
     assert len(server.metrics()) <= 850
 
@@ -87,5 +89,5 @@ def test_of_another_threshold_the_card_knows_the_brier_score_alone(
     start: Callable[..., Server], tmp_path: Path
 ) -> None:
     server = start(**settings_for(tmp_path), THRESHOLD="0.3")
-    names = {dict(labels)["figure"] for name, labels in server.metrics() if name == "model_quality_expected"}
+    names = {dict(labels)["metric"] for name, labels in server.metrics() if name == "model_quality_expected"}
     assert names == {"brier"}

@@ -87,7 +87,7 @@ def test_without_a_key_a_request_is_chosen_by_its_id(start: Start, system: Syste
     by_id = speakers(server, 50, "X-Request-ID")
     assert set(by_id.values()) == {"v1", "v2"}
     assert by_id == speakers(server, 50, "X-Request-ID") == speakers(server, 50)
-    assert shown(server, "version_share", model_version="v2") == 0.5
+    assert shown(server, "version_target_share", model_version="v2") == 0.5
     counted = {
         version: shown(server, "version_requests_total", model_version=version, outcome="success")
         for version in ("v1", "v2")
@@ -97,7 +97,7 @@ def test_without_a_key_a_request_is_chosen_by_its_id(start: Start, system: Syste
         assert shown(server, "version_duration_seconds_count", model_version=version) == counted[version]
     server.post("/predict", {}, headers={"X-Request-Key": "a"})
     refused = [
-        shown(server, "version_requests_total", model_version=it, outcome="refused") for it in ("v1", "v2")
+        shown(server, "version_requests_total", model_version=it, outcome="rejected") for it in ("v1", "v2")
     ]
     assert sorted(refused) == [0, 1]
     pinned = server.post("/v1/predict", system.sample).json()["model"]["version"]

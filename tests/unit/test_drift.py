@@ -199,7 +199,7 @@ def test_refused_values_are_counted_by_feature_and_unknown_names_are_not(heart: 
         FieldError("", "must be an object"),
     ]
     drift.refused(faults)
-    assert counted(registry, "feature_refused_total") == {("chol",): 2}
+    assert counted(registry, "feature_rejected_total") == {("chol",): 2}
 
 
 def test_waiting_rows_are_counted_every_second_and_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:

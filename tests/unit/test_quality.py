@@ -23,14 +23,14 @@ from serving.settings import Settings, SettingsError, load_settings
 def test_a_share_has_wilsons_interval(part: int, whole: int) -> None:
     estimate = share(part, whole)
     assert estimate.value == part / whole
-    for certainty, interval in estimate.intervals.items():
-        expected = binomtest(part, whole).proportion_ci(float(certainty), method="wilson")
+    for confidence_level, interval in estimate.intervals.items():
+        expected = binomtest(part, whole).proportion_ci(float(confidence_level), method="wilson")
         assert interval == pytest.approx((expected.low, expected.high), abs=1e-6)
 
 
 def test_quantiles_are_the_normal_distributions() -> None:
-    for certainty, quantile in NORMAL_QUANTILES.items():
-        assert quantile == pytest.approx(norm.ppf(0.5 + float(certainty) / 2), abs=1e-6)
+    for confidence_level, quantile in NORMAL_QUANTILES.items():
+        assert quantile == pytest.approx(norm.ppf(0.5 + float(confidence_level) / 2), abs=1e-6)
 
 
 def test_a_mean_has_the_interval_of_its_standard_error() -> None:

@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 from scipy.stats import binomtest
 
 from serving.app import create_app
+from serving.http.routes.predict import PredictionEndpoint
 from serving.request import RequestRecord
 from serving.settings import Settings, SettingsError, load_settings
 
