@@ -2,7 +2,8 @@
 
 import sys
 
-from serving.server import ServerError, bare_app, run
+from serving.main import bare_app, run
+from serving.server import ServerError
 
 
 def __getattr__(name: str) -> object:

@@ -13,7 +13,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from bench.load import request_bytes
-from serving.server import bare_app, server_config
+from serving.main import bare_app
+from serving.server import server_config
 from serving.settings import Settings
 
 

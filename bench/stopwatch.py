@@ -15,7 +15,7 @@ from serving import feedback
 from serving.feedback.prediction_ids import id_writer
 from serving.feedback.signing_keys import Keys
 from serving.inference.catalogue import Answer, ServedModel
-from serving.server import run
+from serving.main import run
 
 taken: list[float] = []
 nothing: list[float] = []

@@ -5,65 +5,31 @@ the cluster (docs/rollout.md). That the Job's name is taken says that a run is u
 """
 
 import asyncio
-import json
-import os
-import ssl
 import sys
 from http import HTTPStatus
-from http.client import HTTPException as HttpClientError
-from http.client import HTTPSConnection
-from io import BytesIO
-from pathlib import Path
-from typing import Any
 
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse
 from prometheus_client import CollectorRegistry
-from pydantic import field_validator
 
 from bundle.declaration import load_declaration
-from bundle.errors import BundleError, printable
-from registry.download import DownloadError, copy, within
-from serving.app import Application, project_version, scrapes_application
+from bundle.errors import BundleError
+from retrain_api.jobs import create_job, read_job
+from retrain_api.settings import RetrainSettings
+from serving.app import project_version
 from serving.bearer import BearerToken
-from serving.errors import (
-    AlreadyRunning,
-    ClusterUnavailable,
-    NotFound,
-    Unauthorized,
-)
+from serving.errors import AlreadyRunning, ClusterUnavailable, NotFound, Unauthorized
+from serving.http.application import Application, scrapes_application
 from serving.http.routes.health import probes_router
 from serving.http.routes.metrics import metrics_router
 from serving.http.schemas import Index, problems
 from serving.metrics.vocabulary import Vocabulary
 from serving.request import Lifecycle
-from serving.secret_files import is_in_folder
 from serving.server import ServerError, listen, quiet_logs, serve
-from serving.settings import Settings, SettingsError, read_settings
-
-ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
-"""Where Kubernetes puts a pod's token, and the certificate of its API server."""
-
-ANSWER_SECONDS = 10
-MOST_ANSWER_BYTES = 1024 * 1024
+from serving.settings import SettingsError, read_settings
 
 
-class RetrainingSettings(Settings):
-    """Settings of this component: those of the server that it has a use for, and two of its own."""
-
-    retrain_job: Path
-    retrain_key: Path
-
-    @field_validator("retrain_job", "retrain_key")
-    @classmethod
-    def _place(cls, value: Path) -> Path:
-        """Refuse what is no file, nor in a folder: it may be the key itself, and messages name it."""
-        if not os.path.isfile(value) and not is_in_folder(value):  # noqa: PTH113  # does not raise
-            raise ValueError("no such file")
-        return value
-
-
-def create_app(settings: RetrainingSettings, registry: CollectorRegistry) -> Application:
+def create_app(settings: RetrainSettings, registry: CollectorRegistry) -> Application:
     """Return the application; SettingsError or BundleError where it could not do its work."""
     name = settings.model[0]
     declaration = load_declaration(settings.models_dir / name)
@@ -80,11 +46,11 @@ def create_app(settings: RetrainingSettings, registry: CollectorRegistry) -> App
         routers.append(metrics_router(registry))
     else:
         app.state.scrapes = scrapes_application(registry, vocabulary, declaration, lifecycle)
-    app.answer_by(routers, vocabulary, declaration, lifecycle, direct={})
+    app.add_routers(routers, vocabulary, declaration, lifecycle, direct={})
     return app
 
 
-def retraining_router(settings: RetrainingSettings, served: str) -> APIRouter:
+def retraining_router(settings: RetrainSettings, served: str) -> APIRouter:
     router = APIRouter()
     token = BearerToken("RETRAIN_KEY", settings.retrain_key, "the key to retraining")
 
@@ -98,13 +64,12 @@ def retraining_router(settings: RetrainingSettings, served: str) -> APIRouter:
         if name != served:
             raise NotFound(f"Only '{served}' is retrained here.")
         job = read_job(settings.retrain_job)
-        its, namespace = job["metadata"]["name"], job["metadata"]["namespace"]
-        await asyncio.to_thread(create, job)
-        request.scope["record"].tell(job=its)
-        watch = f"kubectl logs --follow job/{its} --namespace {namespace}"
-        return JSONResponse(
-            {"status": "started", "job": its, "namespace": namespace, "watch": watch}, HTTPStatus.ACCEPTED
-        )
+        job_name, namespace = job["metadata"]["name"], job["metadata"]["namespace"]
+        await asyncio.to_thread(create_job, job)
+        request.scope["record"].log.add(job=job_name)
+        watch = f"kubectl logs --follow job/{job_name} --namespace {namespace}"
+        started = {"status": "started", "job": job_name, "namespace": namespace, "watch": watch}
+        return JSONResponse(started, HTTPStatus.ACCEPTED)
 
     return router
 
@@ -120,76 +85,9 @@ def index_router(app: Application) -> APIRouter:
     return router
 
 
-def read_job(file: Path) -> dict[str, Any]:
-    """Return the Job that is created; SettingsError where the file has none."""
-    try:
-        job = json.loads(file.read_bytes())
-        named = job["kind"] == "Job" and job["metadata"]["name"] and job["metadata"]["namespace"]
-    except OSError as error:
-        raise SettingsError(f"RETRAIN_JOB={file} cannot be read: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError, RecursionError):
-        named = False
-    if not named:
-        raise SettingsError(f"RETRAIN_JOB={file} is no Job with a name and a namespace, as JSON")
-    found: dict[str, Any] = job
-    return found
-
-
-def create(job: dict[str, Any], account: Path = ACCOUNT, seconds: float = ANSWER_SECONDS) -> None:
-    """Create the Job as the pod's account; AlreadyRunning where it is there, else ClusterUnavailable."""
-    name, namespace = job["metadata"]["name"], job["metadata"]["namespace"]
-    try:
-        status, answer = within(seconds, lambda: ask(job, namespace, account))
-    except KeyError as error:
-        raise unavailable(f"this is no pod: {error.args[0]} is not set") from None
-    except (OSError, HttpClientError) as error:
-        raise unavailable(f"{type(error).__name__}: {error}") from None
-    except (ValueError, DownloadError) as error:  # a ValueError would repeat the token
-        raise unavailable(type(error).__name__ if isinstance(error, ValueError) else str(error)) from None
-    if status == HTTPStatus.CONFLICT:
-        raise AlreadyRunning(
-            f"A run is under way, or has just ended: kubectl get job {name} --namespace {namespace}",
-            headers={"Retry-After": "60"},
-        )
-    if status != HTTPStatus.CREATED:
-        raise unavailable(f"{status}: {message(answer)}")
-
-
-def ask(job: dict[str, Any], namespace: str, account: Path) -> tuple[int, bytes]:
-    """Send the Job to the API server, and return the status and the content of its answer."""
-    host, port = os.environ["KUBERNETES_SERVICE_HOST"], int(os.environ["KUBERNETES_SERVICE_PORT"])
-    token = (account / "token").read_text(encoding="ascii").strip()
-    context = ssl.create_default_context(cafile=account / "ca.crt")
-    context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # not every cluster's CA is by the RFC
-    connection = HTTPSConnection(host, port, timeout=ANSWER_SECONDS, context=context)
-    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-    answer = BytesIO()
-    try:
-        connection.request("POST", f"/apis/batch/v1/namespaces/{namespace}/jobs", json.dumps(job), headers)
-        with connection.getresponse() as response:
-            copy(response, MOST_ANSWER_BYTES, answer)
-    finally:
-        connection.close()
-    return response.status, answer.getvalue()
-
-
-def unavailable(cause: str) -> ClusterUnavailable:
-    return ClusterUnavailable(
-        "The Job could not be created; this component's log says why.", cause=printable(cause)
-    )
-
-
-def message(answer: bytes) -> str:
-    """Return what the API server says of a request that it does not take."""
-    try:
-        return str(json.loads(answer)["message"])
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return "no reason given"
-
-
 def main() -> int:
     try:
-        settings = read_settings(RetrainingSettings)
+        settings = read_settings(RetrainSettings)
         quiet_logs(settings)
         app = create_app(settings, CollectorRegistry())
         with listen(settings) as listeners:

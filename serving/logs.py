@@ -1,7 +1,7 @@
 """Log lines on standard output: JSON for machines, text for people. Never a patient's values.
 
-Fields of a line stand in `extra={"fields": {...}}`; an exception is told by its type and place, without
-its message, which could hold a value.
+Fields of a line are a mapping in `extra={"fields": {...}}`; those of a request's line are LogFields. An
+exception is logged as its type and place, without its message, which could hold a value.
 """
 
 import json
@@ -13,6 +13,8 @@ import traceback
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, Literal
+
+from pydantic_core import to_json
 
 LEVELS = {getattr(logging, name): name.lower() for name in ("DEBUG", "INFO", "WARNING", "ERROR")}
 
@@ -54,17 +56,43 @@ def describe(error: BaseException) -> str:
     return f"{type(error).__name__} at {' < '.join(places)}"
 
 
-def write_line(logger: logging.Logger, level: int, message: str, fields: str) -> None:
+class LogFields:
+    """The fields of one request's log line, as members of a JSON object: written once, never read again.
+
+    They are serialised when they are added, because most are: a model's names are the same in every line.
+    """
+
+    __slots__ = ("_members",)
+
+    def __init__(self) -> None:
+        self._members = ""
+
+    def add(self, **fields: Any) -> None:
+        self._members += f"{to_json(fields).decode()[1:-1]},"
+
+    def add_serialised(self, members: str) -> None:
+        """Add members that are JSON already, such as `"rows":2,"warnings":0`."""
+        self._members += f"{members},"
+
+    def clear(self) -> None:
+        self._members = ""
+
+    def after(self, first: str) -> str:
+        """Return all members, after these serialised ones."""
+        return f"{first},{self._members}"[:-1]
+
+
+def write_line(logger: logging.Logger, level: int, message: str, members: str) -> None:
     """Log a line with fields, given as the members of a JSON object.
 
     As JSON it is written without logging's machinery, which costs ten times the line. The message is one of
     ours, a few words that need no escaping.
     """
     if not _as_json:
-        logger.log(level, message, extra={"fields": json.loads(f"{{{fields}}}")})
+        logger.log(level, message, extra={"fields": json.loads(f"{{{members}}}")})
         return
     head = f'"time":"{_stamp(time.time())}","level":"{LEVELS[level]}"'
-    line = f'{{{head},"message":"{message}",{fields}}}\n'.encode()
+    line = f'{{{head},"message":"{message}",{members}}}\n'.encode()
     written = os.write(STANDARD_OUTPUT, line)
     while written < len(line):
         written += os.write(STANDARD_OUTPUT, line[written:])

@@ -1,9 +1,8 @@
 """What the parts of the server know of a request while it is answered, and of all requests together."""
 
 from dataclasses import dataclass, field
-from typing import Any
 
-from pydantic_core import to_json
+from serving.logs import LogFields
 
 
 class ClientGone(Exception):  # noqa: N818
@@ -42,9 +41,4 @@ class RequestRecord:
     headers: dict[bytes, bytes]
     query: bytes = b""
     error_type: str | None = None
-    told: str = ""
-    """Fields of the log line as JSON, each with a comma before it."""
-
-    def tell(self, **fields: Any) -> None:
-        """Add fields to the log line."""
-        self.told += "," + to_json(fields).decode()[1:-1]
+    log: LogFields = field(default_factory=LogFields)

@@ -20,6 +20,13 @@ from registry.address import read_address, shown
 from registry.mlflow import server_address
 from registry.reference import REGISTERED, RegisteredVersion
 from serving.secret_files import SecretError, named, read_secret
+from serving.setting_groups import (
+    FaultSettings,
+    FeedbackSettings,
+    ModelSettings,
+    RequestLimits,
+    RolloutSettings,
+)
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -34,19 +41,64 @@ class SettingsError(Exception):
     """The environment asks for something that makes no sense: one sentence for each variable."""
 
 
-class Settings(BaseSettings):
+class ServerSettings(BaseSettings):
+    """What every server of this project reads: where it listens, what it logs, and its models' folders."""
+
     model_config = SettingsConfigDict(
         frozen=True, env_ignore_empty=True, extra="ignore", hide_input_in_errors=True
     )
 
-    environment: Literal["development", "staging", "production"] = "development"
     host: Annotated[str, Field(pattern=r"^[\w.:%-]+$")] = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
     metrics_port: int | None = Field(default=None, ge=0, le=65535)
-    workers: int = Field(default=1, ge=1, le=64)
     model: Annotated[tuple[str, ...], NoDecode] = ("heart-disease",)
-    model_version: Annotated[str, Field(pattern=VERSION)] | None = None
     models_dir: Path = PROJECT / "models"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["json", "text"] = "json"
+    max_connections: int = Field(default=512, ge=8, le=100_000)
+    write_timeout_seconds: float = Field(default=10, ge=1, le=600)
+    drain_seconds: float = Field(default=10, ge=0, le=600)
+
+    @field_validator("model", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        return (
+            tuple(name.strip() for name in value.split(",") if name.strip())
+            if isinstance(value, str)
+            else value
+        )
+
+    @field_validator("model")
+    @classmethod
+    def _named(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(MODEL_NAME.fullmatch(name) for name in value):
+            raise ValueError(
+                "must name folders (a-z, 0-9, -), or a registered version: MODEL=models:/name/number"
+            )
+        return value
+
+    @field_validator("log_level", "log_format", mode="before")
+    @classmethod
+    def _log_lower(cls, value: object) -> object:
+        return lower(value)
+
+    @model_validator(mode="after")
+    def _serves(self) -> Self:
+        if self.metrics_port and self.metrics_port == self.port:
+            raise ValueError(
+                f"METRICS_PORT={self.metrics_port} is PORT, too: give scrapes another, or unset it"
+            )
+        if not self.model or len(set(self.model)) != len(self.model):
+            raise ValueError("MODEL must name at least one model, and none twice")
+        return self
+
+
+class Settings(ServerSettings):
+    """What the prediction API reads. Its parts get the groups that they need, never the whole."""
+
+    environment: Literal["development", "staging", "production"] = "development"
+    workers: int = Field(default=1, ge=1, le=64)
+    model_version: Annotated[str, Field(pattern=VERSION)] | None = None
     mlflow_tracking_uri: str | None = Field(default=None, repr=False)
     threshold: float | None = Field(default=None, gt=0, lt=1)
     candidate_version: Annotated[str, Field(pattern=VERSION)] | None = None
@@ -55,15 +107,10 @@ class Settings(BaseSettings):
     canary_key_header: Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,64}$")] = "X-Request-Key"
     canary_salt_file: Path | None = None
     shadow: bool = False
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
-    log_format: Literal["json", "text"] = "json"
     max_body_bytes: int = Field(default=1024 * 1024, ge=1024)
     max_batch_rows: int = Field(default=1000, ge=1, le=100_000)
     max_active_requests: int = Field(default=1000, ge=1)
-    max_connections: int = Field(default=512, ge=8, le=100_000)
     body_timeout_seconds: float = Field(default=10, gt=0, le=600)
-    write_timeout_seconds: float = Field(default=10, ge=1, le=600)
-    drain_seconds: float = Field(default=10, ge=0, le=600)
     probe_seconds: float = Field(default=30, gt=0, le=3600)
     feedback_database: str | None = Field(default=None, repr=False)
     feedback_keys: Path | None = None
@@ -87,21 +134,11 @@ class Settings(BaseSettings):
         found = [reference for name in self.model if (reference := RegisteredVersion.parse(name))]
         return found[0] if found else None
 
-    @property
-    def one_version_only(self) -> bool:
-        """A registered version stands for itself: the others that the model declares are not with it."""
-        return self._from_registry
-
     def for_registered(self, folder: Path, name: str, version: str) -> Self:
         """Return these settings for a registered version that lies in `folder/name/version`."""
         copy = self.model_copy(update={"models_dir": folder, "model": (name,), "model_version": version})
         copy._from_registry = True  # noqa: SLF001
         return copy
-
-    @property
-    def canary_share(self) -> float:
-        """The share of requests that the candidate answers, 0 to 1."""
-        return 0 if self.canary_paused else self.canary_percent / 100
 
     @property
     def canary_salt(self) -> bytes:
@@ -112,33 +149,69 @@ class Settings(BaseSettings):
         return self._canary_salt
 
     @property
-    def faults(self) -> dict[str, float]:
-        """The strength of every fault that can be injected, 0 where it is off."""
-        return {
-            "error_rate": self.fault_error_rate,
-            "simulated_error_rate": self.fault_simulated_error_rate,
-            "latency_seconds": self.fault_latency_seconds,
-            "engine_file": float(self.fault_engine_file is not None),
-            "candidate_file": float(self.fault_candidate_file is not None),
-        }
+    def canary_share(self) -> float:
+        """The share of requests that the candidate answers, 0 to 1."""
+        return 0 if self.canary_paused else self.canary_percent / 100
 
-    @field_validator("model", mode="before")
-    @classmethod
-    def _split(cls, value: object) -> object:
-        return (
-            tuple(name.strip() for name in value.split(",") if name.strip())
-            if isinstance(value, str)
-            else value
+    @property
+    def models(self) -> ModelSettings:
+        return ModelSettings(
+            names=self.model,
+            folder=self.models_dir,
+            version=self.model_version,
+            threshold=self.threshold,
+            candidate=self.candidate_version,
+            candidate_in_process=self.canary_share > 0,
+            one_version_only=self._from_registry,
         )
 
-    @field_validator("model")
-    @classmethod
-    def _named(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if not all(MODEL_NAME.fullmatch(name) for name in value):
-            raise ValueError(
-                "must name folders (a-z, 0-9, -), or a registered version: MODEL=models:/name/number"
-            )
-        return value
+    @property
+    def rollout(self) -> RolloutSettings | None:
+        """What a candidate is tried with; None without one."""
+        if self.candidate_version is None:
+            return None
+        return RolloutSettings(
+            models_folder=self.models_dir,
+            version=self.candidate_version,
+            share=self.canary_share,
+            key_header=self.canary_key_header,
+            salt=self.canary_salt,
+            shadow=self.shadow,
+            fault_file=self.fault_candidate_file,
+        )
+
+    @property
+    def feedback(self) -> FeedbackSettings | None:
+        """How true labels are taken; None where they are not."""
+        if self.feedback_database is None or self.feedback_keys is None:
+            return None
+        return FeedbackSettings(
+            database=self.feedback_database,
+            keys=self.feedback_keys,
+            token_file=self.feedback_token_file,
+            days=self.feedback_days,
+            window_days=self.feedback_window_days,
+        )
+
+    @property
+    def limits(self) -> RequestLimits:
+        return RequestLimits(
+            body_bytes=self.max_body_bytes,
+            body_seconds=self.body_timeout_seconds,
+            batch_rows=self.max_batch_rows,
+            active_requests=self.max_active_requests,
+        )
+
+    @property
+    def faults(self) -> FaultSettings:
+        return FaultSettings(
+            error_rate=self.fault_error_rate,
+            simulated_error_rate=self.fault_simulated_error_rate,
+            latency_seconds=self.fault_latency_seconds,
+            engine_file=self.fault_engine_file,
+            candidate_file=self.fault_candidate_file,
+            seed=self.fault_seed,
+        )
 
     @field_validator("mlflow_tracking_uri")
     @classmethod
@@ -165,10 +238,10 @@ class Settings(BaseSettings):
             raise ValueError("the folder of its file is missing: make it")
         return value
 
-    @field_validator("log_level", "log_format", "environment", mode="before")
+    @field_validator("environment", mode="before")
     @classmethod
-    def _lower(cls, value: object) -> object:
-        return value.lower() if isinstance(value, str) else value
+    def _environment_lower(cls, value: object) -> object:
+        return lower(value)
 
     @model_validator(mode="after")
     def _salted(self) -> Self:
@@ -181,12 +254,6 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.metrics_port and self.metrics_port == self.port:
-            raise ValueError(
-                f"METRICS_PORT={self.metrics_port} is PORT, too: give scrapes another, or unset it"
-            )
-        if not self.model or len(set(self.model)) != len(self.model):
-            raise ValueError("MODEL must name at least one model, and none twice")
         if self.registered and (len(self.model) > 1 or self.model_version):
             raise ValueError(
                 "a registered model is served alone, without MODEL_VERSION: MODEL=models:/name/number"
@@ -199,7 +266,7 @@ class Settings(BaseSettings):
             raise ValueError("CANDIDATE_VERSION only makes sense with a single MODEL that is a folder")
         if (self.canary_percent or self.shadow) and not self.candidate_version:
             raise ValueError("CANARY_PERCENT and SHADOW need CANDIDATE_VERSION, such as v2")
-        if self.environment == "production" and any(self.faults.values()):
+        if self.environment == "production" and self.faults.active:
             raise ValueError("FAULT_ settings inject failures and are refused with ENVIRONMENT=production")
         return self
 
@@ -220,7 +287,11 @@ class Settings(BaseSettings):
         return self
 
 
-Kind = TypeVar("Kind", bound=Settings)
+def lower(value: object) -> object:
+    return value.lower() if isinstance(value, str) else value
+
+
+Kind = TypeVar("Kind", bound=ServerSettings)
 
 
 def load_settings() -> Settings:
@@ -235,8 +306,9 @@ def read_settings(kind: type[Kind]) -> Kind:
     except ValidationError as error:
         raise SettingsError("; ".join(_sentence(dict(fault)) for fault in error.errors())) from None
     for name in FOLDERS:
-        folder = getattr(settings, name)
-        if name in settings.model_fields_set and not os.path.isdir(folder):  # noqa: PTH112  # does not raise
+        if name not in settings.model_fields_set:
+            continue
+        if not os.path.isdir(getattr(settings, name)):  # noqa: PTH112  # does not raise
             raise SettingsError(f"{name.upper()} names no folder that is there: make it, or name another")
     return settings
 

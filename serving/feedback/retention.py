@@ -11,7 +11,7 @@ from time import time
 
 from serving.feedback.outcomes import StoreError
 from serving.feedback.prediction_ids import SECONDS_A_DAY
-from serving.settings import Settings
+from serving.setting_groups import FeedbackSettings
 
 log = logging.getLogger("serving")
 
@@ -26,11 +26,11 @@ SLACK_SECONDS = 3600
 class Retention:
     """`delete(predicted_before, received_before, most)` deletes some, and returns how many."""
 
-    def __init__(self, settings: Settings, delete: Callable[[int, int, int], Awaitable[int]]) -> None:
+    def __init__(self, settings: FeedbackSettings, delete: Callable[[int, int, int], Awaitable[int]]) -> None:
         self._delete = delete
         self.store_answers = asyncio.Event()
-        self._predicted_seconds = settings.feedback_days * SECONDS_A_DAY + SLACK_SECONDS
-        self._received_seconds = settings.feedback_window_days * SECONDS_A_DAY + SLACK_SECONDS
+        self._predicted_seconds = settings.days * SECONDS_A_DAY + SLACK_SECONDS
+        self._received_seconds = settings.window_days * SECONDS_A_DAY + SLACK_SECONDS
 
     async def run(self) -> None:
         """Delete what is old once the store answers, and what becomes so while the server runs."""

@@ -22,7 +22,7 @@ from serving.feedback.retention import Retention
 from serving.feedback.signing_keys import Keys
 from serving.inference.catalogue import Answer, ServedModel
 from serving.metrics.vocabulary import Record, Vocabulary
-from serving.settings import Settings
+from serving.setting_groups import FeedbackSettings
 
 Returned = TypeVar("Returned")
 
@@ -43,19 +43,21 @@ FAILED = "failed"
 UNCORRECTED = "nothing is corrected here, where anybody can report"
 
 
-class Feedback:
+class FeedbackService:
     """Takes outcomes for the models that are served, and knows how good their versions are."""
 
-    def __init__(self, settings: Settings, models: Sequence[ServedModel], vocabulary: Vocabulary) -> None:
-        self.keys = Keys(settings.feedback_keys)  # type: ignore[arg-type]  # settings see to it
-        file = settings.feedback_token_file
+    def __init__(
+        self, settings: FeedbackSettings, models: Sequence[ServedModel], vocabulary: Vocabulary
+    ) -> None:
+        self.keys = Keys(settings.keys)
+        file = settings.token_file
         self.token = BearerToken("FEEDBACK_TOKEN_FILE", file, "the token for outcomes") if file else None
-        self._days = settings.feedback_days
-        self._window = settings.feedback_window_days
+        self._days = settings.days
+        self._window = settings.window_days
         # imported where outcomes are taken: SQLAlchemy would cost every other server memory
         from serving.feedback.store import CONNECTIONS, Store  # noqa: PLC0415
 
-        self._store = Store(settings.feedback_database or "")
+        self._store = Store(settings.database)
         self._limiter = CapacityLimiter(CONNECTIONS)
         self.retention = Retention(settings, partial(self._asked, self._store.delete_old))
         self._declarations = {model.name: model.declaration for model in models}

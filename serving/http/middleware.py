@@ -36,8 +36,8 @@ CLIENT_CLOSED_REQUEST = 499
 """What is logged and counted where the client hung up before there was an answer (nginx's number)."""
 
 
-class Answering(Protocol):
-    """A route that needs nothing of the routers and layers: it turns a body into JSON."""
+class DirectEndpoint(Protocol):
+    """Answers requests to one path itself, without routers and layers: it turns a body into JSON."""
 
     path: str
     methods: frozenset[str]
@@ -57,7 +57,7 @@ class PrometheusMiddleware:
         app: ASGIApp,
         metrics: HttpMetrics,
         lifecycle: Lifecycle,
-        direct: Mapping[str, Answering],
+        direct: Mapping[str, DirectEndpoint],
         quiet: AbstractSet[str] = QUIET_PATHS,
     ) -> None:
         self._app = app
@@ -73,17 +73,17 @@ class PrometheusMiddleware:
         start = perf_counter()
         path, headers = scope["path"], dict(scope["headers"])
         record = scope["record"] = RequestRecord(request_id(headers), headers, scope["query_string"])
-        answering = self.direct.get(path) if scope["method"] == "POST" else None
+        endpoint = self.direct.get(path) if scope["method"] == "POST" else None
         quiet = path in self._quiet
         if not quiet:
             self._lifecycle.active += 1
             self._metrics.active(1)
         try:
-            if answering is None:
+            if endpoint is None:
                 status = await self._route(scope, receive, send, record)
             else:
-                scope["route"] = answering
-                status = await self._answer(answering, scope, receive, send, record)
+                scope["route"] = endpoint
+                status = await self._answer(endpoint, scope, receive, send, record)
         finally:
             if not quiet:
                 self._lifecycle.active -= 1
@@ -91,11 +91,11 @@ class PrometheusMiddleware:
         self._finish(scope, record, status, perf_counter() - start, quiet=quiet)
 
     async def _answer(
-        self, answering: Answering, scope: Scope, receive: Receive, send: Send, record: RequestRecord
+        self, endpoint: DirectEndpoint, scope: Scope, receive: Receive, send: Send, record: RequestRecord
     ) -> int:
         """Answer directly, and return the status."""
         try:
-            content = await answering.respond(record, receive)
+            content = await endpoint.respond(record, receive)
         except Exception as error:  # noqa: BLE001  # each has an answer
             return await self._refuse(error, scope, receive, send, record)
         headers = [(b"content-length", b"%d" % len(content)), JSON, *self._added(record)]
@@ -139,7 +139,7 @@ class PrometheusMiddleware:
         """Let the layers and routes below answer, and return the status."""
         status = 0
 
-        async def watched_send(message: Message) -> None:
+        async def send_monitored(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
@@ -152,7 +152,7 @@ class PrometheusMiddleware:
 
         try:
             self._bound(scope, record)
-            await self._app(scope, receive, watched_send)
+            await self._app(scope, receive, send_monitored)
         except Exception as error:  # noqa: BLE001  # each has an answer, or is raised
             if status:
                 self._excuse(error, scope, send)
@@ -172,11 +172,11 @@ class PrometheusMiddleware:
         """Answer with what went wrong, and return the status."""
         if isinstance(error, ClientGone):
             cause = "the client hung up before its request was complete"
-            record.tell(cause=self._lifecycle.cut.pop(scope.get("client"), cause))
+            record.log.add(cause=self._lifecycle.cut.pop(scope.get("client"), cause))
             return CLIENT_CLOSED_REQUEST
         failure = error if isinstance(error, ApiError) else unexpected(error)
         record.error_type = failure.error_type
-        record.tell(error=failure.error_type, cause=failure.cause)
+        record.log.add(error=failure.error_type, cause=failure.cause)
         response = problem_response(failure, scope["path"], record.request_id)
         response.raw_headers += (NOSNIFF, *self._added(record))
         try:
@@ -203,12 +203,12 @@ class PrometheusMiddleware:
         if log.isEnabledFor(level):
             identity = f'"request_id":"{record.request_id}","method":"{method}","route":"{endpoint}"'
             outcome = f'"status":{status:d},"duration_ms":{seconds * 1000:.3f}'
-            write_line(log, level, "request", f"{identity},{outcome}{record.told}")
+            write_line(log, level, "request", record.log.after(f"{identity},{outcome}"))
 
     def _tell_cut(self, scope: Scope, record: RequestRecord) -> None:
         """Say in a request's log line why its answer did not come to its end, where that is so."""
         if cause := self._lifecycle.cut.pop(scope.get("client"), None):
-            record.tell(cause=cause)
+            record.log.add(cause=cause)
 
 
 def matched(scope: Scope) -> tuple[str, str]:

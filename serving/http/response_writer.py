@@ -28,7 +28,7 @@ class AnswerWriter:
         spoken_by = json({"name": model.name, "version": model.version})
         self._context = f'{threshold}"model":{spoken_by},"request_id":'
         self._labels = declaration.labels
-        self._origin = f',"model":{json(model.name)},"version":{json(model.version)}'
+        self._origin = f'"model":{json(model.name)},"version":{json(model.version)}'
         self._lines = [
             f'{self._origin},"prediction":{json(label)},"probability":' for label in declaration.labels
         ]
@@ -52,13 +52,13 @@ class AnswerWriter:
         rows = [f'{self._predicted(it)},"warnings":{self._list(it.warnings)}}}' for it in answers]
         return f'{{"predictions":[{",".join(rows)}],{self._context}"{request_id}"}}'
 
-    def line(self, answer: Answer) -> str:
-        """Return what the log line of one row says; nothing of what was asked."""
+    def log_members(self, answer: Answer) -> str:
+        """Return the serialised log fields of one row: nothing of what was asked."""
         probability = answer.probabilities[1] if self._binary else answer.confidence
         return f'{self._lines[answer.index]}{probability!r},"warnings":{len(answer.warnings)}'
 
-    def summary(self, answers: Sequence[Answer]) -> str:
-        """Return what the log line of several rows says."""
+    def batch_log_members(self, answers: Sequence[Answer]) -> str:
+        """Return the serialised log fields of several rows."""
         predicted = json(Counter([self._labels[answer.index] for answer in answers]))
         return f'{self._origin},"rows":{len(answers)},"predictions":{predicted}'
 

@@ -1,8 +1,10 @@
-"""Finds, verifies and holds models. A bad bundle stops startup; a model that breaks later is set aside."""
+"""Finds, verifies and holds models. A bad bundle stops startup; one that breaks later is unavailable."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +26,7 @@ from bundle.manifest import (
 )
 from serving.inference.engine import AdditiveEngine, Engine, EngineError, OnnxEngine
 from serving.inference.explanations import AdditiveExplainer, Explainer, Explanation, ShapleyExplainer
-from serving.settings import Settings
+from serving.setting_groups import ModelSettings
 
 DECIMALS = 6
 """Probabilities are rounded before anything is decided by them, so that an answer agrees with itself."""
@@ -155,28 +157,70 @@ class ServedModel:
         return [Answer(index, row, []) for index, row in rows]
 
 
-def load_models(
-    settings: Settings, wrap: Callable[[Engine], Engine] = lambda engine: engine
-) -> list[list[ServedModel]]:
-    """Load every model the settings name, each as the list of its versions: the main ones come first.
-
-    BundleError is meant to stop the process.
-    """
-    return [load_versions(settings.models_dir / name, settings, wrap) for name in settings.model]
+Version = TypeVar("Version")
+Changed = TypeVar("Changed")
 
 
-def load_versions(folder: Path, settings: Settings, wrap: Callable[[Engine], Engine]) -> list[ServedModel]:
+@dataclass(frozen=True)
+class ModelVersions(Generic[Version]):
+    """The versions of one model that are served; the main one answers under the model's name."""
+
+    main: Version
+    others: tuple[Version, ...] = ()
+
+    def __iter__(self) -> Iterator[Version]:
+        return iter((self.main, *self.others))
+
+    def map(self, change: Callable[[Version], Changed]) -> "ModelVersions[Changed]":
+        return ModelVersions(change(self.main), tuple(change(version) for version in self.others))
+
+
+@dataclass(frozen=True)
+class ServedModels(Generic[Version]):
+    """All models that are served; the main one answers at the root, and names the HTTP metrics."""
+
+    main: ModelVersions[Version]
+    others: tuple[ModelVersions[Version], ...] = ()
+
+    @property
+    def models(self) -> tuple[ModelVersions[Version], ...]:
+        return (self.main, *self.others)
+
+    @property
+    def versions(self) -> list[Version]:
+        """Every version of every model, the main model's main one first."""
+        return [version for versions in self.models for version in versions]
+
+    def map(self, change: Callable[[Version], Changed]) -> "ServedModels[Changed]":
+        return ServedModels(self.main.map(change), tuple(model.map(change) for model in self.others))
+
+
+class EngineWrapper(Protocol):
+    def __call__(self, engine: Engine, *, candidate: bool) -> Engine: ...
+
+
+def load_models(settings: ModelSettings, wrap: EngineWrapper) -> ServedModels[ServedModel]:
+    """Load every model the settings name; BundleError is meant to stop the process."""
+    main, *others = (load_versions(settings.folder / name, settings, wrap) for name in settings.names)
+    return ServedModels(main, tuple(others))
+
+
+def load_versions(folder: Path, settings: ModelSettings, wrap: EngineWrapper) -> ModelVersions[ServedModel]:
     """Load one version (the declared default), and all others that are to be served beside it."""
-    main = load_model(folder, settings.model_version, settings.threshold, wrap)
-    beside = main.declaration.routes.versioned and not settings.one_version_only
-    others = [name for name in main.declaration.versions if beside and name != main.version]
-    candidate = settings.candidate_version
+
+    def load(version: str | None, *, candidate: bool = False) -> ServedModel:
+        return load_model(folder, version, settings.threshold, partial(wrap, candidate=candidate))
+
+    main, candidate = load(settings.version), settings.candidate
+    with_others = main.declaration.routes.versioned and not settings.one_version_only
+    others = [name for name in main.declaration.versions if with_others and name != main.version]
     if candidate and candidate not in (main.version, *others):
-        if settings.canary_share:
+        if settings.candidate_in_process:
             others.append(candidate)
         else:
             read_bundle(folder, candidate)  # which a shadow loads in a process of its own
-    return [main, *(load_model(folder, name, settings.threshold, wrap) for name in others)]
+    as_candidate = candidate if settings.candidate_in_process else None
+    return ModelVersions(main, tuple(load(name, candidate=name == as_candidate) for name in others))
 
 
 def load_model(

@@ -7,42 +7,46 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from prometheus_client import CollectorRegistry
 
 from bundle.encoding import Matrix
 from serving.errors import InternalError
 from serving.inference.engine import Engine, EngineError
-from serving.metrics.vocabulary import make_gauge
+from serving.metrics.vocabulary import Vocabulary
 from serving.request import RequestRecord
-from serving.settings import Settings
+from serving.setting_groups import FaultSettings
 
 
 class Faults:
     """Delays predictions, fails some of them, and reports some that succeed as failed."""
 
-    def __init__(self, settings: Settings, registry: CollectorRegistry) -> None:
+    def __init__(self, settings: FaultSettings, vocabulary: Vocabulary) -> None:
         self._settings = settings
-        self._random = random.Random(settings.fault_seed)
-        strength = make_gauge(
-            registry,
-            "livemax",
+        self._random = random.Random(settings.seed)
+        strength = vocabulary.own_gauge(
             "fault_injection",
             "Strength of a fault that is injected on purpose; absent where none is.",
             ["fault"],
+            across_workers="livemax",
         )
-        for name, value in settings.faults.items():
-            if value:
-                strength.labels(name).set(value)
+        for name, value in settings.active.items():
+            strength.labels(name).set(value)
 
     async def inject(self, record: RequestRecord) -> None:
         """Do what the settings ask for before a prediction; InternalError for a failed one."""
-        if self._settings.fault_latency_seconds:
-            await asyncio.sleep(self._settings.fault_latency_seconds)
-        if self._random.random() < self._settings.fault_error_rate:
+        if self._settings.latency_seconds:
+            await asyncio.sleep(self._settings.latency_seconds)
+        if self._random.random() < self._settings.error_rate:
             raise InternalError("A fault was injected (FAULT_ERROR_RATE).", cause="injected fault")
-        if self._random.random() < self._settings.fault_simulated_error_rate:
+        if self._random.random() < self._settings.simulated_error_rate:
             record.error_type = InternalError.__name__
-            record.tell(simulated_error=True)
+            record.log.add(simulated_error=True)
+
+
+def with_faults(settings: FaultSettings, engine: Engine, *, candidate: bool) -> Engine:
+    """Return the engine with the faults that files switch on; with a candidate's, where it is one."""
+    if settings.engine_file:
+        engine = BreakableEngine(engine, settings.engine_file)
+    return candidate_wrapper(settings.candidate_file if candidate else None)(engine)
 
 
 def candidate_wrapper(file: Path | None) -> Callable[[Engine], Engine]:

@@ -29,7 +29,7 @@ def confidence_buckets(classes: int) -> list[float]:
     return [round(least + step * number, 4) for number in range(BUCKETS_OF_CONFIDENCE + 1)]
 
 
-class WatchedModel:
+class MonitoredModel:
     """Answers with a model while it works. The first failure sets it aside until its probes pass again."""
 
     def __init__(self, model: ServedModel, vocabulary: Vocabulary) -> None:

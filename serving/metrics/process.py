@@ -8,7 +8,7 @@ from serving.metrics.vocabulary import Vocabulary
 REFRESH_SECONDS = 15
 
 
-class Resources:
+class ProcessMetrics:
     """Resident memory, and CPU since the last refresh; over several workers they add up."""
 
     def __init__(self, vocabulary: Vocabulary, declaration: Declaration, version: str) -> None:

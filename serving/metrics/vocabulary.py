@@ -5,7 +5,6 @@ can produce, classes of the model. Every series that a declared route or class c
 the start, so that a rate over its first event is not lost. docs/metrics.md is the reference.
 """
 
-import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -134,31 +133,21 @@ Record = Callable[[float], None]
 """Adds to a counter, sets a gauge, or observes a value: a metric with its labels, ready to use."""
 
 
-def workers_folder() -> Path | None:
-    """Return where several workers share what they count; None for one process. serving/server.py owns it."""
-    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
-    return Path(folder) if folder else None
-
-
 class WorkersCollector(MultiProcessCollector):
     """Adds up the gauges of all workers, but for files that a starting worker has made and not yet filled."""
 
+    def __init__(self, registry: CollectorRegistry, folder: Path) -> None:
+        super().__init__(registry, str(folder))  # type: ignore[no-untyped-call]
+        self._folder = folder
+
     def collect(self) -> Iterable[Metric]:
         filled = []
-        for file in (workers_folder() or Path()).glob("*.db"):
+        for file in self._folder.glob("*.db"):
             with suppress(FileNotFoundError):  # gone with its worker
                 if file.stat().st_size:
                     filled.append(str(file))
         metrics: Iterable[Metric] = self.merge(filled, accumulate=True)  # type: ignore[no-untyped-call]
         return metrics
-
-
-def make_gauge(
-    registry: CollectorRegistry, across_workers: Any, name: str, documentation: str, labels: Sequence[str]
-) -> Gauge:
-    """Return a gauge; of several workers' gauges the registry has a WorkersCollector."""
-    own = None if workers_folder() else registry
-    return Gauge(name, documentation, labels, registry=own, multiprocess_mode=across_workers)
 
 
 def exposition(registry: CollectorRegistry, accept: str) -> tuple[bytes, str]:
@@ -176,14 +165,16 @@ class Vocabulary:
     """Makes the metrics that declarations name, in one registry.
 
     BundleError where a declaration names an unknown concept or dimension, or where two models that are
-    served together give one metric different labels, or the same series.
+    served together give one metric different labels, or the same series. Several workers share what they
+    count in a folder, which prometheus_client must know as PROMETHEUS_MULTIPROC_DIR when it is imported.
     """
 
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self._registry = registry
-        self._counts = Counts(registry, workers_folder())
-        if workers_folder():
-            WorkersCollector(registry)  # type: ignore[no-untyped-call]
+    def __init__(self, registry: CollectorRegistry, workers_folder: Path | None = None) -> None:
+        self._counts = Counts(registry, workers_folder)
+        self._registry: CollectorRegistry | None = registry
+        if workers_folder:
+            WorkersCollector(registry, workers_folder)
+            self._registry = None
         self._made: dict[str, Any] = {}
         self._owners: dict[tuple[str, ...], str] = {}
 
@@ -204,9 +195,15 @@ class Vocabulary:
 
     def gauge(self, declaration: Declaration, concept: str, across_workers: str, **dimensions: str) -> Record:
         """Return what sets the gauge; `across_workers` is one of prometheus_client's multiprocess modes."""
-        make = partial(make_gauge, self._registry, across_workers)
+        make = partial(self.own_gauge, across_workers=across_workers)
         child = self._child(make, declaration, concept, dimensions)
         return child.set if child else unmeasured
+
+    def own_gauge(
+        self, name: str, documentation: str, labels: Sequence[str], *, across_workers: Any
+    ) -> Gauge:
+        """Return a gauge under a name of its own, whatever the declarations say."""
+        return Gauge(name, documentation, labels, registry=self._registry, multiprocess_mode=across_workers)
 
     def up_and_down(self, declaration: Declaration, concept: str) -> Record:
         """Return what adds to the gauge, or takes away: live workers add up."""

@@ -7,11 +7,11 @@ grows keeps its keys, and nobody can compute which keys the candidate answers.
 from hashlib import blake2s
 
 from bundle.declaration import Declaration
-from serving.inference.monitored_model import WatchedModel
+from serving.inference.monitored_model import MonitoredModel
 from serving.metrics.vocabulary import LATENCY_BUCKETS, Vocabulary
 from serving.request import RequestRecord
 from serving.rollout.shadow import Shadow
-from serving.settings import Settings
+from serving.setting_groups import RolloutSettings
 
 PLACES = 1 << 32
 
@@ -37,31 +37,27 @@ class Rollout:
 
     def __init__(
         self,
-        served: WatchedModel,
-        candidate: WatchedModel | None,
-        settings: Settings,
+        served: MonitoredModel,
+        candidate: MonitoredModel | None,
+        settings: RolloutSettings,
         vocabulary: Vocabulary,
     ) -> None:
-        declaration, version = served.model.declaration, settings.candidate_version or ""
-        share = settings.canary_share
+        declaration, version = served.model.declaration, settings.version
+        share = settings.share
         self.served = served
         self.candidate = candidate
         self._below = share * PLACES
-        self.header = settings.canary_key_header
+        self.header = settings.key_header
         self._key = self.header.lower().encode()
         origin = f"{declaration.name}/{version}/".encode()
-        self._begun = blake2s(origin, key=settings.canary_salt, digest_size=4)
-        self.shadow = (
-            Shadow(served.model, settings.models_dir / declaration.name, version, settings, vocabulary)
-            if settings.shadow
-            else None
-        )
+        self._begun = blake2s(origin, key=settings.salt, digest_size=4)
+        self.shadow = Shadow(served.model, settings, vocabulary) if settings.shadow else None
         self.counts = {
             name: VersionCounts(declaration, name, its_share, vocabulary)
             for name, its_share in ((served.model.version, 1 - share), (version, share))
         }
 
-    def choose(self, record: RequestRecord) -> WatchedModel:
+    def choose(self, record: RequestRecord) -> MonitoredModel:
         """Return the version that answers a request: by its key, or by its id where it has none."""
         candidate = self.candidate
         if candidate is None or not candidate.usable:

@@ -26,7 +26,8 @@ from serving.inference.catalogue import Answer, ServedModel, load_model
 from serving.inference.engine import EngineError
 from serving.inference.faults import candidate_wrapper
 from serving.metrics.vocabulary import LATENCY_BUCKETS, Vocabulary
-from serving.settings import PROJECT, Settings
+from serving.setting_groups import RolloutSettings
+from serving.settings import PROJECT
 
 log = logging.getLogger("serving")
 
@@ -53,14 +54,13 @@ DIFFERENCES = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1)
 class Shadow:
     """Has a candidate answer what the served version answered, and counts where they differ."""
 
-    def __init__(
-        self, served: ServedModel, folder: Path, version: str, settings: Settings, vocabulary: Vocabulary
-    ) -> None:
-        declaration = served.declaration
+    def __init__(self, served: ServedModel, settings: RolloutSettings, vocabulary: Vocabulary) -> None:
+        declaration, version = served.declaration, settings.version
+        folder = settings.models_folder / declaration.name
         self._command = [sys.executable, "-m", "serving.rollout.shadow", str(folder), version]
         self._command += [] if served.threshold is None else ["--threshold", str(served.threshold)]
-        if settings.fault_candidate_file:
-            self._command += ["--fault-file", str(settings.fault_candidate_file)]
+        if settings.fault_file:
+            self._command += ["--fault-file", str(settings.fault_file)]
         self._waiting: deque[tuple[list[float], Answer]] = deque()
         self._some = asyncio.Event()
         self._origin = origin = {"model": declaration.name, "version": version}

@@ -23,27 +23,37 @@ ALLOWED = {
 
 # room or module of serving -> those it may import beside itself: each is above those it names
 ROOMS = {
-    "request": set(),
+    "request": {"logs"},
     "secret_files": set(),
     "logs": set(),
-    "settings": {"secret_files"},
+    "setting_groups": set(),
+    "settings": {"secret_files", "setting_groups"},
     "errors": set(),
     "bearer": {"errors", "secret_files", "settings"},
     "metrics": set(),
-    "inference": {"errors", "logs", "metrics", "request", "settings"},
-    "rollout": {"inference", "logs", "metrics", "request", "settings"},
-    "feedback": {"bearer", "errors", "inference", "logs", "metrics", "secret_files", "settings"},
-    "http": {"errors", "feedback", "inference", "logs", "metrics", "request", "rollout", "settings"},
+    "inference": {"errors", "logs", "metrics", "request", "setting_groups"},
+    "rollout": {"inference", "logs", "metrics", "request", "setting_groups", "settings"},
+    "feedback": {
+        "bearer",
+        "errors",
+        "inference",
+        "logs",
+        "metrics",
+        "secret_files",
+        "setting_groups",
+        "settings",
+    },
+    "http": {"errors", "feedback", "inference", "logs", "metrics", "request", "rollout", "setting_groups"},
     "transport": {"request"},
 }
 
 MEASURING = {
     "serving/app.py",
+    "serving/http/application.py",
     "serving/http/routes/metrics.py",
-    "serving/inference/faults.py",
     "serving/metrics/counts.py",
     "serving/metrics/vocabulary.py",
-    "serving/server.py",
+    "serving/workers.py",
 }
 
 
@@ -83,6 +93,21 @@ def test_only_measuring_modules_touch_prometheus() -> None:
         if any(name.startswith("prometheus_client") for name in imports(file))
     }
     assert touching <= MEASURING
+
+
+def test_only_roots_see_all_settings() -> None:
+    """A part gets its group of settings: what it depends on stands in its signature."""
+    roots = {f"serving/{root}.py" for root in ("app", "main", "server", "settings", "workers")}
+    whole = {"Settings", "ServerSettings", "load_settings", "read_settings"}
+    for file in sources("serving"):
+        tree = ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        taken = {
+            alias.name
+            for node in tree
+            if isinstance(node, ast.ImportFrom) and node.module == "serving.settings"
+            for alias in node.names
+        }
+        assert not taken & whole or str(file.relative_to(PROJECT)) in roots, file
 
 
 @pytest.mark.parametrize(("model", "needs_runtime"), [("heart-disease", False), ("fraud", True)])

@@ -13,7 +13,8 @@ from starlette.types import Message
 
 from bundle.declaration import Declaration
 from bundle.manifest import load_manifest
-from serving.app import Application, create_app
+from serving.app import create_app
+from serving.http.application import Application
 from serving.http.openapi import openapi_document
 from serving.http.routes.pages import pages_router
 from serving.metrics.vocabulary import Vocabulary
@@ -52,7 +53,7 @@ def ask(app: Application, path: str) -> tuple[int, dict[str, str], str]:
 def with_pages(declaration: Declaration, title: str, *others: APIRouter) -> Application:
     app = Application(title=title, version="1")
     routers = [pages_router(title, "1", [], with_metrics=True), *others]
-    app.answer_by(routers, Vocabulary(CollectorRegistry()), declaration, Lifecycle(), {})
+    app.add_routers(routers, Vocabulary(CollectorRegistry()), declaration, Lifecycle(), {})
     return app
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from retrain_api.app import create
+from retrain_api.jobs import create_job
 from serving.errors import AlreadyRunning, ClusterUnavailable
 from tests.mlflow import Answer, RawServer, answered
 
@@ -38,7 +38,7 @@ def created(monkeypatch: pytest.MonkeyPatch, account: Path, answer: Answer) -> s
         host, _, port = server.host.partition(":")
         monkeypatch.setenv("KUBERNETES_SERVICE_HOST", host)
         monkeypatch.setenv("KUBERNETES_SERVICE_PORT", port)
-        create(JOB, account, seconds=1)
+        create_job(JOB, account, seconds=1)
     return server.requests[0]
 
 
@@ -111,4 +111,4 @@ def test_a_port_that_is_none_is_told(monkeypatch: pytest.MonkeyPatch, account: P
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
     monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "https")
     with pytest.raises(ClusterUnavailable):
-        create(JOB, account)
+        create_job(JOB, account)

@@ -22,7 +22,7 @@ from bundle.manifest import CategoryDistribution
 from serving.app import create_app
 from serving.inference.catalogue import Answer, ServedModel, load_model
 from serving.inference.drift import TOGETHER, DriftCounts
-from serving.inference.monitored_model import WatchedModel
+from serving.inference.monitored_model import MonitoredModel
 from serving.metrics.vocabulary import Vocabulary
 from serving.settings import Settings
 from tests.systems import MODELS, PAGES, System
@@ -204,10 +204,10 @@ def test_refused_values_are_counted_by_feature_and_unknown_names_are_not(heart: 
 
 def test_waiting_rows_are_counted_every_second_and_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where another worker answers the scrapes, nothing else counts them."""
-    counted_models: list[WatchedModel] = []
+    counted_models: list[MonitoredModel] = []
     thrice = asyncio.Event()
 
-    def count(model: WatchedModel) -> None:
+    def count(model: MonitoredModel) -> None:
         counted_models.append(model)
         if len(counted_models) == 3:
             thrice.set()
@@ -220,6 +220,6 @@ def test_waiting_rows_are_counted_every_second_and_at_the_end(monkeypatch: pytes
 
     assert serving.app.COUNT_SECONDS == 1
     monkeypatch.setattr(serving.app, "COUNT_SECONDS", 0.001)
-    monkeypatch.setattr(WatchedModel, "count_pending", count)
+    monkeypatch.setattr(MonitoredModel, "count_pending", count)
     before_the_end = asyncio.run(run())
     assert len(counted_models) == before_the_end + 1

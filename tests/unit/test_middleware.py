@@ -181,9 +181,9 @@ def test_the_direct_way_and_fastapis_routes_lead_to_the_same_answer(
     answers = []
     for direct in (True, False):
         app = create_app(Settings(), CollectorRegistry())
-        assert path in app.watch.direct
+        assert path in app.prometheus_middleware.direct
         if not direct:
-            app.watch.direct = {}
+            app.prometheus_middleware.direct = {}
         answers.append(asyncio.run(answer_of(app, path, json.dumps(body).encode())))
     assert answers[0] == answers[1]
     assert answers[0][0] == status

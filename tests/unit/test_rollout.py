@@ -40,7 +40,7 @@ def chosen(keys: list[str], file: Path | None, percent: float = 10, header: str 
         canary_percent=percent,
         canary_salt_file=file,
     )
-    prediction = create_app(settings, CollectorRegistry()).watch.direct["/predict"]
+    prediction = create_app(settings, CollectorRegistry()).prometheus_middleware.direct["/predict"]
     assert isinstance(prediction, PredictionEndpoint)
     assert prediction.rollout
     found = set()

@@ -185,7 +185,7 @@ def test_a_folder_that_is_missing_may_be_a_secret(monkeypatch: pytest.MonkeyPatc
 
 def test_production_without_faults_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ENVIRONMENT", "production")
-    assert not any(load_settings().faults.values())
+    assert not any(load_settings().faults.active.values())
 
 
 @pytest.mark.parametrize(

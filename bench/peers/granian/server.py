@@ -1,5 +1,5 @@
 """Our application, for another server than uvicorn to run."""
 
-from serving.server import bare_app
+from serving.main import bare_app
 
 app = bare_app()

@@ -7,7 +7,7 @@ from starlette.responses import JSONResponse
 
 from serving.errors import PREDICTION_ERRORS, Conflict, ModelNotLoaded, StoreUnavailable, Unauthorized
 from serving.feedback.outcomes import Verdict
-from serving.feedback.service import Feedback
+from serving.feedback.service import FeedbackService
 from serving.http.routes.predict import Admission
 from serving.http.schemas import FeedbackAnswer, feedback_schema, json_body, problems
 
@@ -15,7 +15,7 @@ ERRORS = [error for error in PREDICTION_ERRORS if error is not ModelNotLoaded]
 ACCEPTED, OK = 202, 200
 
 
-def feedback_router(feedback: Feedback, admission: Admission) -> APIRouter:
+def feedback_router(feedback: FeedbackService, admission: Admission) -> APIRouter:
     token = feedback.token
     router = APIRouter(tags=["feedback"], dependencies=[Depends(token)] if token else [])
     errors = [*ERRORS, *([Unauthorized] if token else []), Conflict, StoreUnavailable]
@@ -38,7 +38,7 @@ def feedback_router(feedback: Feedback, admission: Admission) -> APIRouter:
     async def tell(request: Request) -> JSONResponse:
         record = request.scope["record"]
         verdict = await feedback.take(await admission.body(record, request.receive))
-        record.tell(feedback=verdict.value)
+        record.log.add(feedback=verdict.value)
         status = "accepted" if verdict is Verdict.NEW else verdict.value
         return JSONResponse({"status": status}, OK if verdict is Verdict.KNOWN else ACCEPTED)
 

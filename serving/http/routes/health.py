@@ -7,11 +7,11 @@ from starlette.responses import JSONResponse
 
 from serving.errors import NotReady
 from serving.http.schemas import ProbeAnswer, health_schema, problems
-from serving.inference.monitored_model import WatchedModel
+from serving.inference.monitored_model import MonitoredModel
 from serving.request import Lifecycle
 
 
-def health_router(models: Sequence[WatchedModel]) -> APIRouter:
+def health_router(models: Sequence[MonitoredModel]) -> APIRouter:
     router = APIRouter(tags=["health"])
     main = models[0].model
     schema = health_schema(main.health)
@@ -35,7 +35,7 @@ def health_router(models: Sequence[WatchedModel]) -> APIRouter:
     return router
 
 
-def probes_router(models: Sequence[WatchedModel], lifecycle: Lifecycle) -> APIRouter:
+def probes_router(models: Sequence[MonitoredModel], lifecycle: Lifecycle) -> APIRouter:
     router = APIRouter(tags=["health"])
 
     @router.get("/startupz", summary="Has the process started? Its models are verified before it answers")

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from serving.errors import NotFound
 from serving.http.browsers import Page
 from serving.http.schemas import Index, ModelReference, problems
-from serving.inference.monitored_model import WatchedModel
+from serving.inference.monitored_model import MonitoredModel
 
 STATIC = Path(fastapi_offline.__file__).parent / "static"
 ASSET_TYPES = {
@@ -60,14 +60,16 @@ def asset_content(name: str) -> bytes:
 
 
 def pages_router(
-    title: str, version: str, models: Sequence[WatchedModel], *, with_metrics: bool
+    title: str, version: str, models: Sequence[MonitoredModel], *, with_metrics: bool
 ) -> APIRouter:
     router = APIRouter(tags=["pages"])
     metrics = {"metrics": "/metrics"} if with_metrics else {}
     index = Index(
         name=title,
         version=version,
-        models=[ModelReference(name=watched.model.name, version=watched.model.version) for watched in models],
+        models=[
+            ModelReference(name=monitored.model.name, version=monitored.model.version) for monitored in models
+        ],
         links={
             "predict": "/predict",
             "documentation": "/docs",

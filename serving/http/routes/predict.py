@@ -33,11 +33,11 @@ from serving.http.schemas import (
 from serving.inference.catalogue import Answer, ServedModel
 from serving.inference.explanations import describe
 from serving.inference.faults import Faults
-from serving.inference.monitored_model import WatchedModel
+from serving.inference.monitored_model import MonitoredModel
 from serving.logs import describe as describe_error
 from serving.request import ClientGone, Lifecycle, RequestRecord
 from serving.rollout.canary import Rollout
-from serving.settings import Settings
+from serving.setting_groups import RequestLimits
 
 EXPLAIN = {"true": True, "1": True, "false": False, "0": False}
 
@@ -46,22 +46,20 @@ EXPLAIN = {"true": True, "1": True, "false": False, "0": False}
 class Admission:
     """What a request must pass before its values are looked at."""
 
-    settings: Settings
+    limits: RequestLimits
     lifecycle: Lifecycle
     faults: Faults | None
 
     async def body(self, record: RequestRecord, receive: Receive) -> Any:
         """Return the request's JSON value, or raise what refuses it."""
-        settings, lifecycle = self.settings, self.lifecycle
-        most = settings.max_active_requests
+        limits, lifecycle = self.limits, self.lifecycle
+        most = limits.active_requests
         # an answer that only waits for its client keeps nobody from being answered
         if lifecycle.active > most and lifecycle.active - len(lifecycle.sending) > most:
             raise Overloaded(
                 "The server has too many requests to answer; try again.", headers={"Retry-After": "1"}
             )
-        body = await read_json(
-            record.headers, receive, settings.max_body_bytes, settings.body_timeout_seconds
-        )
+        body = await read_json(record.headers, receive, limits.body_bytes, limits.body_seconds)
         if self.faults:
             await self.faults.inject(record)
         return body
@@ -75,16 +73,16 @@ class PredictionEndpoint(ABC):
     def __init__(
         self,
         path: str,
-        watched: WatchedModel,
+        monitored: MonitoredModel,
         admission: Admission,
         writers: Mapping[str, AnswerWriter],
         rollout: Rollout | None = None,
     ) -> None:
         self.path = path
-        self.watched = watched
-        self.model = watched.model
+        self.monitored = monitored
+        self.model = monitored.model
         self.admission = admission
-        self.most = admission.settings.max_batch_rows
+        self.most = admission.limits.batch_rows
         self.writers = writers
         self.rollout = rollout
         self.shadow = rollout.shadow if rollout else None
@@ -92,54 +90,54 @@ class PredictionEndpoint(ABC):
     async def respond(self, record: RequestRecord, receive: Receive) -> bytes:
         """Return the answer as JSON; ApiError where there is none."""
         rollout = self.rollout
-        watched = rollout.choose(record) if rollout else self.watched
-        watched.asked()
+        monitored = rollout.choose(record) if rollout else self.monitored
+        monitored.asked()
         try:
             body = await self.admission.body(record, receive)
             if rollout:
-                content = self.counted(body, record, watched, rollout)
+                content = self.counted(body, record, monitored, rollout)
             else:
-                content = self.answer(body, record, watched)
+                content = self.answer(body, record, monitored)
         except ClientGone:
             raise
         except Exception:
-            watched.failed()
+            monitored.failed()
             raise
         if record.error_type:
-            watched.simulated_error()
+            monitored.simulated_error()
         return content.encode()
 
-    def counted(self, body: Any, record: RequestRecord, watched: WatchedModel, rollout: Rollout) -> str:
+    def counted(self, body: Any, record: RequestRecord, monitored: MonitoredModel, rollout: Rollout) -> str:
         """Return the answer of one of two versions; the served one's where the candidate fails."""
-        counts = rollout.counts[watched.model.version]
+        counts = rollout.counts[monitored.model.version]
         start = perf_counter()
         try:
-            content = self.answer(body, record, watched)
+            content = self.answer(body, record, monitored)
         except ValidationError:
             counts.refused(1)
             raise
         except Exception as error:
             counts.failed(1)
-            if watched is self.watched:
+            if monitored is self.monitored:
                 raise
-            watched.failed()
-            self.watched.asked()
-            record.told = ""
-            record.tell(candidate_failed=describe_error(error))
-            return self.counted(body, record, self.watched, rollout)
+            monitored.failed()
+            self.monitored.asked()
+            record.log.clear()
+            record.log.add(candidate_failed=describe_error(error))
+            return self.counted(body, record, self.monitored, rollout)
         counts.succeeded(1)
         counts.observe(perf_counter() - start)
         return content
 
     @abstractmethod
-    def answer(self, body: Any, record: RequestRecord, watched: WatchedModel) -> str:
+    def answer(self, body: Any, record: RequestRecord, monitored: MonitoredModel) -> str:
         """Return what a version answers to a body, and note in the record what its log line says."""
 
-    def predicted(self, watched: WatchedModel, rows: list[object]) -> list[Answer]:
+    def predicted(self, monitored: MonitoredModel, rows: list[object]) -> list[Answer]:
         """Return a version's answer to each row."""
-        matrix = encode(watched, rows)
-        answers = watched.predict(matrix)
-        if self.shadow and watched is self.watched:
+        matrix = encode(monitored, rows)
+        answers = monitored.predict(matrix)
+        if self.shadow and monitored is self.monitored:
             self.shadow.rows(matrix, answers)
         return answers
 
@@ -147,45 +145,45 @@ class PredictionEndpoint(ABC):
 class RowEndpoint(PredictionEndpoint):
     """One row; or, where the model declares it, a list of them."""
 
-    def answer(self, body: Any, record: RequestRecord, watched: WatchedModel) -> str:
-        declaration, writer = self.model.declaration, self.writers[watched.model.version]
+    def answer(self, body: Any, record: RequestRecord, monitored: MonitoredModel) -> str:
+        declaration, writer = self.model.declaration, self.writers[monitored.model.version]
         explain = bool(record.query) and wants_explanation(record.query)
         if declaration.routes.lists and isinstance(body, list):
             refuse_explanation(explain)
-            answers = self.predicted(watched, limited(body, self.most))
-            record.told += writer.summary(answers)
+            answers = self.predicted(monitored, limited(body, self.most))
+            record.log.add_serialised(writer.batch_log_members(answers))
             return writer.each(answers, record.request_id)
-        values = encode_row(watched, body)
-        answer = watched.predict_row(values)
-        if self.shadow and watched is self.watched:
+        values = encode_row(monitored, body)
+        answer = monitored.predict_row(values)
+        if self.shadow and monitored is self.monitored:
             self.shadow.row(values, answer)
-        record.told += writer.line(answer)
+        record.log.add_serialised(writer.log_members(answer))
         if not explain:
             return writer.one(answer, record.request_id)
-        explanation = describe(watched.explain(values, answer), declaration, values)
+        explanation = describe(monitored.explain(values, answer), declaration, values)
         return writer.explained(answer, record.request_id, explanation)
 
 
 class BatchEndpoint(PredictionEndpoint):
-    def answer(self, body: Any, record: RequestRecord, watched: WatchedModel) -> str:
+    def answer(self, body: Any, record: RequestRecord, monitored: MonitoredModel) -> str:
         refuse_explanation(bool(record.query) and wants_explanation(record.query))
-        writer = self.writers[watched.model.version]
-        answers = self.predicted(watched, instances(body, self.most))
-        record.told += writer.summary(answers)
+        writer = self.writers[monitored.model.version]
+        answers = self.predicted(monitored, instances(body, self.most))
+        record.log.add_serialised(writer.batch_log_members(answers))
         return writer.batch(answers, record.request_id)
 
 
 def predictions(
     prefix: str,
-    watched: WatchedModel,
+    monitored: MonitoredModel,
     admission: Admission,
     writers: Mapping[str, AnswerWriter],
     rollout: Rollout | None,
 ) -> list[PredictionEndpoint]:
     """Return what answers with one model under a prefix, written by its version's writer."""
     return [
-        RowEndpoint(f"{prefix}/predict", watched, admission, writers, rollout),
-        BatchEndpoint(f"{prefix}/predict/batch", watched, admission, writers, rollout),
+        RowEndpoint(f"{prefix}/predict", monitored, admission, writers, rollout),
+        BatchEndpoint(f"{prefix}/predict/batch", monitored, admission, writers, rollout),
     ]
 
 
@@ -273,21 +271,21 @@ def limited(rows: list[object], most: int) -> list[object]:
     return rows
 
 
-def encode(watched: WatchedModel, rows: list[object]) -> Matrix:
+def encode(monitored: MonitoredModel, rows: list[object]) -> Matrix:
     """Return float32 [rows, features]; ValidationError names each fault by its row."""
     try:
-        return watched.model.encode(rows)
+        return monitored.model.encode(rows)
     except InvalidRowsError as error:
-        watched.refused(error.errors)
+        monitored.refused(error.errors)
         raise refusal(error.errors) from None
 
 
-def encode_row(watched: WatchedModel, row: object) -> list[float]:
+def encode_row(monitored: MonitoredModel, row: object) -> list[float]:
     """Return the values of one row; ValidationError names each fault."""
     try:
-        return watched.model.encode_row(row)
+        return monitored.model.encode_row(row)
     except InvalidRowsError as error:
-        watched.refused(error.errors)
+        monitored.refused(error.errors)
         raise refusal(error.errors) from None
 
 

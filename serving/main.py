@@ -1,0 +1,78 @@
+"""Starts the server: reads the settings, fetches a registered model, and serves in one process or several."""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from fastapi import FastAPI
+
+from bundle.errors import BundleError
+from registry.fetch import fetched
+from serving.logs import configure_logs
+from serving.server import ServerError, listen, quiet_logs, serve
+from serving.settings import Settings, SettingsError, load_settings
+from serving.workers import LIBRARYS_FOLDER, Supervisor, make_app
+
+log = logging.getLogger("serving")
+
+LISTENS_ONCE = (
+    "error: METRICS_PORT needs python api_server.py: uvicorn api_server:app listens on one port alone, "
+    "which would have no /metrics"
+)
+
+
+def bare_app() -> FastAPI:
+    """Return the application for `uvicorn api_server:app`; exits with a sentence where it cannot be made."""
+    try:
+        settings = load_settings()
+        if settings.metrics_port is not None:
+            raise SystemExit(LISTENS_ONCE)
+        configure_logs(settings.log_level, settings.log_format)
+        warn_of_random_salt(settings)
+        with registered_model(settings) as settings:
+            return make_app(settings, given_workers_folder())
+    except (SettingsError, BundleError) as error:
+        raise SystemExit(f"error: {error}") from None
+
+
+def run() -> int:
+    """Serve until a signal, and return the exit code; ServerError where that cannot start."""
+    try:
+        settings = load_settings()
+        quiet_logs(settings)
+        warn_of_random_salt(settings)
+        os.environ.pop(LIBRARYS_FOLDER, None)  # the supervisor makes its own, empty
+        with listen(settings) as listeners, registered_model(settings) as settings:
+            if settings.workers > 1:
+                return Supervisor(settings, listeners).run()
+            return serve(make_app(settings), settings, listeners)
+    except (SettingsError, BundleError) as error:
+        raise ServerError(str(error)) from None
+
+
+def warn_of_random_salt(settings: Settings) -> None:
+    """Say what a canary without a salt of the installation means."""
+    if settings.canary_percent and settings.canary_salt_file is None:
+        log.warning(
+            "the canary has a salt of its own: keys change their version at each start, and between replicas",
+            extra={"fields": {"remedy": "set CANARY_SALT_FILE"}},
+        )
+
+
+@contextmanager
+def registered_model(settings: Settings) -> Iterator[Settings]:
+    """Give settings under which every model is a folder, a registered version included: it is fetched."""
+    reference = settings.registered
+    if reference is None:
+        yield settings
+        return
+    with fetched(reference, settings.mlflow_tracking_uri or "") as (folder, version):
+        yield settings.for_registered(folder, reference.name, version)
+
+
+def given_workers_folder() -> Path | None:
+    """Return where the workers of another server, such as `uvicorn --workers`, share their counts."""
+    folder = os.environ.get(LIBRARYS_FOLDER)
+    return Path(folder) if folder else None

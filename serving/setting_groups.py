@@ -1,0 +1,90 @@
+"""The settings that each part of the server reads, made once by serving/settings.py.
+
+A part gets its group alone: what it depends on stands in its signature.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """Which versions are loaded. `threshold`, where set, replaces that of the bundle."""
+
+    names: tuple[str, ...]
+    """The main model first."""
+
+    folder: Path
+    version: str | None
+    threshold: float | None
+    candidate: str | None
+    candidate_in_process: bool
+    """Whether this process answers with the candidate; a shadow's runs in one of its own."""
+
+    one_version_only: bool
+    """Whether the other versions that a model declares stay out: a registered version stands for itself."""
+
+
+@dataclass(frozen=True)
+class RolloutSettings:
+    """The candidate beside the served version; `share` of requests, 0 to 1, for a canary."""
+
+    models_folder: Path
+    version: str
+    share: float
+    key_header: str
+    salt: bytes
+    shadow: bool
+    fault_file: Path | None
+
+
+@dataclass(frozen=True)
+class FeedbackSettings:
+    """Where true labels go, and who may report them: the bearers of a token, or anybody."""
+
+    database: str
+    keys: Path
+    token_file: Path | None
+    days: int
+    """How long a prediction id is accepted."""
+
+    window_days: int
+    """How old a prediction may be that counts in the quality that is shown."""
+
+
+@dataclass(frozen=True)
+class RequestLimits:
+    """What one request may cost, and how many may be in flight."""
+
+    body_bytes: int
+    body_seconds: float
+    batch_rows: int
+    active_requests: int
+
+
+@dataclass(frozen=True)
+class FaultSettings:
+    """Faults that are injected on purpose, for demonstrations and tests; rates are 0 to 1."""
+
+    error_rate: float
+    simulated_error_rate: float
+    latency_seconds: float
+    engine_file: Path | None
+    candidate_file: Path | None
+    seed: int
+
+    @property
+    def strengths(self) -> Mapping[str, float]:
+        """The strength of every fault by name, 0 where it is off."""
+        return {
+            "error_rate": self.error_rate,
+            "simulated_error_rate": self.simulated_error_rate,
+            "latency_seconds": self.latency_seconds,
+            "engine_file": float(self.engine_file is not None),
+            "candidate_file": float(self.candidate_file is not None),
+        }
+
+    @property
+    def active(self) -> Mapping[str, float]:
+        return {name: strength for name, strength in self.strengths.items() if strength}

@@ -1,0 +1,129 @@
+"""Several workers on the same sockets; their supervisor owns the folder where they share their counts."""
+
+import logging
+import multiprocessing
+import os
+import signal
+import socket
+import sys
+import tempfile
+from multiprocessing.connection import wait
+from multiprocessing.context import SpawnProcess
+from multiprocessing.synchronize import Event
+from pathlib import Path
+from time import monotonic
+from types import FrameType
+
+from fastapi import FastAPI
+
+from bundle.errors import BundleError
+from serving.server import ServerError, quiet_logs, serve
+from serving.settings import Settings, SettingsError
+
+log = logging.getLogger("serving")
+
+FAILED_TO_START = 3
+SPAWN = multiprocessing.get_context("spawn")
+LIBRARYS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+"""Where prometheus_client finds, when it is imported, that workers share their counts."""
+
+
+def make_app(settings: Settings, workers_folder: Path | None = None) -> FastAPI:
+    # imported here, because prometheus_client decides at import whether workers share their counts
+    from prometheus_client import CollectorRegistry  # noqa: PLC0415
+
+    from serving.app import create_app  # noqa: PLC0415
+
+    return create_app(settings, CollectorRegistry(), workers_folder)
+
+
+class Supervisor:
+    """Keeps several workers on the same sockets, and owns the folder where they share their counts."""
+
+    def __init__(self, settings: Settings, listeners: list[socket.socket]) -> None:
+        self._settings = settings
+        self._listeners = listeners
+        self._workers: list[SpawnProcess] = []
+        self._signal: int | None = None
+        self._served = SPAWN.Event()
+
+    def run(self) -> int:
+        """Serve until a signal and return 0; or 1 where no worker ever served and one could not start."""
+        for sig in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(sig, self._stop)
+        with shared_folder() as folder:
+            os.environ[LIBRARYS_FOLDER] = folder
+            self._folder = Path(folder)
+            self._workers = [self._start() for _ in range(self._settings.workers)]
+            failed = False
+            while self._signal is None and not failed:
+                wait([worker.sentinel for worker in self._workers], timeout=0.2)
+                failed = not self._served.is_set() and self._any_failed_to_start()
+                if self._signal is None and not failed:
+                    self._workers = [self._revived(worker) for worker in self._workers]
+            self._end(self._signal or signal.SIGTERM)
+        return int(failed)
+
+    def _stop(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        self._signal = sig
+
+    def _start(self) -> SpawnProcess:
+        worker = SPAWN.Process(
+            target=run_worker,
+            args=(self._settings, self._listeners, self._served, self._folder),
+            name="worker",
+        )
+        worker.start()
+        return worker
+
+    def _any_failed_to_start(self) -> bool:
+        return any(worker.exitcode == FAILED_TO_START for worker in self._workers)
+
+    def _revived(self, worker: SpawnProcess) -> SpawnProcess:
+        if worker.is_alive():
+            return worker
+        log.error(
+            "worker died, another takes its place",
+            extra={"fields": {"pid": worker.pid, "exit": worker.exitcode}},
+        )
+        mark_process_dead(worker.pid or 0, self._folder)
+        return self._start()
+
+    def _end(self, sig: int) -> None:
+        for worker in self._workers:
+            if worker.is_alive() and worker.pid:
+                os.kill(worker.pid, sig)
+        deadline = monotonic() + self._settings.drain_seconds + 2
+        for worker in self._workers:
+            worker.join(max(0.1, deadline - monotonic()))
+            worker.kill()
+            worker.join()
+
+
+def shared_folder() -> tempfile.TemporaryDirectory[str]:
+    try:
+        return tempfile.TemporaryDirectory(prefix="workers-")
+    except OSError as error:
+        raise ServerError(
+            f"WORKERS above 1 needs a folder to write to ({error.strerror}): set TMPDIR to one"
+        ) from None
+
+
+def mark_process_dead(pid: int, folder: Path) -> None:
+    """Take a dead worker's gauges out of the sums; its counts stay."""
+    from prometheus_client import multiprocess  # noqa: PLC0415
+
+    from serving.metrics.counts import forget  # noqa: PLC0415
+
+    multiprocess.mark_process_dead(pid, str(folder))
+    forget(folder, pid)
+
+
+def run_worker(settings: Settings, listeners: list[socket.socket], served: Event, folder: Path) -> None:
+    """Serve as one of several processes."""
+    quiet_logs(settings)
+    try:
+        serve(make_app(settings, folder), settings, listeners, served.set)
+    except (SettingsError, BundleError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(FAILED_TO_START)
