@@ -1,7 +1,7 @@
-"""Serves POST /models/{name}/retrain, apart from predictions: `python -m retrain_api`.
+"""Serves POST /models/{name}/retrain, in a pod separate from the prediction API: `python -m retrain_api`.
 
-It creates one Job, always the same, which the chart gives it as a file; its account can do nothing else in
-the cluster (docs/rollout.md). That the Job's name is taken says that a run is under way.
+It creates one Job, always the same, which the chart mounts as a file; its service account may do nothing else
+in the cluster (docs/rollout.md). If the Job's name is taken, retraining is already running.
 """
 
 import asyncio

@@ -50,7 +50,7 @@ def create_job(job: dict[str, Any], account: Path = ACCOUNT, seconds: float = AN
         raise unavailable(type(error).__name__ if isinstance(error, ValueError) else str(error)) from None
     if status == HTTPStatus.CONFLICT:
         raise AlreadyRunning(
-            f"A run is under way, or has just ended: kubectl get job {name} --namespace {namespace}",
+            f"Retraining is running, or has just ended: kubectl get job {name} --namespace {namespace}",
             headers={"Retry-After": "60"},
         )
     if status != HTTPStatus.CREATED:

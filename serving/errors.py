@@ -2,22 +2,22 @@
 
     ApiError
       MalformedBody            400   the body is not JSON
-      Unauthorized             401   the token is missing, or another
+      Unauthorized             401   the token is missing or wrong
       NotFound                 404
       MethodNotAllowed         405
       Timeout                  408   the body did not arrive in time
-      Conflict                 409   the prediction has another outcome already
+      Conflict                 409   another outcome was reported for this prediction
       AlreadyRunning           409   a model is being retrained
       PayloadTooLarge          413
       UnsupportedMediaType     415
       ValidationError          422   the JSON is not what the model accepts
       Overloaded               429
       InternalError            500   a defect, or an injected fault
-      ModelNotLoaded           503   the model is unusable at the moment
-      StoreUnavailable         503   outcomes cannot be stored at the moment
-      ClusterUnavailable       503   the cluster does not take the Job
-      TokenUnavailable         503   the token cannot be checked at the moment
-      NotReady                 503   the answer of /readyz while the process should get no traffic
+      ModelNotLoaded           503   the model is unavailable
+      StoreUnavailable         503   outcomes cannot be stored
+      ClusterUnavailable       503   the cluster did not create the Job
+      TokenUnavailable         503   the token cannot be checked
+      NotReady                 503   /readyz, while the process should get no traffic
 
 The names of the classes are the values of the label `error_type`.
 """
@@ -69,17 +69,17 @@ class MalformedBody(ApiError):  # noqa: N818
 
 class Unauthorized(ApiError):  # noqa: N818
     status = HTTPStatus.UNAUTHORIZED
-    title = "This needs a token"
+    title = "A valid token is required"
 
 
 class NotFound(ApiError):  # noqa: N818
     status = HTTPStatus.NOT_FOUND
-    title = "There is nothing at this address"
+    title = "Not found"
 
 
 class MethodNotAllowed(ApiError):  # noqa: N818
     status = HTTPStatus.METHOD_NOT_ALLOWED
-    title = "This address does not take this method"
+    title = "Method not allowed"
 
 
 class Timeout(ApiError):  # noqa: N818
@@ -89,12 +89,12 @@ class Timeout(ApiError):  # noqa: N818
 
 class Conflict(ApiError):  # noqa: N818
     status = HTTPStatus.CONFLICT
-    title = "This contradicts what is known"
+    title = "Another outcome was reported for this prediction"
 
 
 class AlreadyRunning(ApiError):  # noqa: N818
     status = HTTPStatus.CONFLICT
-    title = "A run is under way"
+    title = "Retraining is already running"
 
 
 class PayloadTooLarge(ApiError):  # noqa: N818
@@ -114,7 +114,7 @@ class ValidationError(ApiError):
 
 class Overloaded(ApiError):  # noqa: N818
     status = HTTPStatus.TOO_MANY_REQUESTS
-    title = "Too many requests at once"
+    title = "Too many requests in flight"
 
 
 class InternalError(ApiError):
@@ -124,26 +124,26 @@ class InternalError(ApiError):
 
 class ModelNotLoaded(ApiError):  # noqa: N818
     status = HTTPStatus.SERVICE_UNAVAILABLE
-    title = "The model is not usable at the moment"
+    title = "The model is unavailable"
 
 
 class StoreUnavailable(ApiError):  # noqa: N818
     status = HTTPStatus.SERVICE_UNAVAILABLE
-    title = "Outcomes cannot be stored at the moment"
+    title = "Outcomes cannot be stored"
 
 
 class ClusterUnavailable(ApiError):  # noqa: N818
     status = HTTPStatus.SERVICE_UNAVAILABLE
-    title = "The cluster does not take the Job at the moment"
+    title = "The cluster did not create the Job"
 
 
 class TokenUnavailable(ApiError):  # noqa: N818
     status = HTTPStatus.SERVICE_UNAVAILABLE
-    title = "The token cannot be checked at the moment"
+    title = "The token cannot be checked"
 
 
 class NotReady(ModelNotLoaded):
-    title = "This server should get no traffic at the moment"
+    title = "The server is not ready for traffic"
 
 
 PREDICTION_ERRORS: list[type[ApiError]] = [
@@ -180,7 +180,7 @@ def _field_error(fault: FieldError) -> dict[str, Any]:
 
 
 async def raise_api_error(_request: Request, error: Exception) -> Response:
-    """Turn what the router raises for an unknown path or method into ours; all else passes as it is."""
+    """Raise the router's errors for unknown paths and methods as ours, and any other error as it is."""
     if isinstance(error, HTTPException):
         if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
             allowed = (error.headers or {}).get("Allow", "")

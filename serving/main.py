@@ -24,7 +24,7 @@ LISTENS_ONCE = (
 
 
 def bare_app() -> FastAPI:
-    """Return the application for `uvicorn api_server:app`; exits with a sentence where it cannot be made."""
+    """Return the application for `uvicorn api_server:app`; exit with a sentence if it cannot be made."""
     try:
         settings = load_settings()
         if settings.metrics_port is not None:
@@ -38,7 +38,7 @@ def bare_app() -> FastAPI:
 
 
 def run() -> int:
-    """Serve until a signal, and return the exit code; ServerError where that cannot start."""
+    """Serve until a signal, and return the exit code; ServerError if the server cannot start."""
     try:
         settings = load_settings()
         quiet_logs(settings)
@@ -53,17 +53,17 @@ def run() -> int:
 
 
 def warn_of_random_salt(settings: Settings) -> None:
-    """Say what a canary without a salt of the installation means."""
+    """Log what a canary without a fixed salt means."""
     if settings.canary_percent and settings.canary_salt_file is None:
         log.warning(
-            "the canary has a salt of its own: keys change their version at each start, and between replicas",
+            "the canary's salt is random: keys change their version at each start and between replicas",
             extra={"fields": {"remedy": "set CANARY_SALT_FILE"}},
         )
 
 
 @contextmanager
 def registered_model(settings: Settings) -> Iterator[Settings]:
-    """Give settings under which every model is a folder, a registered version included: it is fetched."""
+    """Yield settings in which every model is a folder; a registered version is fetched first."""
     reference = settings.registered
     if reference is None:
         yield settings
@@ -73,6 +73,6 @@ def registered_model(settings: Settings) -> Iterator[Settings]:
 
 
 def given_workers_folder() -> Path | None:
-    """Return where the workers of another server, such as `uvicorn --workers`, share their counts."""
+    """Return where workers share counts if they are another server's, such as `uvicorn --workers`."""
     folder = os.environ.get(LIBRARYS_FOLDER)
     return Path(folder) if folder else None

@@ -1,4 +1,4 @@
-"""What the parts of the server know of a request while it is answered, and of all requests together."""
+"""The state of one request while it is answered, and of all requests of the process."""
 
 from dataclasses import dataclass, field
 
@@ -6,7 +6,7 @@ from serving.logs import LogFields
 
 
 class ClientGone(Exception):  # noqa: N818
-    """The client hung up before its request was complete: there is nobody to answer."""
+    """The client disconnected before its request was complete: there is nobody to answer."""
 
 
 Client = tuple[str, int] | None
@@ -14,7 +14,7 @@ Client = tuple[str, int] | None
 
 @dataclass(slots=True)
 class Sending:
-    """A large answer that is on its way: since when, and how much of it."""
+    """A large response that is being sent: since when (monotonic seconds), and how many pieces are out."""
 
     begun: float
     pieces: int = 0
@@ -22,9 +22,9 @@ class Sending:
 
 @dataclass(slots=True)
 class Lifecycle:
-    """What the process is busy with: requests being answered, and whether it is on its way out.
+    """Requests in flight, and whether the process drains.
 
-    `sending` has the large answers by client, `cut` why a connection was cut, until its request is logged.
+    `sending` has the large responses by client; `cut` has why a connection was cut, until that is logged.
     """
 
     active: int = 0
@@ -35,7 +35,7 @@ class Lifecycle:
 
 @dataclass(slots=True)
 class RequestRecord:
-    """What is known of a request, and what it leaves behind for its log line, as scope["record"]."""
+    """A request and what its log line will say; scope["record"]."""
 
     request_id: str
     headers: dict[bytes, bytes]

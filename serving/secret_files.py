@@ -1,4 +1,4 @@
-"""Secrets that lie in files: read without ever waiting, and rejected where they are not worth the name."""
+"""Secrets in files: read without blocking, and rejected if they are short or guessable."""
 
 import os
 import zlib
@@ -11,17 +11,17 @@ MOST_BYTES = 4096
 
 LOOKED_AT_BYTES = 1024
 LEAST_COMPRESSED_BYTES = 24
-"""DEFLATE makes at most 21 of that many of a word repeated, at least 29 of 32 random hexadecimal digits."""
+"""DEFLATE compresses a repeated word to 21 bytes at most, and 32 random hexadecimal digits to 29 at least."""
 
 MAKE_ONE = "openssl rand -hex 32"
 
 
 class SecretError(Exception):
-    """What is wrong with a file, to be said after its name."""
+    """What is wrong with a secret's file: the end of a sentence that begins with its name."""
 
 
 def read_secret(file: Path) -> bytes:
-    """Return what a file has but for white space around it; SecretError where that is no secret."""
+    """Return the content of a file without white space around it; SecretError if that is no secret."""
     try:
         secret = read_file(file, MOST_BYTES).strip()
     except OSError as error:
@@ -33,18 +33,18 @@ def read_secret(file: Path) -> bytes:
 
 
 def check_randomness(secret: bytes) -> None:
-    """SecretError where a secret is a character or a word that is repeated."""
+    """Raise SecretError if the secret is a repeated character or word."""
     compressor = zlib.compressobj(level=9, wbits=-zlib.MAX_WBITS)
     if len(compressor.compress(secret[:LOOKED_AT_BYTES]) + compressor.flush()) < LEAST_COMPRESSED_BYTES:
         raise SecretError(f"repeats itself, and can be guessed: {MAKE_ONE}")
 
 
 def named(setting: str, file: Path) -> str:
-    """Return how a message names such a file: what leads to no folder may be the secret, set by mistake."""
+    """Return how a message names a secret's file; a value that is no path may be the secret itself."""
     return f"{setting}={file}" if os.path.lexists(file) or is_in_folder(file) else setting
 
 
 def is_in_folder(file: Path) -> bool:
-    """Tell whether a path leads into a folder that is there; the root does not count: /SECRET leads there."""
+    """Return whether a path's folder exists; the root does not count, for /SECRET is in it."""
     folder = os.path.dirname(file)  # noqa: PTH120
     return bool(folder.strip("/")) and os.path.isdir(folder)  # noqa: PTH112  # does not raise

@@ -1,8 +1,8 @@
-"""Serves an application from one process: its sockets, its signals, and the drain at its end.
+"""Serves an application from one process: sockets, signals, and a graceful shutdown.
 
-On SIGTERM a process first reports itself unready while it goes on answering, so that its load balancer
-can turn away; after half of DRAIN_SECONDS it stops accepting, finishes what it has begun, and exits 0.
-SIGINT (Ctrl-C), or a second SIGTERM, skips the waiting.
+On SIGTERM the process drains: it reports itself unready and goes on answering, so that the load balancer
+stops sending; after half of DRAIN_SECONDS it closes its sockets, finishes the requests in flight, and exits
+with 0. SIGINT (Ctrl-C) or a second SIGTERM skips the first half.
 """
 
 import logging
@@ -38,23 +38,25 @@ class ServerError(Exception):
 
 
 def quiet_logs(settings: ServerSettings) -> None:
-    """Log as the settings say; what uvicorn has to say of its start we say ourselves."""
+    """Log as the settings say; our own lines replace uvicorn's about its start."""
     configure_logs(settings.log_level, settings.log_format)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
 
 
 @contextmanager
 def listen(settings: ServerSettings) -> Iterator[list[socket.socket]]:
-    """Open the API's socket and, where METRICS_PORT is set, that of scrapes as the second."""
+    """Open the API's socket and, if METRICS_PORT is set, a second one for metrics."""
     with ExitStack() as stack:
-        listeners = [stack.enter_context(bound(settings.host, settings.port, "HOST and PORT"))]
+        listeners = [stack.enter_context(listening_socket(settings.host, settings.port, "HOST and PORT"))]
         if settings.metrics_port is not None:
-            listeners.append(stack.enter_context(bound(settings.host, settings.metrics_port, "METRICS_PORT")))
+            listeners.append(
+                stack.enter_context(listening_socket(settings.host, settings.metrics_port, "METRICS_PORT"))
+            )
         yield listeners
 
 
-def bound(host: str, port: int, names: str) -> socket.socket:
-    """Return a socket that listens; ServerError names the settings where that fails."""
+def listening_socket(host: str, port: int, names: str) -> socket.socket:
+    """Return a listening socket; ServerError names the settings to change if that fails."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
@@ -66,7 +68,7 @@ def bound(host: str, port: int, names: str) -> socket.socket:
 
 
 def shown_host(host: str) -> str:
-    """Return an IP address as it is: any other text that does not work may be a secret in the wrong place."""
+    """Return an IP address as it is, and any other text as HOST: it may be a secret set by mistake."""
     try:
         return str(ip_address(host))
     except ValueError:
@@ -79,16 +81,16 @@ def serve(
     listeners: list[socket.socket],
     on_start: Callable[[], None] = lambda: None,
 ) -> int:
-    """Serve from this process until a signal; `on_start` is told when it answers."""
+    """Serve from this process until a signal; `on_start` is called when it accepts requests."""
     config = server_config(by_port(app, listeners), settings)
     server = DrainingServer(config, app, settings.drain_seconds / 2, on_start)
-    server.bound(settings.max_connections, settings.write_timeout_seconds)
+    server.limit_connections(settings.max_connections, settings.write_timeout_seconds)
     server.run(listeners)
     return 0
 
 
 def server_config(app: ASGIApp, settings: ServerSettings) -> uvicorn.Config:
-    """Return how uvicorn serves; nobody asks for a client's address, so no header has to tell it."""
+    """Return uvicorn's configuration; client addresses are never used, so proxy headers are off."""
     return uvicorn.Config(
         app,
         log_config=None,
@@ -103,7 +105,7 @@ def server_config(app: ASGIApp, settings: ServerSettings) -> uvicorn.Config:
 
 
 class DrainingServer(uvicorn.Server):
-    """A server that reports itself unready before it stops accepting, and does not outlive its supervisor."""
+    """A server that drains before it stops, and does not outlive its supervisor."""
 
     def __init__(
         self, config: uvicorn.Config, app: FastAPI, notice_seconds: float, on_start: Callable[[], None]
@@ -116,8 +118,8 @@ class DrainingServer(uvicorn.Server):
         self._stop_at = math.inf
         self._supervisor = multiprocessing.parent_process()
 
-    def bound(self, most: int, write_seconds: float) -> None:
-        """Hold at most so many connections, and clients to taking their answers within a time."""
+    def limit_connections(self, most: int, write_seconds: float) -> None:
+        """Bound the number of connections, and the time a client may take to read a response."""
         self._connections = Connections(most, write_seconds, self._lifecycle)
         self.server_state.connections = self._connections  # type: ignore[assignment]  # used as a set
 

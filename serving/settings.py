@@ -1,7 +1,7 @@
-"""Settings, from environment variables of the same names in capitals; docs/settings.md is their reference.
+"""Settings from environment variables of the same names in capitals; docs/settings.md is the reference.
 
-Any of them may hold a secret, by its nature or because it was put in the wrong place. A message therefore
-shows a value only where it is a number, or an address without its user, password and query.
+Any of them may hold a secret, by design or by mistake. A message therefore shows a value only if it is a
+number, or an address, without user, password and query.
 """
 
 import os
@@ -38,7 +38,7 @@ Rate = Annotated[float, Field(ge=0, le=1)]
 
 
 class SettingsError(Exception):
-    """The environment asks for something that makes no sense: one sentence for each variable."""
+    """The environment is invalid: one sentence for each variable."""
 
 
 class ServerSettings(BaseSettings):
@@ -86,10 +86,10 @@ class ServerSettings(BaseSettings):
     def _serves(self) -> Self:
         if self.metrics_port and self.metrics_port == self.port:
             raise ValueError(
-                f"METRICS_PORT={self.metrics_port} is PORT, too: give scrapes another, or unset it"
+                f"METRICS_PORT={self.metrics_port} is the same as PORT: choose another, or unset it"
             )
         if not self.model or len(set(self.model)) != len(self.model):
-            raise ValueError("MODEL must name at least one model, and none twice")
+            raise ValueError("MODEL must name at least one model, and each only once")
         return self
 
 
@@ -142,7 +142,7 @@ class Settings(ServerSettings):
 
     @property
     def canary_salt(self) -> bytes:
-        """What a key's version hangs on: 32 bytes, of the file where one is named, else of this start.
+        """The salt of the canary's hash: 32 bytes, from CANARY_SALT_FILE if set, else random for this start.
 
         Workers get it with these settings.
         """
@@ -267,7 +267,7 @@ class Settings(ServerSettings):
         if (self.canary_percent or self.shadow) and not self.candidate_version:
             raise ValueError("CANARY_PERCENT and SHADOW need CANDIDATE_VERSION, such as v2")
         if self.environment == "production" and self.faults.active:
-            raise ValueError("FAULT_ settings inject failures and are refused with ENVIRONMENT=production")
+            raise ValueError("FAULT_ settings inject failures and are rejected with ENVIRONMENT=production")
         return self
 
     @model_validator(mode="after")
@@ -309,7 +309,9 @@ def read_settings(kind: type[Kind]) -> Kind:
         if name not in settings.model_fields_set:
             continue
         if not os.path.isdir(getattr(settings, name)):  # noqa: PTH112  # does not raise
-            raise SettingsError(f"{name.upper()} names no folder that is there: make it, or name another")
+            raise SettingsError(
+                f"{name.upper()} names a folder that does not exist: create it, or name another"
+            )
     return settings
 
 

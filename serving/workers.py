@@ -1,4 +1,4 @@
-"""Several workers on the same sockets; their supervisor owns the folder where they share their counts."""
+"""Several worker processes on the same sockets; their supervisor owns the folder where they share counts."""
 
 import logging
 import multiprocessing
@@ -25,7 +25,7 @@ log = logging.getLogger("serving")
 FAILED_TO_START = 3
 SPAWN = multiprocessing.get_context("spawn")
 LIBRARYS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
-"""Where prometheus_client finds, when it is imported, that workers share their counts."""
+"""Environment variable by which prometheus_client knows, at import, that workers share their counts."""
 
 
 def make_app(settings: Settings, workers_folder: Path | None = None) -> FastAPI:
@@ -38,7 +38,7 @@ def make_app(settings: Settings, workers_folder: Path | None = None) -> FastAPI:
 
 
 class Supervisor:
-    """Keeps several workers on the same sockets, and owns the folder where they share their counts."""
+    """Keeps several workers on the same sockets, and owns the folder where they share counts."""
 
     def __init__(self, settings: Settings, listeners: list[socket.socket]) -> None:
         self._settings = settings
@@ -48,7 +48,7 @@ class Supervisor:
         self._served = SPAWN.Event()
 
     def run(self) -> int:
-        """Serve until a signal and return 0; or 1 where no worker ever served and one could not start."""
+        """Serve until a signal and return 0; return 1 if a worker fails to start before any has served."""
         for sig in (signal.SIGINT, signal.SIGTERM):
             signal.signal(sig, self._stop)
         with shared_folder() as folder:
@@ -83,7 +83,7 @@ class Supervisor:
         if worker.is_alive():
             return worker
         log.error(
-            "worker died, another takes its place",
+            "worker died; a new one starts",
             extra={"fields": {"pid": worker.pid, "exit": worker.exitcode}},
         )
         mark_process_dead(worker.pid or 0, self._folder)
@@ -110,7 +110,7 @@ def shared_folder() -> tempfile.TemporaryDirectory[str]:
 
 
 def mark_process_dead(pid: int, folder: Path) -> None:
-    """Take a dead worker's gauges out of the sums; its counts stay."""
+    """Remove a dead worker's gauges from the sums; its counts stay."""
     from prometheus_client import multiprocess  # noqa: PLC0415
 
     from serving.metrics.counts import forget  # noqa: PLC0415
@@ -120,7 +120,7 @@ def mark_process_dead(pid: int, folder: Path) -> None:
 
 
 def run_worker(settings: Settings, listeners: list[socket.socket], served: Event, folder: Path) -> None:
-    """Serve as one of several processes."""
+    """Serve as one of several workers."""
     quiet_logs(settings)
     try:
         serve(make_app(settings, folder), settings, listeners, served.set)

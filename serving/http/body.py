@@ -41,7 +41,7 @@ async def read_json(
 
 
 async def _whole_body(receive: Receive, max_bytes: int, timeout_seconds: float) -> bytes:
-    """Read the body to its end; most bodies are there with the head, and need no timer."""
+    """Read the whole body; most bodies arrive together with the head and need no timer."""
     reading = _read(receive, max_bytes)
     try:
         waiting = reading.send(None)
@@ -71,11 +71,11 @@ async def _read(receive: Receive, max_bytes: int) -> bytes:
 
 @types.coroutine
 def _resumed(reading: Coroutine[Any, Any, bytes], waiting: Any) -> Generator[Any, Any, bytes]:
-    """Go on with a coroutine that has begun, from what it waits for."""
+    """Resume a coroutine that was started by hand, from the awaitable that it waits for."""
     while True:
         try:
             sent = yield waiting
-        except BaseException as error:  # noqa: BLE001  # CancelledError, too, is for the coroutine
+        except BaseException as error:  # noqa: BLE001  # CancelledError belongs to the coroutine, too
             step = partial(reading.throw, error)
         else:
             step = partial(reading.send, sent)

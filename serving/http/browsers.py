@@ -1,4 +1,4 @@
-"""What a browser may do with an answer: nothing that its page does not say it needs."""
+"""Security headers: a browser may do with a page only what the page says it needs."""
 
 from collections.abc import Iterable
 
@@ -10,7 +10,7 @@ NOSNIFF = (b"x-content-type-options", b"nosniff")
 NO_REFERRER = (b"referrer-policy", b"no-referrer")
 POLICY = b"content-security-policy"
 DOCUMENTS = (b"text/html", b"application/xhtml+xml", b"image/svg+xml")
-"""Types that a browser shows by themselves, with what scripts they have."""
+"""Media types that a browser renders as a document and runs scripts in."""
 
 
 def policy(*needs: str) -> str:
@@ -20,14 +20,14 @@ def policy(*needs: str) -> str:
 
 
 class Page(HTMLResponse):
-    """A page that says what it needs; one that does not say it is only read."""
+    """A page with the Content-Security-Policy of what it needs: without needs it is static."""
 
     def __init__(self, content: str | bytes, *needs: str) -> None:
         super().__init__(content, headers={POLICY.decode(): policy(*needs)})
 
 
 def guarded(headers: Iterable[Header]) -> list[Header]:
-    """Return an answer's headers with those that browsers need: every document is held to a policy."""
+    """Return a response's headers with the security headers; every document gets a policy."""
     every = [*headers, NOSNIFF]
     given = dict(every)
     if given.get(b"content-type", b"").startswith(DOCUMENTS):

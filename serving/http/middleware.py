@@ -1,4 +1,4 @@
-"""What surrounds every request, as one pure ASGI layer: its id, its metrics, its log line, its failure."""
+"""One ASGI layer around every request: request id, metrics, access log, and an answer to every exception."""
 
 import logging
 import re
@@ -26,14 +26,14 @@ JSON = (b"content-type", b"application/json")
 CLOSE = (b"connection", b"close")
 
 PIECE = 64 * 1024
-"""Bytes of an answer that are written at once; the next ones wait until the client has taken most of them."""
+"""Bytes of a response that are written at once; the rest waits until the client has read most of them."""
 
 MOST_QUERY_BYTES = 1024
-"""A longer query is not taken apart: each of its parameters would cost, and none takes so much."""
+"""A longer query is not parsed: each parameter costs time, and no valid query is so long."""
 
 OK = 200
 CLIENT_CLOSED_REQUEST = 499
-"""What is logged and counted where the client hung up before there was an answer (nginx's number)."""
+"""Status in logs and metrics of a request whose client disconnected before the response (as nginx has it)."""
 
 
 class DirectEndpoint(Protocol):
@@ -48,8 +48,8 @@ class DirectEndpoint(Protocol):
 class PrometheusMiddleware:
     """Gives each request an id, counts and times it, logs one line, and answers every exception.
 
-    POST requests to the paths of `direct` go straight to what answers there, past routers and layers.
-    Requests to the paths of `quiet` are logged as debug, and are never among the active ones.
+    POST requests to a path of `direct` bypass FastAPI's routers and layers: its endpoint answers them here.
+    Requests to `quiet` paths are logged at level debug and do not count as in flight.
     """
 
     def __init__(
@@ -93,12 +93,12 @@ class PrometheusMiddleware:
     async def _answer(
         self, endpoint: DirectEndpoint, scope: Scope, receive: Receive, send: Send, record: RequestRecord
     ) -> int:
-        """Answer directly, and return the status."""
+        """Have the endpoint answer, and return the status."""
         try:
             content = await endpoint.respond(record, receive)
         except Exception as error:  # noqa: BLE001  # each has an answer
-            return await self._refuse(error, scope, receive, send, record)
-        headers = [(b"content-length", b"%d" % len(content)), JSON, *self._added(record)]
+            return await self._answer_error(error, scope, receive, send, record)
+        headers = [(b"content-length", b"%d" % len(content)), JSON, *self._common_headers(record)]
         try:
             await send({"type": "http.response.start", "status": OK, "headers": headers})
             if len(content) > PIECE:
@@ -106,13 +106,13 @@ class PrometheusMiddleware:
             else:
                 await send({"type": "http.response.body", "body": content})
         except Exception as error:  # noqa: BLE001
-            self._excuse(error, scope, send)
+            self._raise_unless_disconnected(error, scope, send)
         return OK
 
-    def _excuse(self, error: Exception, scope: Scope, send: Send) -> None:
-        """Raise what broke an answer, unless its connection was cut or its client has gone.
+    def _raise_unless_disconnected(self, error: Exception, scope: Scope, send: Send) -> None:
+        """Raise what broke a response, unless the connection was cut or the client has disconnected.
 
-        Where requests were pipelined, uvicorn notes the end of the connection with the last one alone.
+        Of pipelined requests, uvicorn tells only the last that its connection has ended.
         """
         answering = getattr(send, "__self__", None)
         transport = getattr(answering, "transport", None)
@@ -123,7 +123,7 @@ class PrometheusMiddleware:
             answering.disconnected = True
 
     async def _send_pieces(self, scope: Scope, send: Send, content: bytes, *, more: bool) -> None:
-        """Send a large part of an answer, of which no more is written than the client takes."""
+        """Send a large part of a response piece by piece, as fast as the client reads."""
         client, view = scope.get("client"), memoryview(content)
         sending = self._lifecycle.sending.setdefault(client, Sending(monotonic()))
         try:
@@ -136,14 +136,17 @@ class PrometheusMiddleware:
             self._lifecycle.sending.pop(client, None)
 
     async def _route(self, scope: Scope, receive: Receive, send: Send, record: RequestRecord) -> int:
-        """Let the layers and routes below answer, and return the status."""
+        """Have FastAPI's layers and routes answer, and return the status."""
         status = 0
 
         async def send_monitored(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message = {**message, "headers": guarded([*message["headers"], *self._added(record)])}
+                message = {
+                    **message,
+                    "headers": guarded([*message["headers"], *self._common_headers(record)]),
+                }
             elif len(message.get("body", b"")) > PIECE:
                 more = message.get("more_body", False)
                 await self._send_pieces(scope, send, message["body"], more=more)
@@ -151,42 +154,42 @@ class PrometheusMiddleware:
             await send(message)
 
         try:
-            self._bound(scope, record)
+            self._limit_parsing(scope, record)
             await self._app(scope, receive, send_monitored)
         except Exception as error:  # noqa: BLE001  # each has an answer, or is raised
             if status:
-                self._excuse(error, scope, send)
+                self._raise_unless_disconnected(error, scope, send)
                 return status
-            return await self._refuse(error, scope, receive, send, record)
+            return await self._answer_error(error, scope, receive, send, record)
         return status or CLIENT_CLOSED_REQUEST
 
-    def _bound(self, scope: Scope, record: RequestRecord) -> None:
-        """Keep from the routers what they would take apart for nothing: cookies, and long queries."""
+    def _limit_parsing(self, scope: Scope, record: RequestRecord) -> None:
+        """Keep cookies and long queries from the routers, which would parse them for nothing."""
         check_query(record.query)
         if b"cookie" in record.headers:
             scope["headers"] = [header for header in scope["headers"] if header[0] != b"cookie"]
 
-    async def _refuse(
+    async def _answer_error(
         self, error: Exception, scope: Scope, receive: Receive, send: Send, record: RequestRecord
     ) -> int:
-        """Answer with what went wrong, and return the status."""
+        """Answer with the problem document of an error, and return the status."""
         if isinstance(error, ClientGone):
-            cause = "the client hung up before its request was complete"
+            cause = "the client disconnected before its request was complete"
             record.log.add(cause=self._lifecycle.cut.pop(scope.get("client"), cause))
             return CLIENT_CLOSED_REQUEST
         failure = error if isinstance(error, ApiError) else unexpected(error)
         record.error_type = failure.error_type
         record.log.add(error=failure.error_type, cause=failure.cause)
         response = problem_response(failure, scope["path"], record.request_id)
-        response.raw_headers += (NOSNIFF, *self._added(record))
+        response.raw_headers += (NOSNIFF, *self._common_headers(record))
         try:
             await response(scope, receive, send)
         except Exception as broken:  # noqa: BLE001
-            self._excuse(broken, scope, send)
+            self._raise_unless_disconnected(broken, scope, send)
         return failure.status
 
-    def _added(self, record: RequestRecord) -> tuple[tuple[bytes, bytes], ...]:
-        """Return the headers that every answer gets."""
+    def _common_headers(self, record: RequestRecord) -> tuple[tuple[bytes, bytes], ...]:
+        """Return the headers of every response."""
         identity = (b"x-request-id", record.request_id.encode("ascii"))
         return (identity, CLOSE) if self._lifecycle.draining else (identity,)
 
@@ -199,22 +202,22 @@ class PrometheusMiddleware:
             self._metrics.failed(record.error_type, endpoint)
         level = logging.DEBUG if quiet else logging.ERROR if status >= InternalError.status else logging.INFO
         if self._lifecycle.cut and not record.error_type:
-            self._tell_cut(scope, record)
+            self._log_cut(scope, record)
         if log.isEnabledFor(level):
             identity = f'"request_id":"{record.request_id}","method":"{method}","route":"{endpoint}"'
             outcome = f'"status":{status:d},"duration_ms":{seconds * 1000:.3f}'
             write_line(log, level, "request", record.log.after(f"{identity},{outcome}"))
 
-    def _tell_cut(self, scope: Scope, record: RequestRecord) -> None:
-        """Say in a request's log line why its answer did not come to its end, where that is so."""
+    def _log_cut(self, scope: Scope, record: RequestRecord) -> None:
+        """Add to the log line why the response was cut off, if it was."""
         if cause := self._lifecycle.cut.pop(scope.get("client"), None):
             record.log.add(cause=cause)
 
 
 def matched(scope: Scope) -> tuple[str, str]:
-    """Return method and route template of a request, or the one pair for all that no route takes.
+    """Return method and route template of a request; UNMATCHED where no route takes it.
 
-    A path without a route has none in the scope; a route that does not take the method is there, too.
+    The scope has no route for an unknown path, and has one for a known path with another method.
     """
     route = scope.get("route")
     if route is None or scope["method"] not in route.methods:
@@ -223,19 +226,19 @@ def matched(scope: Scope) -> tuple[str, str]:
 
 
 def check_query(query: bytes) -> None:
-    """Raise ValidationError where a query is too long to be taken apart."""
+    """Raise ValidationError for a query that is too long to parse."""
     if len(query) > MOST_QUERY_BYTES:
         raise ValidationError(f"The query has {len(query)} bytes; send {MOST_QUERY_BYTES} at most.")
 
 
 def unexpected(error: Exception) -> InternalError:
     return InternalError(
-        "The server failed to answer; its log tells more under this request id.", cause=describe(error)
+        "The server failed; its log has the cause under this request id.", cause=describe(error)
     )
 
 
 def request_id(headers: Mapping[bytes, bytes]) -> str:
-    """Return the client's X-Request-ID where it is sane, else a random one."""
+    """Return the client's X-Request-ID if it is short and printable, else a random one."""
     given = headers.get(b"x-request-id")
     if given is not None and SANE_REQUEST_ID.fullmatch(given):
         return given.decode("ascii")

@@ -23,7 +23,7 @@ class ModelReference(Documented):
 
 
 class RangeWarning(Documented):
-    """A value that is possible, and outside of what the model was trained on."""
+    """A valid value outside the range of the training data."""
 
     field: str
     trained_minimum: float
@@ -38,7 +38,7 @@ class Answer(Documented):
     confidence: float = Field(ge=0, le=1, description="Probability of the predicted class")
     prediction_id: str | None = Field(
         default=None,
-        description="By which POST /feedback takes the outcome; missing where none are taken or no key signs",
+        description="Names the prediction in POST /feedback; missing if feedback is off or no key signs",
     )
     warnings: list[RangeWarning]
 
@@ -57,15 +57,17 @@ class Answered(Documented):
 
 
 class Thresholded(Answered):
-    threshold: float = Field(description="The positive class is predicted from this probability on")
+    threshold: float = Field(description="Least probability at which the positive class is predicted")
 
 
 class Contribution(Documented):
     feature: str
-    value: int | float | str | None = Field(description="As it was read; null where it is unknown")
+    value: int | float | str | None = Field(description="As the model read it; null where it is missing")
     unit: str | None
-    contribution: float = Field(description="What it adds to the log-odds, against an average training row")
-    standard_error: float | None = Field(default=None, description="Of sampling, where there is any")
+    contribution: float = Field(description="What the value adds to the log-odds, compared with the baseline")
+    standard_error: float | None = Field(
+        default=None, description="Sampling error, where contributions are sampled"
+    )
 
 
 class ExplanationAnswer(Documented):
@@ -81,7 +83,7 @@ class ExplanationAnswer(Documented):
 
 
 class Explained(Documented):
-    explanation: ExplanationAnswer | None = Field(default=None, description="With ?explain=true")
+    explanation: ExplanationAnswer | None = Field(default=None, description="Present with ?explain=true")
 
 
 class TwoClassPrediction(TwoClassAnswer, Thresholded, Explained):
@@ -107,9 +109,9 @@ class FeatureDescription(Documented):
     unit: str | None
     minimum: float | None = Field(description="Lowest value accepted")
     maximum: float | None = Field(description="Highest value accepted")
-    codes: dict[str, int] | None = Field(description="Code of each category; either is accepted")
+    codes: dict[str, int] | None = Field(description="Code of each category; clients send either")
     nullable: bool
-    missing_codes: list[int] = Field(description="Codes that mean unknown, beside null")
+    missing_codes: list[int] = Field(description="Codes that mean a missing value, as null does")
     trained_minimum: float | None
     trained_maximum: float | None
 
@@ -131,12 +133,12 @@ class ModelDescription(Documented):
     data_source: str
     data_sha256: str
     bundle_sha256: str = Field(
-        description="sha256 that bundle.json says of itself; it holds those of all files"
+        description="sha256 of bundle.json, which contains the sha256 of every other file"
     )
 
 
 class FeedbackAnswer(Documented):
-    status: str = Field(description="accepted, corrected, or known where the same outcome had been told")
+    status: str = Field(description="accepted, corrected, or known if the same outcome was reported before")
 
 
 class Models(Documented):
@@ -169,13 +171,13 @@ class ProblemError(Documented):
 class Problem(Documented):
     """An RFC 9457 problem document."""
 
-    type: str = Field(description="urn:problem-type: and the error type that metrics and logs show")
+    type: str = Field(description="urn:problem-type: and the error type, as in metrics and logs")
     title: str
     status: int
     detail: str
     instance: str
     request_id: str
-    errors: list[ProblemError] | None = Field(default=None, description="At most 20 faults of the values")
+    errors: list[ProblemError] | None = Field(default=None, description="At most 20 invalid values")
 
 
 def health_schema(figures: Iterable[str]) -> type[Health]:
@@ -185,7 +187,7 @@ def health_schema(figures: Iterable[str]) -> type[Health]:
 
 
 def problems(*errors: type[ApiError]) -> Responses:
-    """Return OpenAPI's responses for these errors; the metrics read declared statuses and types from it."""
+    """Return OpenAPI's responses for these errors; the metrics start the series of the same statuses at 0."""
     return {
         int(error.status): {
             "description": error.title,
@@ -241,16 +243,16 @@ def batch_schema(declaration: Declaration, most: int) -> Schema:
 
 
 def feedback_schema(outcomes: Iterable[int | str]) -> Schema:
-    """Return the JSON schema of an outcome that is told."""
+    """Return the JSON schema of a reported outcome."""
     return {
         "type": "object",
         "properties": {
-            "prediction_id": {"type": "string", "description": "That of the answer"},
-            "outcome": {"enum": list(outcomes), "description": "The class that was true"},
+            "prediction_id": {"type": "string", "description": "prediction_id of the answer"},
+            "outcome": {"enum": list(outcomes), "description": "The true class"},
             "correction": {
                 "type": "boolean",
                 "default": False,
-                "description": "Whether it takes the place of another outcome; where a token is asked for",
+                "description": "Whether it replaces an outcome reported before; needs a token",
             },
         },
         "required": ["prediction_id", "outcome"],
@@ -272,18 +274,18 @@ def examples(declaration: Declaration) -> tuple[Schema, Schema]:
 EXPLAIN_PARAMETER = {
     "name": "explain",
     "in": "query",
-    "description": "Whether the answer says what each feature contributed; for a single row",
+    "description": "Whether to explain the answer by the contribution of each feature; single rows only",
     "schema": {"type": "boolean", "default": False},
 }
 
 
 def key_parameter(header: str) -> Schema:
-    """Return the header whose value stays with a version, where two versions answer."""
+    """Return the header whose value decides which of two versions answers."""
     return {
         "name": header,
         "in": "header",
         "schema": {"type": "string"},
-        "description": "Who asks, as a pseudonym: the same value is always answered by the same version",
+        "description": "A pseudonym of the client or case: one value always gets the same version",
     }
 
 

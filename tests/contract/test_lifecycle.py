@@ -270,7 +270,7 @@ def test_a_broken_bundle_stops_workers_too(tmp_path: Path) -> None:
         ({"PORT": "high"}, "error: PORT: Input should be a valid integer"),
         ({"MODEL": "nope"}, "models/nope/model.toml is missing"),
         ({"MODEL_VERSION": "v9"}, "has these versions: v1"),
-        ({"ENVIRONMENT": "production", "FAULT_ERROR_RATE": "1"}, "refused with ENVIRONMENT=production"),
+        ({"ENVIRONMENT": "production", "FAULT_ERROR_RATE": "1"}, "rejected with ENVIRONMENT=production"),
         ({"HOST": "192.0.2.1"}, "cannot listen on 192.0.2.1"),
     ],
 )

@@ -54,19 +54,19 @@ def test_values_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> No
         ({"PORT": "70000"}, "PORT=70000: Input should be less than or equal to 65535"),
         ({"METRICS_PORT": "70000"}, "METRICS_PORT=70000: Input should be less than or equal to 65535"),
         ({"METRICS_PORT": "-1"}, "METRICS_PORT=-1: Input should be greater than or equal to 0"),
-        ({"METRICS_PORT": "8000"}, "METRICS_PORT=8000 is PORT, too: give scrapes another, or unset it"),
-        ({"PORT": "9091", "METRICS_PORT": "9091"}, "METRICS_PORT=9091 is PORT, too"),
+        ({"METRICS_PORT": "8000"}, "METRICS_PORT=8000 is the same as PORT: choose another, or unset it"),
+        ({"PORT": "9091", "METRICS_PORT": "9091"}, "METRICS_PORT=9091 is the same as PORT"),
         ({"WORKERS": "0"}, "WORKERS=0: Input should be greater than or equal to 1"),
         ({"THRESHOLD": "1"}, "THRESHOLD=1: Input should be less than 1"),
         ({"THRESHOLD": "nan"}, "THRESHOLD=nan: Input should be"),
         ({"LOG_FORMAT": "xml"}, "LOG_FORMAT: Input should be 'json' or 'text'"),
         ({"MODEL": " , "}, "MODEL must name at least one model"),
-        ({"MODEL": "a,a"}, "none twice"),
+        ({"MODEL": "a,a"}, "each only once"),
         ({"MODEL": "a,b", "THRESHOLD": "0.3"}, "only make sense with a single MODEL"),
         ({"MODEL": "../etc"}, "MODEL: must name folders (a-z, 0-9, -), or a registered version"),
         ({"MODEL_VERSION": "../v1"}, "MODEL_VERSION: String should match pattern"),
-        ({"ENVIRONMENT": "production", "FAULT_ERROR_RATE": "0.1"}, "refused with ENVIRONMENT=production"),
-        ({"ENVIRONMENT": "production", "FAULT_ENGINE_FILE": "/x"}, "refused with ENVIRONMENT=production"),
+        ({"ENVIRONMENT": "production", "FAULT_ERROR_RATE": "0.1"}, "rejected with ENVIRONMENT=production"),
+        ({"ENVIRONMENT": "production", "FAULT_ENGINE_FILE": "/x"}, "rejected with ENVIRONMENT=production"),
         (OUTCOMES | {"ENVIRONMENT": "production"}, "anybody could report outcomes: set FEEDBACK_TOKEN_FILE"),
         (OUTCOMES | {"ENVIRONMENT": "production", "FEEDBACK_ANONYMOUS": "false"}, "set FEEDBACK_TOKEN_FILE"),
         (OUTCOMES | {"FEEDBACK_TOKEN_FILE": "t", "FEEDBACK_ANONYMOUS": "1"}, "contradict each other"),
@@ -180,7 +180,7 @@ def test_a_folder_that_is_missing_may_be_a_secret(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv(name, SECRET)
     with pytest.raises(SettingsError) as caught:
         load_settings()
-    assert str(caught.value) == f"{name} names no folder that is there: make it, or name another"
+    assert str(caught.value) == f"{name} names a folder that does not exist: create it, or name another"
 
 
 def test_production_without_faults_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
