@@ -75,7 +75,7 @@ UNUSABLE: list[tuple[Callable[[Path], object], str]] = [
     (lambda file: file.write_text("0" * 32), "repeats itself, and can be guessed: openssl rand -hex 32"),
     (lambda file: file.write_text("secret" * 10), "repeats itself, and can be guessed: openssl rand -hex 32"),
     (lambda file: file.write_text(f"{TOKEN}\n{TOKEN}"), "has characters that a header cannot carry: openssl"),
-    (lambda file: file.write_bytes(b"\xff\xfe" + TOKEN.encode()), "has characters that a header cannot carry"),
+    (lambda file: file.write_bytes(b"\xff" + TOKEN.encode()), "has characters that a header cannot carry"),
     (lambda file: file.write_text(f"{TOKEN} {TOKEN}"), "has characters that a header cannot carry: openssl"),
 ]
 
