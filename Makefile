@@ -69,7 +69,7 @@ train: .venv/train.done ## train MODEL (heart-disease), or its VERSION alone, fr
 test-budget: .venv/dev.done ## count the instructions of a request (needs valgrind)
 	.venv/bin/python -m pytest tests/budget $(ARGS)
 
-bench: .venv/dev.done ## measure the server, ten minutes (needs wrk)
+bench: .venv/dev.done ## measure the server, a quarter of an hour on a quiet machine (needs wrk)
 	.venv/bin/python -m bench ours
 
 bench-peers: .venv/dev.done ## measure it against other servers, each in its own environment (needs wrk)

@@ -6,13 +6,14 @@ from importlib import import_module
 from bench.load import PROJECT, BenchError, wrk
 from bench.ours import growth, measure, progress
 from bench.report import write_report
-from bench.results import save
+from bench.results import other_load, save
 
 
 def main(kind: str) -> None:
     if kind == "ours":
         wrk()
-        save("ours", measure(progress), growth=growth(progress))
+        busy = other_load()
+        save("ours", measure(progress), busy, growth=growth(progress))
     elif kind == "drift":
         import_module("bench.drift").run(progress)
         return

@@ -19,7 +19,7 @@ from typing import Any
 
 from bench.load import PROJECT, BenchError, Load, MeasuredServer, example
 from bench.ours import ECHO, OURS
-from bench.results import Figure, save
+from bench.results import Measurement, other_load, save
 
 PEERS = PROJECT / "bench" / "peers"
 MODEL_FILE = PROJECT / "models" / "heart-disease" / "v1" / "model.joblib"
@@ -108,7 +108,7 @@ def peers() -> list[Peer]:
 def run(say: Callable[[str], None]) -> None:
     """Measure every peer against ours, and write `docs/performance/peers.json`."""
     measured: list[dict[str, Any]] = []
-    figures: list[Figure] = []
+    busy, measurements = other_load(), list[Measurement]()
     with MeasuredServer(OURS) as ours, MeasuredServer(ECHO) as echo:
         ours.load(2)
         for peer in peers():
@@ -124,12 +124,17 @@ def run(say: Callable[[str], None]) -> None:
             measured.append(row)
             if peer.goal:
                 what = f"times the CPU a request of ours: {peer.name}"
-                figures.append(Figure(what, row["times"], "x", row["low"], row["high"], peer.goal))
+                measurements.append(Measurement(what, row["times"], "x", row["low"], row["high"], peer.goal))
         rounds = [(ours.load(SECONDS), ours.load(SECONDS)) for _ in range(ROUNDS)]
         first = entry("ours", "this commit", ours, rounds)
         bare = [(echo.load(SECONDS), ours.load(SECONDS)) for _ in range(ROUNDS)]
         yardstick = entry("a bare uvicorn echo", version_of(Path(sys.executable), "uvicorn"), echo, bare)
-    save("peers", figures, peers=[first, yardstick, *sorted(measured, key=lambda row: float(row["cpu"]))])
+    save(
+        "peers",
+        measurements,
+        busy,
+        peers=[first, yardstick, *sorted(measured, key=lambda row: float(row["cpu"]))],
+    )
 
 
 def entry(

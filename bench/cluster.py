@@ -16,7 +16,7 @@ import psutil
 from bench.load import PROJECT, BenchError, Load, MeasuredServer, example, put_load
 from bench.ours import OURS, ROUNDS, Points
 from bench.prometheus import Prometheus, get, until
-from bench.results import Figure, of_rounds, save
+from bench.results import Measurement, of_rounds, other_load, save
 from tools.cluster.places import ENVIRONMENT, NODES
 
 CHART = PROJECT / "helm-charts" / "heart-disease-api"
@@ -46,6 +46,7 @@ def run(say: Say) -> None:
     for line in ENVIRONMENT.read_text(encoding="utf-8").splitlines():
         name, _, value = line.removeprefix("export ").partition("=")
         os.environ[name] = value.strip('"').replace("$PATH", os.environ["PATH"])
+    busy = other_load()
     seen = prometheus(say)
     loads: dict[int, list[Load]] = {}
     for number in REPLICAS:
@@ -54,10 +55,10 @@ def run(say: Say) -> None:
         loads[number] = rounds()
     say("one pod beside a program that keeps a core busy ...")
     install(1)
-    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as busy:
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as spinning:
         disturbed = rounds()
-        busy.kill()
-    figures = [
+        spinning.kill()
+    measurements = [
         against(loads[1], disturbed, "one pod beside a program that only spins against one alone"),
         against(loads[1], loads[2], "two pods against one alone", "at least 0.95", SHARED_CORES),
         against(disturbed, loads[2], "two pods against one beside such a program"),
@@ -65,10 +66,10 @@ def run(say: Say) -> None:
     ]
     middle = {number: sorted(it, key=lambda load: load.requests)[ROUNDS // 2] for number, it in loads.items()}
     curve: Points = [(number, it.requests / it.seconds, it.p99) for number, it in middle.items()]
-    save("cluster", figures, growth={"replicas": curve}, prometheus=seen)
+    save("cluster", measurements, busy, growth={"replicas": curve}, prometheus=seen)
 
 
-def against(base: list[Load], others: list[Load], what: str, goal: str = "", reason: str = "") -> Figure:
+def against(base: list[Load], others: list[Load], what: str, goal: str = "", reason: str = "") -> Measurement:
     """Return the requests a CPU second of others, as a multiple of the base's."""
     ratios = [one.cpu / other.cpu for one, other in zip(base, others, strict=True)]
     return of_rounds(f"requests a CPU second of {what}", ratios, "x", goal, reason)

@@ -20,7 +20,7 @@ import numpy as np
 from prometheus_client import CollectorRegistry
 
 from bench.load import PROJECT, START_SECONDS, BenchError, Load, MeasuredServer, example
-from bench.results import Figure, of_rounds
+from bench.results import Measurement, of_rounds
 from bench.wide import train_wide
 from serving.feedback.prediction_ids import id_writer
 from serving.feedback.signing_keys import Keys
@@ -54,8 +54,8 @@ Points = list[tuple[float, float, float]]
 """Of a growth curve: where, requests (or rows) a second, p99 in seconds."""
 
 
-def measure(say: Say) -> list[Figure]:
-    """Return every figure that has a goal, in the order of the table."""
+def measure(say: Say) -> list[Measurement]:
+    """Return every measurement, in the order of the table."""
     steps = [
         cost,
         latency,
@@ -70,16 +70,16 @@ def measure(say: Say) -> list[Figure]:
         workers,
         scrapes,
     ]
-    figures = []
+    measurements = []
     for step in steps:
         say(f"{step.__name__} ...")
-        for figure in step():
-            say(f"  {figure.what}: {figure.value:.4g} {figure.unit}")
-            figures.append(figure)
-    return figures
+        for measurement in step():
+            say(f"  {measurement.what}: {measurement.value:.4g} {measurement.unit}")
+            measurements.append(measurement)
+    return measurements
 
 
-def cost() -> Iterator[Figure]:
+def cost() -> Iterator[Measurement]:
     """CPU of one request over 16 connections, as a multiple of the echo's in the same round."""
     rounds = []
     for _ in range(SETS):  # two processes of the same program differ by a few per cent
@@ -103,18 +103,26 @@ def cost() -> Iterator[Figure]:
         "x",
         "at most 2.5",
     )
-    yield of_rounds("share of metrics in it", [100 * (1 - it[3] / it[1]) for it in rounds], "%", "at most 6")
+    yield of_rounds(
+        "share of metrics in it",
+        [100 * (1 - it[3] / it[1]) for it in rounds],
+        "%",
+        "at most 6",
+        difference=True,
+    )
     yield of_rounds(
         "share of the log line in it",
         [100 * (1 - it[2] / it[1]) for it in rounds],
         "%",
         "at most 6",
         LOG_LINE,
+        difference=True,
     )
     yield of_rounds(
-        "what a process costs more that takes outcomes",
+        "CPU that signing a prediction id adds to a request",
         [(it[4] - it[1]) * 1e6 for it in rounds],
         "us",
+        difference=True,
     )
 
 
@@ -140,7 +148,7 @@ def without_metrics() -> Iterator[Path]:
         yield Path(folder)
 
 
-def latency() -> Iterator[Figure]:
+def latency() -> Iterator[Measurement]:
     with MeasuredServer(OURS) as server:
         server.load(1)
         for connections in (1, 64):
@@ -155,7 +163,7 @@ def latency() -> Iterator[Figure]:
             )
 
 
-def shadows() -> Iterator[Figure]:
+def shadows() -> Iterator[Measurement]:
     """p99 of served answers with a candidate in the shadow, whole or broken, against none in that round."""
     row = load_model(MODELS / "churn").declaration.example
     served = {"MODEL": "churn", "MODEL_VERSION": "v1"}
@@ -202,7 +210,7 @@ def wait_for_shadow(server: MeasuredServer) -> None:
     raise BenchError("the candidate does not come up in the shadow")
 
 
-def engines() -> Iterator[Figure]:
+def engines() -> Iterator[Measurement]:
     """One encoded row, and 10,000 at once against scikit-learn, engine alone."""
     for name, version, row_goal, batch_goal, reason in (
         ("heart-disease", "v1", "at most 2", "at least 20", ""),
@@ -221,7 +229,7 @@ def engines() -> Iterator[Figure]:
         yield of_rounds(what, ratios, "x as fast", batch_goal, reason)
 
 
-def drift() -> Iterator[Figure]:
+def drift() -> Iterator[Measurement]:
     """What counting for drift adds to a row, and to each row of a batch."""
     for name in ("heart-disease", "churn"):
         model = load_model(MODELS / name)
@@ -236,7 +244,7 @@ def drift() -> Iterator[Figure]:
         )
 
 
-def ids() -> Iterator[Figure]:
+def ids() -> Iterator[Measurement]:
     """What an id adds to the writing of an answer."""
     with feedback_settings() as settings:
         keys = Keys(Path(settings["FEEDBACK_KEYS"]))
@@ -269,7 +277,7 @@ def signings() -> Iterator[float]:
                     yield median(json.loads(file.read_text(encoding="utf-8"))) * 1e6
 
 
-def explanations() -> Iterator[Figure]:
+def explanations() -> Iterator[Measurement]:
     """What `?explain=true` takes more."""
     for name, version in (("heart-disease", "v1"), ("churn", "v2"), ("fraud", "v1")):
         model = load_model(MODELS / name, version)
@@ -313,7 +321,7 @@ def rows_of_batch(number: int) -> dict[str, object]:
     return {"instances": [example() | {"age": age, "chol": 200 + age} for age in ages]}
 
 
-def batches() -> Iterator[Figure]:
+def batches() -> Iterator[Measurement]:
     with MeasuredServer(OURS) as server:
         batch = rows_of_batch(1000)
         loads = [server.load(SECONDS, 4, batch, "/predict/batch") for _ in range(ROUNDS + 1)][1:]
@@ -325,7 +333,7 @@ def batches() -> Iterator[Figure]:
     )
 
 
-def start() -> Iterator[Figure]:
+def start() -> Iterator[Measurement]:
     taken = []
     for _ in range(ROUNDS):
         with MeasuredServer(OURS) as server:
@@ -333,7 +341,7 @@ def start() -> Iterator[Figure]:
     yield of_rounds("start of the process to its first answer", taken, "s", "at most 0.6")
 
 
-def memory() -> Iterator[Figure]:
+def memory() -> Iterator[Measurement]:
     with MeasuredServer(OURS) as server:
         answered, resident = 0, []
         for requests in (MANY, VERY_MANY):
@@ -341,12 +349,14 @@ def memory() -> Iterator[Figure]:
                 answered += server.load(5, 64).requests
             resident.append(server.resident_mib())
     first, last = resident
-    yield Figure(f"resident memory after {MANY:,} requests", first, "MiB", first, first, "at most 90")
+    yield Measurement(f"resident memory after {MANY:,} requests", first, "MiB", first, first, "at most 90")
     grown = last - first
-    yield Figure(f"growth of it until {VERY_MANY:,} requests", grown, "MiB", grown, grown, "at most 1")
+    yield Measurement(
+        f"growth of memory from there to {VERY_MANY:,} requests", grown, "MiB", grown, grown, "at most 1"
+    )
 
 
-def workers() -> Iterator[Figure]:
+def workers() -> Iterator[Measurement]:
     with MeasuredServer(OURS) as one, MeasuredServer(OURS, WORKERS="2") as two:
         rounds = [(one.load(SECONDS).cpu, two.load(SECONDS).cpu) for _ in range(ROUNDS + 1)][1:]
     yield of_rounds(
@@ -354,7 +364,7 @@ def workers() -> Iterator[Figure]:
     )
 
 
-def scrapes() -> Iterator[Figure]:
+def scrapes() -> Iterator[Measurement]:
     with MeasuredServer(OURS) as server:
         server.load(1)
         address = f"http://127.0.0.1:{server.port}/metrics"
@@ -368,8 +378,10 @@ def scrapes() -> Iterator[Figure]:
                 with urlopen(address) as answer:
                     answer.read()
             taken.append((server.cpu_seconds() - before) / (SCRAPES // ROUNDS) * 1e3)
-    yield Figure("series of a pod", series, "series", series, series, "at most 700")
-    yield Figure("size of a scrape", len(content) / 1024, "KiB", len(content) / 1024, len(content) / 1024)
+    yield Measurement("series of a pod", series, "series", series, series, "at most 700")
+    yield Measurement(
+        "size of a scrape", len(content) / 1024, "KiB", len(content) / 1024, len(content) / 1024
+    )
     yield of_rounds("CPU of a scrape", taken, "ms", "at most 3")
 
 

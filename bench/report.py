@@ -7,9 +7,9 @@ import matplotlib as mpl
 from matplotlib.figure import Figure as Canvas
 
 from bench.load import PROJECT
-from bench.results import FOLDER, Figure, figures, load
+from bench.results import FOLDER, Measurement, load, measurements
 
-mpl.rcParams["svg.hashsalt"] = "performance"  # the same figures give the same bytes
+mpl.rcParams["svg.hashsalt"] = "performance"  # the same measurements give the same bytes
 mpl.rcParams["svg.fonttype"] = "none"
 PLAIN = {"Date": None, "Creator": None}
 
@@ -22,7 +22,7 @@ AXES = {
 
 
 def write_report() -> None:
-    """Write the page and its plots from every kind of figures that there is."""
+    """Write the page and its plots from every kind of measurements that there is."""
     (PROJECT / "docs" / "performance.md").write_text(page(), encoding="utf-8")
     for kind, name in (("ours", "growth"), ("cluster", "replicas")):
         if measured := load(kind):
@@ -38,9 +38,10 @@ def page() -> str:
         "",
         "Written by `make bench`, `make bench-peers` and `make bench-cluster` from `docs/performance/*.json`; do not edit.",
         "wrk puts the load on from a process of its own; CPU is that of all of the server's processes. Servers that are",
-        "compared run side by side, and take turns in rounds: a figure is the median of its rounds, with the lowest",
-        "and the highest beside it. Compare ratios between machines, not seconds. p99 beside a candidate is bench/client.py's,",
-        "which does as wrk does, and adds nothing for pauses of the machine.",
+        "compared run side by side, and take turns in rounds: each value is the median of its rounds, with the lowest and",
+        "the highest beside it. A difference whose rounds lie on both sides of zero is not measurable: noise hides it.",
+        "Compare ratios between machines, not seconds. p99 beside a candidate is bench/client.py's, which does as wrk",
+        "does, and adds nothing for pauses of the machine.",
         "",
     ]
     parts += ours()
@@ -55,7 +56,7 @@ def ours() -> Iterator[str]:
         return
     yield "## This server"
     yield ""
-    yield from table(figures(measured))
+    yield from table(measurements(measured))
     yield described(measured)
     yield ""
     yield "### How cost grows"
@@ -89,7 +90,7 @@ def peers() -> Iterator[str]:
     yield ""
     yield "![CPU a request of each server](performance/peers.svg)"
     yield ""
-    yield from table(figures(measured))
+    yield from table(measurements(measured))
     yield described(measured)
     yield ""
 
@@ -103,7 +104,7 @@ def cluster() -> Iterator[str]:
     yield "`make bench-cluster`: the chart's pods on the test cluster, wrk on the NodePort; and a Prometheus that scrapes"
     yield "copies of a pod's page."
     yield ""
-    yield from table(figures(measured))
+    yield from table(measurements(measured))
     yield described(measured)
     yield ""
     yield "![Requests a second and p99 against pods](performance/replicas.svg)"
@@ -154,24 +155,26 @@ def fleet(seen: dict[str, Any]) -> Iterator[str]:
     yield ""
 
 
-def table(every: Sequence[Figure]) -> Iterator[str]:
+def table(every: Sequence[Measurement]) -> Iterator[str]:
     if not every:
         return
     yield "| what | goal | measured | lowest to highest round |"
     yield "|---|---|---|---|"
     notes: list[str] = []
-    for figure in every:
+    for measurement in every:
         mark = ""
-        if figure.met is False:
+        if not measurement.measurable:
+            mark = " (not measurable)"
+        elif measurement.met is False:
             mark = " (missed)"
-            if figure.reason:
-                if figure.reason not in notes:
-                    notes.append(figure.reason)
-                mark = f" (missed, [{notes.index(figure.reason) + 1}])"
-        unit = "" if figure.unit == "x" else f" {figure.unit}"
+            if measurement.reason:
+                if measurement.reason not in notes:
+                    notes.append(measurement.reason)
+                mark = f" (missed, [{notes.index(measurement.reason) + 1}])"
+        unit = "" if measurement.unit == "x" else f" {measurement.unit}"
         yield (
-            f"| {figure.what} | {figure.goal} | **{number(figure.value)}{unit}**{mark} | "
-            f"{number(figure.low)} to {number(figure.high)} |"
+            f"| {measurement.what} | {measurement.goal} | **{number(measurement.value)}{unit}**{mark} | "
+            f"{number(measurement.low)} to {number(measurement.high)} |"
         )
     yield ""
     for place, note in enumerate(notes, 1):
@@ -189,13 +192,22 @@ def growth_table(name: str, points: Sequence[Sequence[float]]) -> Iterator[str]:
 
 
 def described(measured: dict[str, Any]) -> str:
-    it = measured["machine"]
-    libraries = ", ".join(f"{name} {version}" for name, version in it["libraries"].items())
-    return f"{it['cores']} cores ({it['processor']}), {it['memory_gib']} GiB, {it['system']}; Python {it['python']}; {libraries}."
+    machine = measured["machine"]
+    libraries = ", ".join(f"{name} {version}" for name, version in machine["libraries"].items())
+    busy = machine.get("busy_percent_before")
+    quiet = (
+        "How busy the machine was with other work was not recorded: judge by the spread of the rounds"
+        if busy is None
+        else f"Other work kept the machine {busy:.0f} % busy before the first round"
+    )
+    return (
+        f"{machine['cores']} cores ({machine['processor']}), {machine['memory_gib']} GiB, {machine['system']}; "
+        f"Python {machine['python']}; {libraries}. {quiet}."
+    )
 
 
 def number(value: float) -> str:
-    """Write a figure with about three digits."""
+    """Write a value with about three digits."""
     size = abs(value)
     return f"{value:,.0f}" if size >= 100 else f"{value:.1f}" if size >= 10 else f"{value:.2f}"
 

@@ -28,10 +28,11 @@ LIBRARIES = (
 
 
 @dataclass(frozen=True)
-class Figure:
-    """A measured figure, the lowest and highest of its rounds, and the goal it is held to.
+class Measurement:
+    """A median with the lowest and highest of its rounds, and the goal it is held to.
 
-    `goal` is "at most 2.5" or "at least 20"; `reason` is what was measured where a goal is not met.
+    `goal` is "at most 2.5" or "at least 20"; `reason` is what was measured where a goal is not met. A
+    `difference` of two measurements is below their noise if its rounds lie on both sides of zero.
     """
 
     what: str
@@ -41,22 +42,41 @@ class Figure:
     high: float
     goal: str = ""
     reason: str = ""
+    difference: bool = False
+
+    @property
+    def measurable(self) -> bool:
+        return not self.difference or not self.low <= 0 <= self.high
 
     @property
     def met(self) -> bool | None:
-        if not self.goal:
+        """Whether the goal is met; None without a goal, or where noise hides the value."""
+        if not self.goal or not self.measurable:
             return None
         bound = float(self.goal.split()[-1].replace(",", ""))
         return self.value <= bound if self.goal.startswith("at most") else self.value >= bound
 
 
-def of_rounds(what: str, rounds: Sequence[float], unit: str, goal: str = "", reason: str = "") -> Figure:
+def of_rounds(
+    what: str,
+    rounds: Sequence[float],
+    unit: str,
+    goal: str = "",
+    reason: str = "",
+    *,
+    difference: bool = False,
+) -> Measurement:
     """Return the median of several rounds with its spread."""
-    return Figure(what, median(rounds), unit, min(rounds), max(rounds), goal, reason)
+    return Measurement(what, median(rounds), unit, min(rounds), max(rounds), goal, reason, difference)
+
+
+def other_load() -> float:
+    """Return how busy the machine is before anything is measured, in percent of all its cores over 3 s."""
+    return psutil.cpu_percent(interval=3)
 
 
 def machine() -> dict[str, Any]:
-    """Describe what the figures were measured on."""
+    """Describe the machine of the measurements."""
     return {
         "cores": os.cpu_count(),
         "processor": _processor(),
@@ -74,10 +94,14 @@ def _processor() -> str:
     return named[0] if named else platform.processor()
 
 
-def save(name: str, figures: Sequence[Figure], **more: Any) -> None:
-    """Write `docs/performance/<name>.json`."""
+def save(name: str, measurements: Sequence[Measurement], busy_percent: float, **more: Any) -> None:
+    """Write `docs/performance/<name>.json`; `busy_percent` is `other_load` before the first measurement."""
     FOLDER.mkdir(exist_ok=True)
-    content = {"machine": machine(), "figures": [asdict(figure) for figure in figures], **more}
+    content = {
+        "machine": machine() | {"busy_percent_before": busy_percent},
+        "measurements": [asdict(measurement) for measurement in measurements],
+        **more,
+    }
     (FOLDER / f"{name}.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
@@ -90,5 +114,5 @@ def load(name: str) -> dict[str, Any] | None:
     return content
 
 
-def figures(content: dict[str, Any]) -> list[Figure]:
-    return [Figure(**figure) for figure in content["figures"]]
+def measurements(content: dict[str, Any]) -> list[Measurement]:
+    return [Measurement(**measurement) for measurement in content["measurements"]]

@@ -3,7 +3,7 @@
 import pytest
 
 from bench.report import page
-from bench.results import Figure
+from bench.results import Measurement
 from tests.harness import PROJECT
 
 
@@ -22,4 +22,13 @@ def test_the_page_is_written_from_the_measurements() -> None:
     ],
 )
 def test_a_goal_is_met_or_missed(value: float, goal: str, met: bool | None) -> None:
-    assert Figure("it", value, "x", value, value, goal).met is met
+    assert Measurement("ratio", value, "x", value, value, goal).met is met
+
+
+@pytest.mark.parametrize(("low", "high", "met"), [(-54, 22, None), (0.1, 22, False), (-54, -1, True)])
+def test_a_difference_below_its_noise_neither_meets_nor_misses_a_goal(
+    low: float, high: float, met: bool | None
+) -> None:
+    share = Measurement("share", (low + high) / 2, "%", low, high, "at most 6", difference=True)
+    assert share.met is met
+    assert share.measurable is (met is not None)
