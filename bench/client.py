@@ -71,7 +71,7 @@ async def p99(port: int, seconds: float, connections: int, body: bytes) -> float
     for one in opened:
         await asyncio.get_running_loop().create_connection(lambda one=one: one, "127.0.0.1", port)  # type: ignore[misc]
     await asyncio.gather(*(one.closed for one in opened))
-    return float(np.percentile([it for one in opened for it in one.seconds], 99))
+    return float(np.percentile([seconds for connection in opened for seconds in connection.seconds], 99))
 
 
 if __name__ == "__main__":

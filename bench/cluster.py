@@ -64,8 +64,11 @@ def run(say: Say) -> None:
         against(disturbed, loads[2], "two pods against one beside such a program"),
         against(loads[1], loads[3], "three pods against one alone"),
     ]
-    middle = {number: sorted(it, key=lambda load: load.requests)[ROUNDS // 2] for number, it in loads.items()}
-    curve: Points = [(number, it.requests / it.seconds, it.p99) for number, it in middle.items()]
+    middle = {
+        number: sorted(rounds_of, key=lambda load: load.requests)[ROUNDS // 2]
+        for number, rounds_of in loads.items()
+    }
+    curve: Points = [(number, load.requests / load.seconds, load.p99) for number, load in middle.items()]
     save("cluster", measurements, busy, growth={"replicas": curve}, prometheus=seen)
 
 
@@ -93,7 +96,11 @@ def rounds() -> list[Load]:
 
 def servers() -> list[psutil.Process]:
     """Return the processes of the pods, which are processes of this machine."""
-    return [it for it in psutil.process_iter(["cmdline"]) if "api_server.py" in (it.info["cmdline"] or [])]
+    return [
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if "api_server.py" in (process.info["cmdline"] or [])
+    ]
 
 
 def used_by_pods() -> float:

@@ -111,8 +111,8 @@ def counted(scenario: str, number: int, reference: Reference, matrix: Matrix, sc
 
 def ranges_of(distribution: Distributions) -> dict[str, tuple[float, float]]:
     """Return the lowest and the highest value of each number."""
-    numbers = {name: its for name, its in distribution.items() if isinstance(its, NumberDistribution)}
-    return {name: (its.minimum, its.maximum) for name, its in numbers.items()}
+    numbers = {name: found for name, found in distribution.items() if isinstance(found, NumberDistribution)}
+    return {name: (number.minimum, number.maximum) for name, number in numbers.items()}
 
 
 def stability_index(live: Counts, shares: Iterable[float], rows: int) -> float:
@@ -177,7 +177,8 @@ def shifts(declaration: Declaration, manifest: Manifest) -> Iterator[tuple[str, 
     yield "nothing", "", lambda matrix, _random: matrix
     yield "ages + 15", "age", older
     yield "`ca` missing in half of the rows", "ca", half_missing
-    for feature in (it for it in declaration.features if isinstance(it, CategoryFeature)):
+    categories = [feature for feature in declaration.features if isinstance(feature, CategoryFeature)]
+    for feature in categories:
         distribution = manifest.distribution[feature.name]
         shares = distribution.shares if isinstance(distribution, CategoryDistribution) else {}
         for name, share in shares.items():
@@ -243,9 +244,9 @@ def refuses(model: ServedModel, row: Mapping[str, Any], feature: str, divisor: f
 def samples(windows: Iterable[Window]) -> Iterator[str]:
     """Yield OpenMetrics lines of windows, sorted by metric; counters rise evenly from 0 within an hour."""
     lines = sorted((line for window in windows for line in series(window)), key=lambda line: line[:2])
-    for (name, kind), its in groupby(lines, key=lambda line: line[:2]):
+    for (name, kind), series_lines in groupby(lines, key=lambda line: line[:2]):
         yield f"# TYPE {name.removesuffix('_total')} {kind}"
-        for _, _, labels, value in its:
+        for _, _, labels, value in series_lines:
             written = ",".join(f'{label}="{text}"' for label, text in labels.items())
             if kind == "gauge":  # is seen for five minutes
                 yield f"{name}{{{written}}} {value} {HOLD[0]}"
@@ -286,7 +287,9 @@ def ask_rules(windows: list[Window]) -> Outcome:
     """Have the shipped rules judge windows."""
     groups = yaml.safe_load(RULES.read_text(encoding="utf-8"))["groups"]
     alerts = [rule for group in groups for rule in group["rules"] if "alert" in rule]
-    outcome = Outcome({window.namespace: set() for window in windows}, {it.namespace: {} for it in windows})
+    outcome = Outcome(
+        {window.namespace: set() for window in windows}, {window.namespace: {} for window in windows}
+    )
     with tempfile.TemporaryDirectory() as folder:
         backfill(Path(folder), samples(windows), RULES, END, DEPTH)
         with Prometheus(Path(folder), {}, "--storage.tsdb.retention.time=100y") as prometheus:
@@ -322,7 +325,7 @@ def false_alarms(windows: list[Window], outcome: Outcome) -> dict[str, Any]:
         "windows": len(windows),
         "features": len(windows[0].values),
         "raised": {name: raised.count(name) for name in sorted(set(raised))},
-        "largest": round(max(max(outcome.index[it.namespace].values()) for it in windows), 3),
+        "largest": round(max(max(outcome.index[window.namespace].values()) for window in windows), 3),
     }
 
 
@@ -355,13 +358,13 @@ def measure(say: Say, churn: Path | None) -> dict[str, Any]:
         few = len(rows.matrix) < 2 * ROWS
         without += [list(way(rows)) for way in ((redrawn, held_out) if few else (held_out,))]
     say("shifts of heart-disease ...")
-    moved = [(feature, list(its)) for feature, its in shifted()]
-    windows = [window for group in [*without, *(its for _, its in moved)] for window in group]
+    moved = [(feature, list(shifts)) for feature, shifts in shifted()]
+    windows = [window for group in [*without, *(shifts for _, shifts in moved)] for window in group]
     say(f"{len(windows)} windows, backfilled ...")
     outcome = ask_rules(windows)
     return {
-        "false_alarms": [false_alarms(its, outcome) for its in without],
-        "power": [power(feature, its, outcome) for feature, its in moved],
+        "false_alarms": [false_alarms(group, outcome) for group in without],
+        "power": [power(feature, shifts, outcome) for feature, shifts in moved],
         "largest_difference": float(f"{largest_difference(windows, outcome):.1g}"),
     }
 

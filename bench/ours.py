@@ -95,24 +95,24 @@ def cost() -> Iterator[Measurement]:
                 costs = [server.load(SECONDS).cpu for server in servers]
                 if turn:  # the first round warms up
                     rounds.append(costs)
-    yield of_rounds("CPU of a bare uvicorn echo's request", [it[0] * 1e6 for it in rounds], "us")
-    yield of_rounds("CPU of `POST /predict`", [it[1] * 1e6 for it in rounds], "us")
+    yield of_rounds("CPU of a bare uvicorn echo's request", [costs[0] * 1e6 for costs in rounds], "us")
+    yield of_rounds("CPU of `POST /predict`", [costs[1] * 1e6 for costs in rounds], "us")
     yield of_rounds(
         "CPU of `POST /predict`, metrics, request id and a log line included, as a multiple of the echo's",
-        [it[1] / it[0] for it in rounds],
+        [costs[1] / costs[0] for costs in rounds],
         "x",
         "at most 2.5",
     )
     yield of_rounds(
         "share of metrics in it",
-        [100 * (1 - it[3] / it[1]) for it in rounds],
+        [100 * (1 - costs[3] / costs[1]) for costs in rounds],
         "%",
         "at most 6",
         difference=True,
     )
     yield of_rounds(
         "share of the log line in it",
-        [100 * (1 - it[2] / it[1]) for it in rounds],
+        [100 * (1 - costs[2] / costs[1]) for costs in rounds],
         "%",
         "at most 6",
         LOG_LINE,
@@ -120,7 +120,7 @@ def cost() -> Iterator[Measurement]:
     )
     yield of_rounds(
         "CPU that signing a prediction id adds to a request",
-        [(it[4] - it[1]) * 1e6 for it in rounds],
+        [(costs[4] - costs[1]) * 1e6 for costs in rounds],
         "us",
         difference=True,
     )
@@ -154,10 +154,12 @@ def latency() -> Iterator[Measurement]:
         for connections in (1, 64):
             loads = [server.load(SECONDS, connections) for _ in range(ROUNDS)]
             plural = "s" if connections > 1 else ""
-            yield of_rounds(f"p50 at {connections} connection{plural}", [it.p50 * 1e3 for it in loads], "ms")
+            yield of_rounds(
+                f"p50 at {connections} connection{plural}", [load.p50 * 1e3 for load in loads], "ms"
+            )
             yield of_rounds(
                 f"p99 / p50 at {connections} connection{plural}",
-                [it.p99 / it.p50 for it in loads],
+                [load.p99 / load.p50 for load in loads],
                 "x",
                 "at most 3",
             )
@@ -188,7 +190,7 @@ def shadows() -> Iterator[Measurement]:
                     (server.p99(SHADOW_SECONDS, 4), alone.p99(SHADOW_SECONDS, 4))
                     for _ in range(SHADOW_ROUNDS)
                 ]
-                private = [it.memory_full_info().uss / 2**20 for it in server.processes()[1:]]
+                private = [process.memory_full_info().uss / 2**20 for process in server.processes()[1:]]
             ratios = [shadowed / plain for shadowed, plain in rounds[1:]]
             if fault is None:
                 yield of_rounds("p99 of two equal servers, of one as a multiple of the other's", ratios, "x")
@@ -240,7 +242,9 @@ def drift() -> Iterator[Measurement]:
         yield of_rounds(f"counting a row of {name} for drift", alone, "us", "at most 3")
         batch = call_times(partial(counts.rows, matrix, answers), calls=1)
         yield of_rounds(
-            f"counting a row of {name} for drift in a batch of 1,000", [it / 1000 for it in batch], "us"
+            f"counting a row of {name} for drift in a batch of 1,000",
+            [microseconds / 1000 for microseconds in batch],
+            "us",
         )
 
 
@@ -283,7 +287,9 @@ def explanations() -> Iterator[Measurement]:
         model = load_model(MODELS / name, version)
         values = model.encode_row(model.declaration.example)
         taken = call_times(partial(model.explain, values, model.predict_row(values)), calls=1)
-        yield of_rounds(f"explaining a row of {name} {version}, p50", [it / 1e3 for it in taken], "ms")
+        yield of_rounds(
+            f"explaining a row of {name} {version}, p50", [microseconds / 1e3 for microseconds in taken], "ms"
+        )
 
 
 def row_times(model: ServedModel) -> list[float]:
@@ -327,7 +333,7 @@ def batches() -> Iterator[Measurement]:
         loads = [server.load(SECONDS, 4, batch, "/predict/batch") for _ in range(ROUNDS + 1)][1:]
     yield of_rounds(
         "rows a CPU second in batches of 1,000 over HTTP",
-        [1000 / it.cpu for it in loads],
+        [1000 / load.cpu for load in loads],
         "rows",
         "at least 150,000",
     )
@@ -409,8 +415,8 @@ def growth(say: Say) -> dict[str, Points]:
 def point(place: float, rows: int, put_load: Callable[[], Load]) -> tuple[float, float, float]:
     """Return rows a second and p99 at a place of a curve: medians of three rounds after one to warm up."""
     rounds = [put_load() for _ in range(4)][1:]
-    rate = median(rows * it.requests / it.seconds for it in rounds)
-    return place, rate, median(it.p99 for it in rounds)
+    rate = median(rows * load.requests / load.seconds for load in rounds)
+    return place, rate, median(load.p99 for load in rounds)
 
 
 def progress(line: str) -> None:

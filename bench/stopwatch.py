@@ -38,7 +38,7 @@ def stopped_id_writer(keys: Keys, model: ServedModel) -> Callable[[Answer], str]
 
 def report(*_: object) -> None:
     less = median(nothing)
-    Path(sys.argv[1]).write_text(json.dumps([it - less for it in taken]), encoding="utf-8")
+    Path(sys.argv[1]).write_text(json.dumps([seconds - less for seconds in taken]), encoding="utf-8")
     taken.clear()
     nothing.clear()
 

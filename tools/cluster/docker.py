@@ -18,7 +18,9 @@ BUILT = {
 def answers() -> bool:
     """Tell whether the machine has an engine with Compose of its own."""
     commands = (["docker", "version"], ["docker", "compose", "version"])
-    return all(subprocess.run(it, check=False, capture_output=True).returncode == 0 for it in commands)
+    return all(
+        subprocess.run(command, check=False, capture_output=True).returncode == 0 for command in commands
+    )
 
 
 def use_own() -> None:

@@ -43,7 +43,7 @@ def models_router(models: Sequence[ServedModel]) -> APIRouter:
         described = await show_model(name)
         card = cards.get((name, version or described.version))
         if card is None:
-            there = ", ".join(its for its_name, its in cards if its_name == name)
+            there = ", ".join(known for known_name, known in cards if known_name == name)
             raise NotFound(f"No such version of {name} is served; there is {there}.")
         return Page(card, "style-src 'unsafe-inline'")
 
