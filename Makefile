@@ -94,10 +94,6 @@ lock: .venv/dev.done ## resolve requirements/*.in into the hashed lock files ane
 		(cd requirements && ../.venv/bin/uv pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-emit-find-links --no-header $(UPGRADE) \
 		$$name.in --output-file $$name.txt) || exit 1; done
-	@for folder in bench/peers/*/; do echo "$$folder"; \
-		(cd $$folder && ../../../.venv/bin/uv pip compile --quiet --python-version 3.11 --generate-hashes \
-		--no-emit-index-url --no-emit-find-links --no-header $(UPGRADE) \
-		requirements.in --output-file requirements.txt) || exit 1; done
 
 clean: ## remove the environment and caches
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis

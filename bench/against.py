@@ -1,6 +1,7 @@
 """Measures ours against other servers of the same scikit-learn pipeline, each in an environment of its own.
 
-Environments are made from `bench/peers/<name>/requirements.txt` under the user's cache, once for each lock.
+Environments are made from `bench/peers/<name>/requirements.txt` under the user's cache, once for each version
+of that file: it pins what is measured, and all else is the newest of RELEASED_BEFORE.
 """
 
 import hashlib
@@ -23,6 +24,9 @@ from bench.results import Measurement, other_load, save
 
 PEERS = PROJECT / "bench" / "peers"
 MODEL_FILE = PROJECT / "models" / "heart-disease" / "v1" / "model.joblib"
+RELEASED_BEFORE = "2026-11-22"
+"""Packages that are newer do not exist for a peer's environment, so that it is made alike on any day."""
+
 ROUNDS = 3
 SECONDS = 5
 GOAL = "at least 50"
@@ -184,16 +188,25 @@ def started(peer: Peer, python: Path, until_measured: ExitStack) -> MeasuredServ
 
 
 def environment(name: str) -> Path:
-    """Return the interpreter of an environment with what a peer's lock lists; made where there is none."""
-    lock = PEERS / name / "requirements.txt"
+    """Return the interpreter of an environment with what a peer requires; made where there is none."""
+    required = PEERS / name / "requirements.txt"
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "heart-disease-api" / "peers"
-    folder = cache / f"{name}-{hashlib.sha256(lock.read_bytes()).hexdigest()[:16]}"
+    pins = required.read_bytes() + RELEASED_BEFORE.encode()
+    folder = cache / f"{name}-{hashlib.sha256(pins).hexdigest()[:16]}"
     python = folder / "bin" / "python"
     if not (folder / "done").exists():
         shutil.rmtree(folder, ignore_errors=True)
-        subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-        options = ["--quiet", "--disable-pip-version-check", "--require-hashes", "--requirement", str(lock)]
-        subprocess.run([python, "-m", "pip", "install", *options], check=True)
+        uv: list[str | Path] = [Path(sys.executable).parent / "uv", "--quiet"]
+        subprocess.run([*uv, "venv", "--python", sys.executable, folder], check=True)
+        options: list[str | Path] = [
+            "--python",
+            python,
+            "--exclude-newer",
+            RELEASED_BEFORE,
+            "--requirement",
+            required,
+        ]
+        subprocess.run([*uv, "pip", "install", *options], check=True)
         (folder / "done").touch()
     return python
 

@@ -75,7 +75,7 @@ def peers() -> Iterator[str]:
     yield "## Against other servers"
     yield ""
     yield (
-        "`make bench-peers`: each in an environment of its own from `bench/peers/*/requirements.txt`, one worker, the heart model's "
+        "`make bench-peers`: each in its own environment from `bench/peers/*/requirements.txt`, one worker, the heart model's "
         "scikit-learn pipeline and the same row, 16 connections, three rounds in turns. No request failed."
     )
     yield ""
