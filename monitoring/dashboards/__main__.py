@@ -1,7 +1,6 @@
 """Command line: `python -m monitoring.dashboards` writes dashboards and the summary where they are read."""
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 from grafana_foundation_sdk.builders import dashboard as dashboards
@@ -15,22 +14,18 @@ Make = Callable[[], dashboards.Dashboard]
 HEART: dict[str, Make] = {
     "monitoring/grafana-dashboard.json": api.dashboard,
     "monitoring/grafana-objectives.json": objectives.dashboard,
-    "monitoring/grafana-health.json": partial(health.dashboard, "heart-disease-api", "heart-disease"),
+    "monitoring/grafana-health.json": health.dashboard,
 }
 CLUSTER: dict[str, Make] = HEART | {
     "monitoring/grafana-quality.json": quality.dashboard,
-    "monitoring/grafana-versions.json": partial(versions.dashboard, outcomes=True),
+    "monitoring/grafana-versions.json": versions.dashboard,
 }
 """On Kubernetes, where the chart can take outcomes and try a candidate."""
 
 DASHBOARDS = CLUSTER | {
     "compose/iris/dashboards/iris.json": iris.dashboard,
-    "compose/iris/dashboards/health.json": partial(health.dashboard, "iris", "iris"),
     "compose/churn/dashboards/churn.json": churn.dashboard,
-    "compose/churn/dashboards/health.json": partial(health.dashboard, "churn", "churn"),
-    "compose/churn/dashboards/versions.json": partial(versions.dashboard, outcomes=False),
     "compose/fraud/dashboards/fraud.json": fraud.dashboard,
-    "compose/fraud/dashboards/health.json": partial(health.dashboard, "fraud", "fraud"),
 }
 
 

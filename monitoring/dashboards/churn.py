@@ -29,7 +29,6 @@ def dashboard() -> dashboards.Dashboard:
             "ML API Monitoring Dashboard",
             "ml-api-monitoring",
             "The churn API and its two model versions.",
-            system="churn",
             variables=(VERSION,),
             refresh="5s",
         )

@@ -13,7 +13,6 @@ def dashboard() -> dashboards.Dashboard:
             "Fraud Model",
             "fraud-model",
             "Requests to the fraud model, simulated errors among them, and how long it takes.",
-            system="fraud",
             variables=(),
         )
         .with_panel(

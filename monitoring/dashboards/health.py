@@ -1,10 +1,7 @@
 """The dashboard of the model's health: how far rows and answers are from the training data."""
 
-from pathlib import Path
-
 from grafana_foundation_sdk.builders import dashboard as dashboards
 
-from bundle.declaration import load_declaration
 from monitoring.dashboards.panels import (
     FEATURE,
     MODEL,
@@ -16,22 +13,22 @@ from monitoring.dashboards.panels import (
     single,
 )
 
-MODELS = Path(__file__).resolve().parent.parent.parent / "models"
 REFERENCE = "feature_reference_share"
 CHOSEN = 'namespace=~"$namespace", model=~"$model", model_version=~"$model_version"'
 OF_FEATURE = f'{CHOSEN}, feature=~"$feature"'
 LEGEND = "{{feature}} {{model_version}}"
+OR_NONE_MISSING = " or on() vector(0)"
+"""What a query of missing values shows of a model without any."""
 
 
-def dashboard(system: str, model: str) -> dashboards.Dashboard:
-    """Return the dashboard for a system's Grafana; its queries read what every model shows."""
+def dashboard() -> dashboards.Dashboard:
+    """Return the dashboard; its queries read what every model shows."""
     page = "monitoring/runbooks/FeatureDrift.md"
-    board = (
+    return (
         new_dashboard(
             "Model health",
             "model-health",
             "Whether the model is asked about rows like those that it was trained on, and answers as then.",
-            system=system,
             variables=(NAMESPACE, MODEL, VERSION),
             labels_of=REFERENCE,
             refresh="30s",
@@ -114,22 +111,19 @@ def dashboard(system: str, model: str) -> dashboards.Dashboard:
                 ),
             )
         )
-    )
-    if not any(feature.nullable for feature in load_declaration(MODELS / model).features):
-        return board
-    return board.with_panel(
-        series(
-            "Missing Values",
-            "Share of rows without a value, over an hour and in the training data. "
-            "Page: monitoring/runbooks/FeatureMissing.md",
-            "percentunit",
-            (
-                f'max by (feature) (job:feature_values:share1h{{{CHOSEN}, bin="(missing)"}})',
-                "{{feature}}",
-            ),
-            (
-                f'max by (feature) (job:feature_reference:share{{{CHOSEN}, bin="(missing)"}})',
-                "{{feature}} in training",
-            ),
+        .with_panel(
+            series(
+                "Missing Values",
+                "Share of rows without a value, over an hour and in the training data; 0 for a model that "
+                "accepts no missing values. Page: monitoring/runbooks/FeatureMissing.md",
+                "percentunit",
+                (missing("job:feature_values:share1h"), "{{feature}}"),
+                (missing("job:feature_reference:share"), "{{feature}} in training"),
+            )
         )
     )
+
+
+def missing(share: str) -> str:
+    """Return the query of the share of missing values: 0 where no feature may be missing."""
+    return f'max by (feature) ({share}{{{CHOSEN}, bin="(missing)"}}){OR_NONE_MISSING}'

@@ -17,7 +17,6 @@ def dashboard() -> dashboards.Dashboard:
             "ML API Dashboard",
             "ml-api",
             "Requests to the iris API, and what the model answers.",
-            system="iris",
             variables=(),
         )
         .with_panel(

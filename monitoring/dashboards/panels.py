@@ -32,6 +32,9 @@ PREDICTIONS = f'endpoint=~".*/predict(/batch)?", {SELECTOR}'
 
 WIDTH = 24
 GREEN, YELLOW, RED = "green", "yellow", "red"
+TAG = "prediction-api"
+"""The dashboards that link to each other."""
+
 NAMESPACE, POD = ("namespace", "Namespace"), ("pod", "Pod")
 MODEL, VERSION, FEATURE = ("model", "Model"), ("model_version", "Version"), ("feature", "Feature")
 
@@ -44,7 +47,6 @@ def new_dashboard(
     uid: str,
     description: str,
     *,
-    system: str = "heart-disease-api",
     variables: tuple[tuple[str, str], ...] = (NAMESPACE, POD, VERSION),
     labels_of: str = "model_loaded",
     refresh: str = "10s",
@@ -62,7 +64,7 @@ def new_dashboard(
         dashboards.Dashboard(title)
         .uid(uid)
         .description(description)
-        .tags([system])
+        .tags([TAG])
         .refresh(refresh)
         .time("now-1h", "now")
         .timezone("browser")
@@ -70,7 +72,7 @@ def new_dashboard(
         .annotation(alerts)
         .link(
             dashboards.DashboardLink("Dashboards")
-            .tags([system])
+            .tags([TAG])
             .as_dropdown(True)
             .include_vars(True)
             .keep_time(True)

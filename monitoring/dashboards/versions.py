@@ -17,10 +17,10 @@ VERSION = "{{model_version}}"
 PAGE = "Page: docs/rollout.md"
 
 
-def dashboard(*, outcomes: bool) -> dashboards.Dashboard:
-    """Return the dashboard, with the quality by outcomes where those are taken.
+def dashboard() -> dashboards.Dashboard:
+    """Return the dashboard; its queries read what every model shows while it has a candidate.
 
-    Its queries read what every model shows while it has a candidate.
+    Quality has data where outcomes are reported.
     """
     requests = f"rate(version_requests_total{{{CHOSEN}}}[$__rate_interval])"
     failed = f'rate(version_requests_total{{{CHOSEN}, outcome="error"}}[$__rate_interval])'
@@ -116,7 +116,7 @@ def dashboard(*, outcomes: bool) -> dashboards.Dashboard:
         .with_panel(
             series(
                 "Scores",
-                "Share of a version's rows in each tenth of the training data's scores.",
+                "Share of a version's rows in each of the five bins of the score.",
                 "percentunit",
                 (
                     f"{scores} / ignoring(bin) group_left sum by (model_version) ({scores})",
@@ -141,7 +141,5 @@ def dashboard(*, outcomes: bool) -> dashboards.Dashboard:
             )
         )
     )
-    if not outcomes:
-        return board
     described = "Figures by the outcomes told, with their 95 % intervals."
     return board.with_panel(series("Quality", described, "none", *quality))
