@@ -1,7 +1,7 @@
 # `make` lists the verbs. Everything they need beyond Python 3.11 and make is installed into .venv from requirements/.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-budget test-cluster test-compose cluster cluster-down up down register compare retrain k8s dashboards lint format train bench bench-peers bench-cluster bench-drift lock clean
+.PHONY: help run test test-long test-budget test-programs test-cluster test-compose cluster cluster-down up down register compare retrain k8s dashboards lint format train bench bench-peers bench-cluster bench-drift lock clean
 
 MODEL ?= heart-disease
 DATA ?=
@@ -23,6 +23,14 @@ run: .venv/serve.done ## serve the model on http://127.0.0.1:8000 (settings: doc
 # One thread of linear algebra a process: several processes with several threads each would take turns.
 test: .venv/dev.done ## run all tests that need only Python, on all cores
 	OPENBLAS_NUM_THREADS=1 .venv/bin/python -m pytest --numprocesses auto --dist worksteal $(ARGS)
+
+test-long: export TEST_LONG = true
+test-long: .venv/dev.done ## run the tests that take longer than CI may: every model against its OpenAPI, in full
+	.venv/bin/python -m pytest tests/contract/test_schemathesis.py $(ARGS)
+
+test-programs: .venv/dev.done ## run the tests on real programs: Prometheus, helm, PostgreSQL (Linux, root, Go)
+	@.venv/bin/python -m tools.cluster build
+	OPENBLAS_NUM_THREADS=1 .venv/bin/python -m pytest tests/programs --durations=20 $(ARGS)
 
 test-cluster: cluster ## run the tests on a real Kubernetes (Linux, root, Go)
 	@.venv/bin/python -m tools.cluster image heart-disease-api:latest

@@ -21,6 +21,7 @@ from bundle.declaration import MetricName, load_declaration
 
 PROJECT = Path(__file__).resolve().parent.parent
 HEART = PROJECT / "models" / "heart-disease"
+CHART = PROJECT / "helm-charts" / "heart-disease-api"
 DEADLINE_SECONDS = 30
 
 SAMPLE = {

@@ -1,7 +1,7 @@
 """Renders the chart with its default values into k8s/, one object a file, for people without Helm.
 
 `make k8s` runs it, and copies the alerts of monitoring/ into the chart, which cannot reach outside of itself.
-tests/cluster/test_chart.py holds the committed files to it. Needs helm.
+tests/programs/test_chart.py holds the committed files to it. Needs helm.
 """
 
 import subprocess

@@ -9,9 +9,8 @@ import pytest
 import requests
 from kubernetes import client, config
 
-from tests.harness import PROJECT, eventually, export, run
+from tests.harness import CHART, PROJECT, eventually, export, run
 
-CHART = PROJECT / "helm-charts" / "heart-disease-api"
 RELEASE = "heart-disease-api"
 NAMESPACE = "mlops"
 NODES = {"heart-node1": "10.89.0.11", "heart-node2": "10.89.0.12"}

@@ -33,9 +33,9 @@ from tests.cluster.conftest import (
     ready_pods,
     replaced,
 )
-from tests.cluster.postgresql import Postgresql
 from tests.cluster.receivers import HTTP_PORT, SMTP_PORT
 from tests.harness import PROJECT, SAMPLE, Load, copy_project, eventually, panel_queries, run
+from tests.postgresql import Postgresql
 from tests.systems import System
 
 MONITORING = PROJECT / "monitoring"

@@ -1,4 +1,4 @@
-"""The store of outcomes by itself, on SQLite; tests/cluster/test_feedback.py has PostgreSQL."""
+"""The store of outcomes by itself, on SQLite; tests/programs/test_feedback.py has PostgreSQL."""
 
 import sqlite3
 from collections.abc import Iterator

@@ -1,6 +1,6 @@
 """Outcomes in a real PostgreSQL, told to two servers at once; and in SQLite on a real disk that is full.
 
-These need PostgreSQL and root, and none of the cluster's nodes.
+These need PostgreSQL and root.
 """
 
 import json
@@ -17,10 +17,10 @@ import requests
 import sqlalchemy as sql
 
 from serving.feedback.store import upgrade
-from tests.cluster.postgresql import Postgresql
 from tests.contract.test_feedback import ids, refusals, settings_for, tell
 from tests.contract.test_feedback_token import report, with_token
 from tests.harness import SAMPLE, Server, eventually, problem
+from tests.postgresql import Postgresql
 
 Start = Callable[..., Server]
 

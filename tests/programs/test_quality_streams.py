@@ -1,7 +1,6 @@
 """The alert on quality, as a real Prometheus evaluates it: raised by a decline, and not by honest outcomes.
 
 Outcomes are those of the heart model's held-out rows, drawn anew, so that the card's figures are the truth.
-These need the programs of the test cluster, and none of its nodes.
 """
 
 from collections.abc import Iterator

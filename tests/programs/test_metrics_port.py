@@ -1,6 +1,6 @@
 """metrics.port: what the chart renders, and which of a pod's ports Prometheus' own relabelling keeps.
 
-These need the programs of the test cluster, and none of its nodes; test_monitoring.py has a release with it.
+tests/cluster/test_monitoring.py has a release with it.
 """
 
 import json
@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.cluster.test_chart import OPERATORS, template
 from tests.harness import PROJECT, run
+from tests.programs.test_chart import OPERATORS, template
 
 PORT = ["--set", "metrics.port=9091"]
 EVERYTHING_PUBLIC = [

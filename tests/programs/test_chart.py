@@ -11,9 +11,7 @@ import pytest
 import yaml
 
 from serving.app import project_version
-from tests.cluster.conftest import CHART, kubectl
-from tests.cluster.schemas import write_schemas
-from tests.harness import PROJECT, run
+from tests.harness import CHART, PROJECT, run
 from tools.render_k8s import CHARTS_RULES, all_rules, render
 
 ARTIFACT = f"runs:/{'0' * 32}/tables/rows.csv"
@@ -105,36 +103,10 @@ CI_VALUES = pytest.mark.parametrize(
 OPERATORS = ["--api-versions", "monitoring.coreos.com/v1"]  # as on a cluster that has the Prometheus Operator
 
 
-@pytest.fixture(scope="module")
-def schemas(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return write_schemas(tmp_path_factory.mktemp("schemas"))
-
-
-@CI_VALUES
-def test_every_ci_values_file_is_linted_and_fits_the_clusters_schemas(
-    values: Path, schemas: str, tmp_path: Path
-) -> None:
-    run("helm", "lint", "--strict", CHART, "--values", values)
-    file = tmp_path / "rendered.yaml"
-    options = ["--values", str(values), "--set", "service.nodePort=null", *OPERATORS]
-    file.write_text(rendered(*options), encoding="utf-8")
-    run("kubeconform", "-strict", "-summary", "-schema-location", schemas, file)
-    kubectl("apply", "--dry-run=server", "--validate=strict", "--filename", str(file))
-
-
-def test_kubeconform_refuses_an_unknown_field(schemas: str, tmp_path: Path) -> None:
-    (service,) = [found for found in template() if found["kind"] == "Service"]
-    service["spec"]["typo"] = True
-    file = tmp_path / "service.yaml"
-    file.write_text(yaml.safe_dump(service), encoding="utf-8")
-    result = run("kubeconform", "-strict", "-schema-location", schemas, file, check=False)
-    assert "additional properties 'typo' not allowed" in result.stdout
-
-
 @CI_VALUES
 def test_kube_score_finds_nothing_but_what_is_exempt(values: Path, tmp_path: Path) -> None:
-    """The exemptions stand with their reasons in tests/cluster/kube-score.txt."""
-    exempt = (PROJECT / "tests" / "cluster" / "kube-score.txt").read_text(encoding="utf-8")
+    """The exemptions stand with their reasons in tests/programs/kube-score.txt."""
+    exempt = (PROJECT / "tests" / "programs" / "kube-score.txt").read_text(encoding="utf-8")
     lines = re.findall(r"^([a-z-]+)(?: \[(\w+)\])?: \S", exempt, flags=re.MULTILINE)
     checks = [check for check, file in lines if file in ("", values.stem)]
     file = tmp_path / "rendered.yaml"

@@ -1,7 +1,4 @@
-"""Drift as a real Prometheus sees it: the index is numpy's, alerts are seldom wrong, and name what moved.
-
-These need the programs of the test cluster, and none of its nodes.
-"""
+"""Drift as a real Prometheus sees it: the index is numpy's, alerts are seldom wrong, and name what moved."""
 
 import json
 import os
