@@ -1,17 +1,18 @@
 """Command line: `python -m training --model heart-disease [--data FILE] [--version v1]`."""
 
 import sys
+from collections.abc import Sequence
 
 from training.build import build
 from training.cli import exit_code, parser
 
 
-def main() -> int:
-    options = parser("training", "Train a model into verified bundles.")
-    options.add_argument("--version", help="version to write (all that the model declares)")
-    arguments = options.parse_args()
-    folder = arguments.models_dir / arguments.model
-    return exit_code(lambda: build(folder, arguments.version, arguments.data, say=print))
+def main(arguments: Sequence[str] | None = None) -> int:
+    command = parser("training", "Train a model into verified bundles.")
+    command.add_argument("--version", help="version to write (all that the model declares)")
+    options = command.parse_args(arguments)
+    folder = options.models_dir / options.model
+    return exit_code(lambda: build(folder, options.version, options.data, say=print))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ together at 95 % (Bonferroni): a figure's is wider where more figures are looked
 """
 
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -140,13 +141,13 @@ def answers(folder: Path, manifest: Manifest, matrix: Matrix) -> Floats:
         raise BundleError(f"{folder / MODEL_FILE} cannot be loaded: {error}") from error
 
 
-def main() -> int:
-    options = parser("training.compare", "Compare two versions of a model on labelled rows.")
-    options.add_argument("--a", required=True, help="the version to compare with")
-    options.add_argument("--b", required=True, help="the version to compare")
-    arguments = options.parse_args()
-    folder = arguments.models_dir / arguments.model
-    return exit_code(lambda: print(compare_versions(folder, arguments.a, arguments.b, arguments.data)))
+def main(arguments: Sequence[str] | None = None) -> int:
+    command = parser("training.compare", "Compare two versions of a model on labelled rows.")
+    command.add_argument("--a", required=True, help="the version to compare with")
+    command.add_argument("--b", required=True, help="the version to compare")
+    options = command.parse_args(arguments)
+    folder = options.models_dir / options.model
+    return exit_code(lambda: print(compare_versions(folder, options.a, options.b, options.data)))
 
 
 if __name__ == "__main__":

@@ -25,12 +25,12 @@ from bundle.manifest import (
     ThresholdFigures,
 )
 from training.figures import (
-    BINARY_FIGURES,
     RESAMPLES,
     Floats,
     Labels,
     Scores,
     accuracy,
+    binary_figures,
     brier,
     false_alarm_rate,
     miss_rate,
@@ -58,8 +58,7 @@ def evaluate(declaration: Declaration, matrix: Matrix, labels: Labels, probabili
     groups: list[GroupFigures] = []
     forecasts, outcomes = _forecasts(declaration, labels, probabilities)
     if declaration.binary:
-        for name, binary in BINARY_FIGURES.items():
-            result[name] = _binary_figure(binary, declaration, labels, probabilities, weights)
+        result |= _binary_figures(declaration, labels, probabilities, weights)
         groups = _group_figures(declaration, matrix, labels, probabilities, weights)
     method = (
         f"{len(probabilities)} x {FOLDS}-fold stratified cross-validation with preprocessing inside the "
@@ -140,6 +139,14 @@ def _binary_figure(
     threshold = threshold or declaration.threshold or 0.0
     values = [figure(Scores(labels, repeat[:, 1], weights, threshold)) for repeat in probabilities]
     return summarise(np.mean(values, axis=0))
+
+
+def _binary_figures(
+    declaration: Declaration, labels: Labels, probabilities: Floats, weights: Floats
+) -> dict[str, Figure]:
+    threshold = declaration.threshold or 0.0
+    repeats = [binary_figures(Scores(labels, repeat[:, 1], weights, threshold)) for repeat in probabilities]
+    return {name: summarise(np.mean([repeat[name] for repeat in repeats], axis=0)) for name in repeats[0]}
 
 
 def _group_figures(

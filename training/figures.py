@@ -4,7 +4,6 @@ A figure is one function of labels, probabilities and weights [1 + resamples, ro
 percentile bootstrap over rows (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993).
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -18,7 +17,10 @@ Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]
 
 RESAMPLES = 2000
-NEWTON_STEPS = 25
+MOST_STEPS = 25
+"""Of Newton's method: without both classes there is nothing that it could converge to."""
+
+CONVERGED = 1e-9
 
 
 @dataclass(frozen=True)
@@ -106,25 +108,38 @@ def calibration(scores: Scores) -> Floats:
     """
     clipped = np.clip(scores.probability, 1e-6, 1 - 1e-6)
     logit = np.log(clipped / (1 - clipped))
-    intercept = np.zeros(len(scores.weights))
-    slope = np.zeros(len(scores.weights))
-    for _ in range(NEWTON_STEPS):
-        fitted = expit(intercept[:, None] + slope[:, None] * logit)
-        residual = scores.weights * (scores.labels - fitted)
-        curvature = scores.weights * fitted * (1 - fitted)
-        g0, g1 = residual.sum(axis=1), residual @ logit
-        h00, h01, h11 = curvature.sum(axis=1), curvature @ logit, curvature @ np.square(logit)
-        determinant = h00 * h11 - np.square(h01)
-        intercept += (h11 * g0 - h01 * g1) / determinant
-        slope += (h00 * g1 - h01 * g0) / determinant
-    return np.stack([intercept, slope])
+    powers = np.stack([np.ones_like(logit), logit, np.square(logit)], axis=1)
+    events = scores.weights * scores.labels @ powers[:, :2]
+    estimate = np.zeros((len(scores.weights), 2))
+    for _ in range(MOST_STEPS):
+        fitted = expit(estimate @ powers[:, :2].T)
+        expected = scores.weights * fitted
+        gradient = events - expected @ powers[:, :2]
+        step = _newton_step(gradient, (expected * (1 - fitted)) @ powers)
+        estimate += step
+        if not (np.abs(step) > CONVERGED).any():
+            break
+    return np.asarray(estimate.T)
 
 
-BINARY_FIGURES: dict[str, Callable[[Scores], Floats]] = {
-    "auc": auc,
-    "average_precision": average_precision,
-    "miss_rate": miss_rate,
-    "false_alarm_rate": false_alarm_rate,
-    "calibration_intercept": lambda scores: calibration(scores)[0],
-    "calibration_slope": lambda scores: calibration(scores)[1],
-}
+def _newton_step(gradient: Floats, curvature: Floats) -> Floats:
+    """Return the step [resamples, 2] that a gradient [resamples, 2] and a curvature [resamples, 3] ask for.
+
+    The curvature is the symmetric matrix of the second derivatives: by intercept, by both, by slope.
+    """
+    (g0, g1), (h00, h01, h11) = gradient.T, curvature.T
+    determinant = h00 * h11 - np.square(h01)
+    return np.stack([(h11 * g0 - h01 * g1) / determinant, (h00 * g1 - h01 * g0) / determinant], axis=1)
+
+
+def binary_figures(scores: Scores) -> dict[str, Floats]:
+    """Return every figure of a model with two classes, each [resamples]."""
+    intercept, slope = calibration(scores)
+    return {
+        "auc": auc(scores),
+        "average_precision": average_precision(scores),
+        "miss_rate": miss_rate(scores),
+        "false_alarm_rate": false_alarm_rate(scores),
+        "calibration_intercept": intercept,
+        "calibration_slope": slope,
+    }

@@ -14,7 +14,7 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
@@ -323,23 +323,23 @@ def alone(folder: Path) -> Iterator[None]:
         os.close(place)
 
 
-def main() -> int:
-    options = parser("training.retrain", "Train the next version, and write it where it is no worse.")
-    options.add_argument("--served", help="the version to compare with (the model's default)")
-    options.add_argument(
+def main(arguments: Sequence[str] | None = None) -> int:
+    command = parser("training.retrain", "Train the next version, and write it where it is no worse.")
+    command.add_argument("--served", help="the version to compare with (the model's default)")
+    command.add_argument(
         "--seen",
         type=rows_file,
         help="what it learnt from, as --data (the model's own data)",
     )
-    options.add_argument(
+    command.add_argument(
         "--models-from",
         type=Path,
         help="where recipe, data and declaration are, if --models-dir is a volume with versions alone; "
         "it is filled from there",
     )
-    arguments = options.parse_args()
-    folder = arguments.models_dir / arguments.model
-    source = (arguments.models_from or arguments.models_dir) / arguments.model
+    options = command.parse_args(arguments)
+    folder = options.models_dir / options.model
+    source = (options.models_from or options.models_dir) / options.model
 
     def work() -> None:
         if source != folder:
@@ -347,8 +347,8 @@ def main() -> int:
         with alone(folder):
             if source != folder:
                 check_volume(folder, source, print)
-            name = retrain(folder, arguments.data, arguments.served, arguments.seen, print, source=source)
-        print(f"{name} is written. {arguments.served or 'The served version'} goes on being served.")
+            name = retrain(folder, options.data, options.served, options.seen, print, source=source)
+        print(f"{name} is written. {options.served or 'The served version'} goes on being served.")
 
     try:
         return exit_code(work)

@@ -28,6 +28,7 @@ from training.retrain import (
     check_calibration,
     check_figures,
     check_groups,
+    main,
     next_version,
     retrain,
 )
@@ -236,7 +237,6 @@ def test_versions_are_compared_with_a_warning_where_they_know_the_rows(tmp_path:
     ("arguments", "code", "sentence"),
     [
         (["training.retrain", "--data", "few.csv"], 3, "refused: too few rows"),
-        (["training.retrain", "--data", "none.csv"], 1, "none.csv cannot be read"),
         (["training.compare", "--a", "v1", "--b", "v9"], 1, "error: "),
     ],
 )
@@ -244,11 +244,16 @@ def test_the_commands_tell_in_a_sentence(
     tmp_path: Path, arguments: list[str], code: int, sentence: str
 ) -> None:
     write(tmp_path / "few.csv", records()[:50])
-    module, *options = [str(tmp_path / it) if it.endswith(".csv") else it for it in arguments]
+    module, *options = [str(tmp_path / word) if word.endswith(".csv") else word for word in arguments]
     done = run(sys.executable, "-m", module, *options, check=False)
     assert done.returncode == code, done.stderr
     assert sentence in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_missing_file_is_told_in_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--models-dir", str(HEART.parent), "--data", str(tmp_path / "none.csv")]) == 1
+    assert "none.csv cannot be read" in capsys.readouterr().err
 
 
 def test_rising_belongs_to_two_classes() -> None:
@@ -303,8 +308,12 @@ def test_a_version_by_an_estimator_that_is_not_declared_is_told(folder: Path) ->
         ("runs:/latest/rows.csv", "runs:/latest/rows.csv is no artifact of a run, such as runs:/000"),
     ],
 )
-def test_artifacts_that_cannot_be_had_are_told(data: str, sentence: str) -> None:
+def test_artifacts_that_cannot_be_had_are_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], data: str, sentence: str
+) -> None:
     """tests/compose/test_mlflow.py has a real MLflow."""
-    result = run(*COMMAND, "--data", data, check=False)
-    assert result.returncode == 2
-    assert f"error: argument --data: {sentence}" in result.stderr
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    with pytest.raises(SystemExit) as ended:
+        main(["--data", data])
+    assert ended.value.code == 2
+    assert f"error: argument --data: {sentence}" in capsys.readouterr().err

@@ -14,6 +14,7 @@ from bundle.declaration import Declaration, load_declaration
 from bundle.encoding import Encoder
 from bundle.manifest import load_manifest, read_files
 from tests.harness import HEART, PROJECT
+from training.__main__ import main
 from training.build import load_recipe
 from training.export import ParityError, check_parity, generate_rows
 
@@ -89,13 +90,16 @@ def test_generated_rows_are_accepted_rows(declaration: Declaration) -> None:
         ),
     ],
 )
-def test_bad_data_is_told_in_a_sentence(folder: Path, change: Callable[[str], str], sentence: str) -> None:
+def test_bad_data_is_told_in_a_sentence(
+    folder: Path, capsys: pytest.CaptureFixture[str], change: Callable[[str], str], sentence: str
+) -> None:
     data = folder / "other.csv"
     data.write_text(change((folder / "data.csv").read_text(encoding="utf-8")), encoding="utf-8")
-    result = train(folder, "--data", str(data))
-    assert (result.returncode, result.stderr.count("\n")) == (1, 1)
-    assert result.stderr.startswith("error: ")
-    assert sentence in result.stderr
+    code = main(["--models-dir", str(folder.parent), "--data", str(data)])
+    said = capsys.readouterr().err
+    assert (code, said.count("\n")) == (1, 1)
+    assert said.startswith("error: ")
+    assert sentence in said
 
 
 @pytest.mark.parametrize(
@@ -106,7 +110,15 @@ def test_bad_data_is_told_in_a_sentence(folder: Path, change: Callable[[str], st
         (["--data", "nowhere.csv"], "nowhere.csv cannot be read"),
     ],
 )
-def test_bad_arguments_are_told_in_a_sentence(folder: Path, arguments: list[str], sentence: str) -> None:
-    result = train(folder, *arguments)
+def test_bad_arguments_are_told_in_a_sentence(
+    folder: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], sentence: str
+) -> None:
+    code = main(["--models-dir", str(folder.parent), *arguments])
+    said = capsys.readouterr().err
+    assert (code, said.count("\n")) == (1, 1)
+    assert sentence in said
+
+
+def test_the_command_ends_with_a_code(folder: Path) -> None:
+    result = train(folder, "--version", "v9")
     assert (result.returncode, result.stderr.count("\n")) == (1, 1)
-    assert sentence in result.stderr
