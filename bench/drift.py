@@ -27,7 +27,7 @@ from bundle.errors import InvalidRowsError
 from bundle.manifest import CategoryDistribution, Manifest, NumberDistribution
 from serving.inference.catalogue import ServedModel, load_model
 from serving.metrics.vocabulary import COMMON
-from training.build import load_recipe, load_rows
+from training.data import load_recipe, load_rows
 from training.distribution import describe, describe_score, quantiles
 from training.evaluation import out_of_fold
 

@@ -1,8 +1,8 @@
-"""Models that add up: log-odds are an intercept and a contribution of each feature.
+"""Additive models: the log-odds are an intercept plus a contribution of each feature.
 
-Logistic regression is one after any preprocessing that looks at one feature at a time: scaling, one-hot,
-filling of gaps. Such a model needs no runtime. `additive.json` of a bundle holds what each value contributes;
-training derives it and proves it equal to the pipeline (training/additive.py).
+Logistic regression is additive after any preprocessing of single features: scaling, one-hot encoding,
+imputation of missing values. Such a model needs no runtime. `additive.json` of a bundle holds the
+contributions; training derives them and proves them equal to the pipeline (training/additive.py).
 """
 
 import math
@@ -19,10 +19,10 @@ from bundle.errors import BundleError
 ADDITIVE_FILE = "additive.json"
 
 BLOCK = 5000
-"""Rows evaluated at once, so that what they need in between stays in the cache."""
+"""Rows evaluated at once, so that intermediate arrays stay in the cache."""
 
 HIGHEST_CODE = 9_999
-"""Codes are places in a table: a category with others is no part of an additive model."""
+"""Codes index a table: a category with higher codes is not part of an additive model."""
 
 Outputs = list[float]
 """The log-odds of the positive class, or with more than two classes one value a class, for softmax."""
@@ -31,7 +31,7 @@ Outputs = list[float]
 class Term(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    missing: Outputs | None = Field(description="What a missing value contributes, where one may be missing")
+    missing: Outputs | None = Field(description="Contribution of a missing value, if the feature is nullable")
 
 
 class NumberTerm(Term):
@@ -40,7 +40,7 @@ class NumberTerm(Term):
     slope: Outputs
 
     def contribution(self, value: float) -> Outputs:
-        """Return what a value adds to the outputs; NaN is a missing one."""
+        """Return the contribution of a value to the outputs; NaN is a missing value."""
         if math.isnan(value):
             return self.missing or [0.0] * len(self.slope)
         return [offset + slope * value for offset, slope in zip(self.offset, self.slope, strict=True)]
@@ -51,7 +51,7 @@ class CategoryTerm(Term):
     contributions: dict[Annotated[int, Field(ge=0, le=HIGHEST_CODE)], Outputs] = Field(min_length=1)
 
     def contribution(self, value: float) -> Outputs:
-        """Return what a code adds to the outputs; NaN is a missing one."""
+        """Return the contribution of a code to the outputs; NaN is a missing value."""
         if math.isnan(value):
             return self.missing or [0.0] * len(next(iter(self.contributions.values())))
         return self.contributions[int(value)]
@@ -71,13 +71,14 @@ class AdditiveModel(BaseModel):
             numbers = (
                 [term.offset, term.slope] if isinstance(term, NumberTerm) else term.contributions.values()
             )
-            if {len(it) for it in (*numbers, term.missing or self.intercept)} != {len(self.intercept)}:
+            lengths = {len(outputs) for outputs in (*numbers, term.missing or self.intercept)}
+            if lengths != {len(self.intercept)}:
                 raise ValueError("every contribution needs as many values as the intercept")
         return self
 
 
 class AdditiveEvaluator:
-    """An additive model made ready to be asked about many rows at once."""
+    """Evaluates an additive model, for one row or for a matrix."""
 
     def __init__(self, model: AdditiveModel) -> None:
         nothing = [0.0] * len(model.intercept)
@@ -87,21 +88,21 @@ class AdditiveEvaluator:
         offsets = np.array([term.offset for _, term in numbers]).reshape(len(numbers), len(nothing))
         self._intercept = np.array(model.intercept) + offsets.sum(axis=0)
         fillings = np.array([term.missing or nothing for _, term in numbers]).reshape(offsets.shape)
-        self._instead = fillings - offsets  # what a gap contributes instead of offset and slope
+        self._instead = fillings - offsets  # replaces offset and slope of a missing value
         tables = [
             (i, _table(term, nothing)) for i, term in enumerate(model.terms) if isinstance(term, CategoryTerm)
         ]
         self._categories = [i for i, _ in tables]
         self._tables_by_output = [np.ascontiguousarray(table.T) for _, table in tables]
-        self._codes_of_gaps = [len(table) - 1 for _, table in tables]
+        self._missing_codes = [len(table) - 1 for _, table in tables]
         self._start = self._intercept.tolist()
-        outputs = range(len(nothing))
         self._row_numbers = [
-            list(zip(self._numbers, self._slopes[:, it].tolist(), self._instead[:, it].tolist(), strict=True))
-            for it in outputs
+            list(zip(self._numbers, slopes.tolist(), instead.tolist(), strict=True))
+            for slopes, instead in zip(self._slopes.T, self._instead.T, strict=True)
         ]
         self._row_tables = [
-            [(i, _by_code(table[:-1, it]), float(table[-1, it])) for i, table in tables] for it in outputs
+            [(i, _by_code(table[:-1, output]), float(table[-1, output])) for i, table in tables]
+            for output in range(len(nothing))
         ]
 
     def row(self, values: Sequence[float]) -> list[float]:
@@ -112,7 +113,7 @@ class AdditiveEvaluator:
             positive = (1 if outputs[0] >= 0 else power) / (1 + power)
             return [1 - positive, positive]
         highest = max(outputs)
-        powers = [math.exp(it - highest) for it in outputs]
+        powers = [math.exp(output - highest) for output in outputs]
         total = sum(powers)
         return [power / total for power in powers]
 
@@ -121,8 +122,8 @@ class AdditiveEvaluator:
         for column, slope, instead in self._row_numbers[number]:
             value = values[column]
             output += slope * value if value == value else instead  # noqa: PLR0124  # NaN equals nothing
-        for column, contributions, gap in self._row_tables[number]:
-            output += contributions.get(values[column], gap)
+        for column, contributions, missing in self._row_tables[number]:
+            output += contributions.get(values[column], missing)
         return output
 
     def probabilities(self, matrix: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -133,17 +134,17 @@ class AdditiveEvaluator:
     def _block(self, matrix: NDArray[np.floating]) -> NDArray[np.float64]:
         columns = matrix.T
         numbers = columns[self._numbers].astype(np.float64)
-        gaps = np.isnan(numbers)
-        incomplete = np.flatnonzero(gaps.any(axis=1))
+        missing = np.isnan(numbers)
+        incomplete = np.flatnonzero(missing.any(axis=1))
         for place in incomplete:
-            numbers[place, gaps[place]] = 0
+            numbers[place, missing[place]] = 0
         outputs = self._slopes.T @ numbers + self._intercept.reshape(-1, 1)
         for place in incomplete:
-            outputs += np.outer(self._instead[place], gaps[place])
+            outputs += np.outer(self._instead[place], missing[place])
         codes = columns[self._categories]
         unknown = np.isnan(codes)
         for place in np.flatnonzero(unknown.any(axis=1)):
-            codes[place, unknown[place]] = self._codes_of_gaps[place]
+            codes[place, unknown[place]] = self._missing_codes[place]
         for tables, column in zip(self._tables_by_output, codes.astype(np.intp), strict=True):
             for output, contributions in zip(outputs, tables, strict=True):
                 output += contributions.take(column)  # noqa: PLW2901  # in place
@@ -160,7 +161,7 @@ def _by_code(contributions: NDArray[np.float64]) -> dict[float, float]:
 
 
 def _table(term: CategoryTerm, nothing: Outputs) -> NDArray[np.float64]:
-    """Return the contribution of each code, and at the end that of a gap."""
+    """Return the contribution of each code, and last that of a missing value."""
     codes = range(max(term.contributions) + 1)
     return np.array([*(term.contributions.get(code, nothing) for code in codes), term.missing or nothing])
 
@@ -172,7 +173,9 @@ def parse_additive(content: bytes, features: Sequence[Feature], place: str) -> A
     except ValidationError as error:
         raise BundleError(f"{place} is not an additive model: {error.errors()[0]['msg']}") from None
     if [_values(term) for term in model.terms] != [_codes(feature) for feature in features]:
-        raise BundleError(f"{place} has other features or codes than model.toml: train the model again")
+        raise BundleError(
+            f"{place} has other features or codes than model.toml: train the model again (make train)"
+        )
     return model
 
 

@@ -1,7 +1,7 @@
-"""The bins that a feature's values are counted in, by training and by the server alike.
+"""The bins in which training and the server count the values of a feature.
 
-A number has at most five, cut at the training data's quantiles. Of a category each value is a bin, but those
-that less than 5 % of the training data show share one. Missing is a bin of what may be missing.
+A number has at most five, cut at the training data's quantiles. A category has one for each value, and one
+for all values that make up less than 5 % of the training data. A nullable feature has one for missing values.
 """
 
 import math
@@ -25,9 +25,9 @@ SCORE = "score"
 class Bins:
     """The bins of one feature: their names, and the share of the training data's rows in each.
 
-    A value belongs to the first of `bounds`, ascending, that is greater than it; a missing one (NaN) comes
-    after the last, as numpy sorts. `places` has the bin of each bound, and of what is missing. Rounding
-    to float32 makes no difference.
+    A value belongs to the first of the ascending `bounds` that is greater; a missing value (NaN) comes after
+    the last, as numpy sorts. `places` has the bin of each bound, then that of missing values. Rounding to
+    float32 makes no difference.
     """
 
     names: list[str]
@@ -36,7 +36,7 @@ class Bins:
     places: list[int]
 
     def count(self, values: NDArray[np.floating]) -> NDArray[np.intp]:
-        """Return how many values [rows] fall into each bin [bins]; NaN is a missing one."""
+        """Return how many values [rows] fall into each bin [bins]; NaN is a missing value."""
         places = np.take(self.places, np.searchsorted(self.bounds, values, side="right"))
         return np.bincount(places, minlength=len(self.names))
 
@@ -47,7 +47,7 @@ Distributions = Mapping[str, NumberDistribution | CategoryDistribution]
 def all_bins(
     features: Iterable[Feature], distribution: Distributions, score: NumberDistribution
 ) -> dict[str, Bins]:
-    """Return the bins of each feature by its name, and those of the score at last."""
+    """Return the bins of each feature by its name, and last those of the score."""
     bins = {feature.name: feature_bins(feature, distribution[feature.name]) for feature in features}
     return bins | {SCORE: number_bins(score, nullable=False)}
 
@@ -75,7 +75,7 @@ def number_bins(distribution: NumberDistribution, *, nullable: bool) -> Bins:
 
 
 def category_bins(feature: CategoryFeature, distribution: CategoryDistribution) -> Bins:
-    """Return a bin for each value, in the declared order, and one for the rare ones if there are several."""
+    """Return a bin for each value, in declared order, and one for all rare values if there are several."""
     rare = [name for name, share in distribution.shares.items() if share < LEAST_SHARE]
     pooled = rare if len(rare) > 1 else []
     names = [name for name in distribution.shares if name not in pooled]

@@ -20,12 +20,12 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
 Version = Annotated[str, Field(pattern=r"^v[1-9][0-9]{0,8}$")]
 
 BY_VERSION = {"model_loaded", "model_info", "accuracy", "expected_share", "expected_confidence"}
-"""Gauges of a version: without a label for it, two versions that are served together would overwrite them."""
+"""Gauges of a version. Without a version label, versions served side by side would overwrite each other's."""
 
 
 MOST_BYTES = 256 * 1024
 MOST_DOTS = 300
-"""In a line: the time to parse a dotted key grows with the square of its parts."""
+"""Per line: the time to parse a dotted key grows with the square of its parts."""
 
 DECIDING = {
     "name": True,
@@ -35,7 +35,7 @@ DECIDING = {
         "__all__": {"name", "type", "unit", "range", "codes", "nullable", "missing_codes"},
     },
 }
-"""What decides an answer: a version that was trained with something else is not served."""
+"""What decides a prediction: a version trained with anything else is not served."""
 
 
 class Declared(BaseModel):
@@ -43,10 +43,9 @@ class Declared(BaseModel):
 
 
 class FeatureBase(Declared):
-    """One input: how clients send it, and how it stands in the matrix (NaN where it is missing).
+    """One input: how clients send it, and how it is encoded in the matrix (NaN is a missing value).
 
-    `rising` has lists of values along which the positive class becomes likelier, as the field knows: where
-    that is not so, a model has learnt something else.
+    `rising` has lists of values along which the positive class becomes likelier, by domain knowledge.
     """
 
     name: Name
@@ -63,9 +62,9 @@ class FeatureBase(Declared):
 
 
 class NumberFeature(FeatureBase):
-    """A measured quantity. Values outside `range` are physiologically impossible and refused.
+    """A measured quantity. Values outside `range` are impossible and rejected.
 
-    The matrix holds the first seven digits of a number; an integer is held whole, or its range is refused.
+    The matrix holds the first seven digits of a number, and integers exactly: a range beyond that is invalid.
     """
 
     type: Literal["number", "integer"]
@@ -89,7 +88,7 @@ class NumberFeature(FeatureBase):
         return f"{kind} from {low:g} to {high:g} ({self.unit}){self.or_unknown}"
 
     def encode(self, value: object) -> float:
-        """Return the value as it stands in the matrix; ValueError says what was expected."""
+        """Return the value in the matrix; ValueError says what was expected."""
         if type(value) in (int, float):
             if value in self.missing_codes:
                 return math.nan
@@ -104,7 +103,7 @@ class NumberFeature(FeatureBase):
 class CategoryFeature(FeatureBase):
     """One of a few values. `codes` maps each spelled-out category to the integer clients may send instead.
 
-    A name that reads as a number may be no other's: clients and spreadsheets turn "1" into 1, and 1 into 1.0.
+    A name that reads as a number must not be another's code: clients turn "1" into 1, and 1 into 1.0.
     """
 
     type: Literal["category"]
@@ -117,7 +116,7 @@ class CategoryFeature(FeatureBase):
 
     @cached_property
     def values(self) -> dict[object, float]:
-        """Every accepted value and how it stands in the matrix."""
+        """Every accepted value and its code in the matrix."""
         missing: list[object] = [*self.missing_codes, *([None] if self.nullable else [])]
         return (
             {code: float(code) for code in self.codes.values()}
@@ -133,7 +132,7 @@ class CategoryFeature(FeatureBase):
     def encode(self, value: object) -> float:
         """Return the category's code; ValueError says what was expected.
 
-        The check of the type keeps true from being read as 1, and lists out of the dictionary.
+        The check of the type rejects true, which equals 1, and lists, which cannot be looked up.
         """
         if value is None or type(value) in (int, float, str):
             encoded = self.values.get(value)
@@ -146,9 +145,9 @@ Feature = Annotated[NumberFeature | CategoryFeature, Field(discriminator="type")
 
 
 class ClassDeclaration(Declared):
-    """A class: its name, and what stands under `prediction` in an answer.
+    """A class: its name, and the value of `prediction` in an answer.
 
-    `target` is what a table's target column holds of it; the label unless declared.
+    `target` is its value in a table's target column; the label unless declared.
     """
 
     label: Name
@@ -157,14 +156,14 @@ class ClassDeclaration(Declared):
 
 
 class MetricName(Declared):
-    """The name a concept has on this system's page, and its labels: label -> dimension."""
+    """The name of a metric in this system's vocabulary, and its labels: label -> dimension."""
 
     name: Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]*$")]
     labels: dict[Name, str] = {}
 
 
 class Group(Declared):
-    """Rows that the evaluation looks at by themselves: a category's values, or bands of a number."""
+    """Groups of rows that are evaluated separately: the values of a category, or bands of a number."""
 
     feature: Name
     edges: tuple[Number, ...] = ()
@@ -177,16 +176,16 @@ class Group(Declared):
 
 
 class VersionDeclaration(Declared):
-    """A version's estimator, by the name that the recipe knows and that metrics show."""
+    """A version's estimator, by the name that the recipe and metrics use."""
 
     estimator: str
 
 
 class Routes(Declared):
-    """What answers beside `/predict` and `/predict/batch`.
+    """Endpoints besides `/predict` and `/predict/batch`.
 
-    `versioned` serves every version side by side, each under its own name (`/v1/predict`). With `lists`,
-    `/predict` takes a list of rows, too, and answers with a list.
+    `versioned` serves every version side by side, each by its name (`/v1/predict`). With `lists`, `/predict`
+    also takes a list of rows, and answers with a list.
     """
 
     versioned: Switch = False
@@ -194,16 +193,15 @@ class Routes(Declared):
 
 
 class Declaration(Declared):
-    """What `model.toml` says.
+    """The content of `model.toml`.
 
-    `service` is the name that metrics show for the application. `elsewhere` says what is known of rows from
-    other sources than the training data's, `licence` what the data's allows. `cost_of_miss` is the cost of a
-    miss, in false alarms, by which the card compares thresholds. `data_file` is absent where the data may not
-    be passed on, or where the recipe generates it. `target` is the column of a table that holds the class, by
-    the `target` of each class. `health` names members of `/health` that show figures of
-    the evaluation: member -> figure.
+    `service` is the application's name in metrics. `elsewhere` says how the model does on rows from other
+    sources, `licence` what the licence of the data allows. `cost_of_false_negative` is counted in false
+    positives; the card compares thresholds by it. `data_file` is absent if the data may not be passed on, or
+    if the recipe generates them. `target` is the column of a table that holds the class, by the `target` of
+    each class. `health` maps members of `/health` to metrics of the evaluation.
 
-    The order of `classes` stands here alone: recipes, tables and clients name a class.
+    Only here are `classes` in order: recipes, tables and clients name a class.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$")]
@@ -214,7 +212,7 @@ class Declaration(Declared):
     limits: str
     elsewhere: str
     licence: str
-    cost_of_miss: Number | None = Field(default=None, gt=0)
+    cost_of_false_negative: Number | None = Field(default=None, gt=0)
     data_file: str | None = None
     data_source: str
     target: Text | None = None
@@ -244,18 +242,18 @@ class Declaration(Declared):
 
     @property
     def targets(self) -> dict[str, str]:
-        """What the target column may hold, and the label that it stands for."""
+        """The values of the target column, and the label of each."""
         return {declared.target or declared.label: declared.label for declared in self.classes}
 
     @property
     def without_version(self) -> list[str]:
-        """The concepts that would not tell one version from another that is served beside it."""
-        named = sorted(BY_VERSION & set(self.metrics))
-        return [it for it in named if "version" not in self.metrics[it].labels.values()]
+        """The gauges of a version whose labels do not include the version."""
+        declared = sorted(BY_VERSION & set(self.metrics))
+        return [concept for concept in declared if "version" not in self.metrics[concept].labels.values()]
 
     @property
     def deciding(self) -> bytes:
-        """What decides an answer, as JSON that is the same whatever the order of names in model.toml."""
+        """What decides a prediction, as JSON that does not depend on the order of names in model.toml."""
         decided = self.model_dump(mode="json", include=DECIDING)  # type: ignore[arg-type]
         return json.dumps(decided, sort_keys=True, separators=(",", ":")).encode()
 
@@ -321,8 +319,8 @@ class Declaration(Declared):
             feature.encode(self.example[feature.name])
         if self.default_version not in self.versions:
             raise ValueError(f"default_version {self.default_version} is not among the versions")
-        if not self.binary and self.cost_of_miss is not None:
-            raise ValueError("cost_of_miss belongs to models with two classes, and to no others")
+        if not self.binary and self.cost_of_false_negative is not None:
+            raise ValueError("cost_of_false_negative belongs to models with two classes, and to no others")
         if self.binary != (self.threshold is not None):
             raise ValueError("a threshold belongs to models with two classes, and to no others")
         return self
@@ -343,7 +341,7 @@ def _first_twice(values: Sequence[str | float]) -> str | None:
 
 
 def load_declaration(folder: Path) -> Declaration:
-    """Read `folder/model.toml`; BundleError names the file and its first fault."""
+    """Read `folder/model.toml`; BundleError names the file and its first error."""
     path = folder / "model.toml"
     try:
         content = read_file(path, MOST_BYTES).decode()
@@ -363,7 +361,7 @@ def load_declaration(folder: Path) -> Declaration:
         place = ".".join(str(part) for part in first["loc"]) or "the declaration"
         said = first["msg"].removeprefix("Value error, ")
         raise BundleError(f"{path} is not a valid declaration: {place}: {said}") from None
-    except ValueError as error:  # what is no UTF-8, no TOML, or a number of thousands of digits
+    except ValueError as error:  # not UTF-8, not TOML, or a number of thousands of digits
         raise BundleError(f"{path} cannot be read: {error}") from None
     if declaration.name != folder.name:
         raise BundleError(f"{path} declares the name '{declaration.name}', but its folder is '{folder.name}'")

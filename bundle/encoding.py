@@ -1,4 +1,4 @@
-"""From rows as clients send them to the matrix a model reads: the one encoder of training and serving."""
+"""From rows as clients send them to the matrix a model reads: the encoder of both training and serving."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,8 +22,8 @@ MOST_ERRORS = 20
 class Encoder:
     """Encodes rows of one declaration.
 
-    A row is a mapping of exactly the declared features. Columns stand in the declared order, categories
-    as their codes, missing values as NaN.
+    A row is a mapping of exactly the declared features. The matrix has them in declared order, categories as
+    their codes, missing values as NaN.
     """
 
     def __init__(self, declaration: Declaration) -> None:
@@ -46,15 +46,14 @@ class Encoder:
         ]
 
     def encode_row(self, row: object) -> list[float]:
-        """Return the values of one row in declared order; InvalidRowsError lists its first 20 faults."""
+        """Return the values of one row in declared order; InvalidRowsError lists its first 20 errors."""
         values = self._quick(row)
         return self._careful(row) if values is None else values
 
     def _quick(self, row: object) -> list[float] | None:
-        """Return the values of a usual row without a fault, fast; None where a closer look is needed.
+        """Return the values of a plain, valid row, fast; None if the row needs `_careful`.
 
-        A boolean equals 0 or 1, so rows with any are looked at closely; what cannot be compared or looked
-        up raises.
+        A boolean equals 0 or 1, so rows with booleans need it, too.
         """
         if type(row) is not dict or len(row) != len(self._fields):
             return None
@@ -84,31 +83,31 @@ class Encoder:
         try:
             values = [encode(row[name]) for name, encode in self._fields]
         except (KeyError, ValueError):
-            raise InvalidRowsError(self._faults(row)) from None
+            raise InvalidRowsError(self._errors(row)) from None
         if len(row) != len(values):
-            raise InvalidRowsError(self._faults(row))
+            raise InvalidRowsError(self._errors(row))
         return values
 
     def encode(self, rows: Sequence[object]) -> Matrix:
-        """Return float32 [rows, features]; InvalidRowsError numbers the rows and stops after 20 faults."""
+        """Return float32 [rows, features]; InvalidRowsError numbers the rows and stops after 20 errors."""
         matrix = self._by_column(rows)
         if matrix is not None:
             return matrix
         encoded: list[list[float]] = []
-        faults: list[FieldError] = []
+        errors: list[FieldError] = []
         for number, row in enumerate(rows):
             try:
                 encoded.append(self.encode_row(row))
             except InvalidRowsError as error:
-                faults += [FieldError(e.field, e.detail, number, e.known) for e in error.errors]
-                if len(faults) >= MOST_ERRORS:
+                errors += [FieldError(e.field, e.detail, number, e.known) for e in error.errors]
+                if len(errors) >= MOST_ERRORS:
                     break
-        if faults:
-            raise InvalidRowsError(faults[:MOST_ERRORS])
+        if errors:
+            raise InvalidRowsError(errors[:MOST_ERRORS])
         return np.array(encoded, dtype=np.float32)
 
     def _by_column(self, rows: Sequence[object]) -> Matrix | None:
-        """Return the matrix of usual rows without a fault, fast; None where a closer look is needed."""
+        """Return the matrix of plain, valid rows, fast; None if they need `_careful`."""
         if set(map(type, rows)) != {dict} or set(map(len, rows)) != {len(self._fields)}:  # type: ignore[arg-type]
             return None
         matrix = np.empty((len(rows), len(self._fields)), dtype=np.float32)
@@ -122,10 +121,10 @@ class Encoder:
             for index, low, high, whole, nullable in self._numbers:
                 column, kind = columns[index], kinds[index]
                 values = np.array(column, dtype=np.float64)  # None becomes NaN
-                gaps = column.count(None) if nullable else 0
+                missing = column.count(None) if nullable else 0
                 if not kind <= {int, float, NoneType} or (
                     (low <= values) & (values <= high)
-                ).sum() + gaps < len(rows):
+                ).sum() + missing < len(rows):
                     return None
                 if whole and float in kind and (values % 1 > 0).any():
                     return None
@@ -134,8 +133,8 @@ class Encoder:
             return None
         return matrix
 
-    def _faults(self, row: Mapping[object, object]) -> list[FieldError]:
-        """Return the first faults of a row; no more of its names are looked at than are told."""
+    def _errors(self, row: Mapping[object, object]) -> list[FieldError]:
+        """Return the first errors of a row, without looking at more of its names."""
         return list(islice(chain(self._invalid(row), self._unknown(row)), MOST_ERRORS))
 
     def _invalid(self, row: Mapping[object, object]) -> Iterator[FieldError]:

@@ -1,6 +1,6 @@
-"""What can be wrong with a model, and with a row that is to be encoded.
+"""Errors of a model's files, and of rows that are to be encoded.
 
-BundleError        a file of a model is missing, altered or wrong: one sentence that names the file
+BundleError        a file of a model is missing, altered or invalid: one sentence that names the file
 InvalidRowsError   rows that cannot be encoded: a FieldError for each reason
 """
 
@@ -10,9 +10,9 @@ MOST_CHARACTERS = 1000
 
 
 def printable(text: str) -> str:
-    """Return a text that does nothing to a terminal: control characters escaped, and cut where it is long.
+    """Return a text that is safe to print: control characters escaped, long texts cut.
 
-    Names and reasons may come from a server or a file of somebody else.
+    Names and reasons may come from an untrusted server or file.
     """
     safe = "".join(
         character if character.isprintable() else ascii(character)[1:-1]
@@ -28,10 +28,10 @@ class BundleError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """Why one value is refused.
+    """Why one value is invalid.
 
-    `detail` never contains the value, so it may be logged. `known` tells whether the model declares
-    `field`; an undeclared name is the client's own text and is not logged.
+    `detail` never contains the value, so it may be logged. `known` says whether the model declares `field`;
+    an undeclared name is text of the client and is not logged.
     """
 
     field: str

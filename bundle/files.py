@@ -1,4 +1,4 @@
-"""Reads a file that others may have put there: a regular one, no larger than it may be, without waiting."""
+"""Reads a file that others may have written: only a regular file, up to a size, and without blocking."""
 
 import errno
 import os
@@ -7,17 +7,17 @@ from pathlib import Path
 
 
 def read_file(path: Path, most_bytes: int) -> bytes:
-    """Return the content of a regular file, or of one that a link leads to.
+    """Return the content of a regular file; links are followed.
 
-    OSError where it is larger, or none (a folder, a FIFO, a device): its strerror says so.
+    OSError if it is larger, or not a regular file (a folder, a FIFO, a device); its strerror says which.
     """
-    _check(path.stat(), path)  # before it is opened, which some devices answer by doing something
+    _check(path.stat(), path)  # before opening, which has side effects on some devices
     with open(path, "rb", opener=_without_waiting) as file:
         found = os.fstat(file.fileno())
         _check(found, path)
-        # one whose size is known to be too large is not read; files of the kernel have none
+        # a file of the kernel has no size until it is read
         content = b"" if found.st_size > most_bytes else file.read(most_bytes + 1)
-        if content is None:  # as some files of the kernel answer while they have nothing to say
+        if content is None:  # from a file of the kernel that has no data yet
             raise OSError(errno.EAGAIN, "there is nothing to read at the moment", str(path))
     if max(len(content), found.st_size) > most_bytes:
         raise OSError(errno.EFBIG, f"it is larger than {most_bytes} bytes", str(path))
@@ -30,5 +30,5 @@ def _check(found: os.stat_result, path: Path) -> None:
 
 
 def _without_waiting(path: str, flags: int) -> int:
-    """Open a FIFO, too, at once: else that waits for somebody who writes to it."""
+    """Open without blocking, as a FIFO would until somebody writes to it."""
     return os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY)

@@ -1,11 +1,11 @@
-"""`bundle.json`: what a version of a model is made of, and how to tell that it is whole.
+"""`bundle.json`: what a version of a model consists of, and the hashes that prove it complete and unaltered.
 
 A bundle is a folder `models/<name>/<version>/` with `model.onnx`, `card.html` and `bundle.json`; an additive
-model has `additive.json`, too, and is served from it. `model.joblib` (the fitted scikit-learn pipeline) and
-the card's plots are kept beside them for inspection: nothing is served from them, and images do without.
+model also has `additive.json` and is served from it. `model.joblib` (the fitted scikit-learn pipeline) and
+the card's plots are for people: the server does not load them, and images do without them.
 
-`bundle.json` holds the sha256 of each file, of what model.toml says that decides an answer, and of itself.
-They tell what was edited or mixed up; who may write the folder can write matching ones, too.
+`bundle.json` holds the sha256 of each file, of the parts of model.toml that decide a prediction, and of its
+own content. The hashes detect edits and mix-ups. They are no signature: who writes the folder writes them.
 """
 
 import hashlib
@@ -30,18 +30,18 @@ MANIFEST_FILE = "bundle.json"
 CARD_FILE = "card.html"
 PIPELINE_FILE = "model.joblib"
 
-FORMAT = 4
+FORMAT = 5
 """`schema_version` of the bundles that are written and read."""
 
 MOST_MANIFEST_BYTES = 64 * 1024 * 1024
 MOST_FILE_BYTES = 2**31 - 1
-"""What ONNX can say in one file."""
+"""The limit of ONNX for one file."""
 
 ROUNDING = 1e-4
-"""Shares of one whole are rounded before they are written: each is off by less."""
+"""Largest rounding error of one of the shares that sum up to 1."""
 
 PARITY_TOLERANCE = 1e-5
-"""Largest difference of a served probability from scikit-learn's, in training and at every probe."""
+"""Largest difference between a served probability and scikit-learn's, in training and at every probe."""
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}$")]
@@ -64,44 +64,44 @@ class Data(Record):
     rows: int = Field(gt=0, le=10**12)
 
 
-class Figure(Record):
-    """An estimate with its 95 % confidence interval."""
+class MetricEstimate(Record):
+    """The value of a metric, with the bounds of its 95 % confidence interval."""
 
     value: float
-    low: float
-    high: float
+    lower: float
+    upper: float
 
 
-class GroupFigures(Record):
+class GroupMetrics(Record):
     feature: str
     group: str
     rows: int
     positives: int
-    figures: dict[str, Figure]
+    metrics: dict[str, MetricEstimate]
 
 
 class CalibrationBin(Record):
-    """Rows with a forecast in one tenth: how many, their mean forecast, and how often it came true."""
+    """Rows of one score bin: how many, their mean predicted probability, and the observed frequency."""
 
     rows: int
-    forecast: Share
-    share: Figure
+    predicted: Share
+    observed: MetricEstimate
 
 
-class ThresholdFigures(Record):
-    """What answers are worth if the positive class is predicted from `threshold` on.
+class ThresholdMetrics(Record):
+    """Error rates where the positive class is predicted from `threshold` on.
 
-    `cost` is that of 1,000 rows, in false alarms.
+    `cost` is that of the errors in 1,000 rows; a false positive costs 1.
     """
 
     threshold: Share
-    miss_rate: Figure
-    false_alarm_rate: Figure
-    cost: Figure
+    false_negative_rate: MetricEstimate
+    false_positive_rate: MetricEstimate
+    cost: MetricEstimate
 
 
 class Expectation(Record):
-    """What answers to rows like the training data's look like: share of each class, mean confidence."""
+    """What to expect of rows like the training data's: share of each predicted class, mean confidence."""
 
     shares: dict[str, Share]
     confidence: Share
@@ -113,14 +113,14 @@ class Expectation(Record):
 
 
 class Evaluation(Record):
-    """How the figures were made, the figures by name, and what to expect of answers."""
+    """How the model was evaluated, its metrics by name, and what to expect of its predictions."""
 
     method: str
     expectation: Expectation
-    figures: dict[str, Figure]
-    groups: list[GroupFigures]
+    metrics: dict[str, MetricEstimate]
+    groups: list[GroupMetrics]
     calibration: list[CalibrationBin]
-    thresholds: list[ThresholdFigures]
+    thresholds: list[ThresholdMetrics]
 
 
 class Probe(Record):
@@ -136,9 +136,9 @@ class Probe(Record):
 
 
 class NumberDistribution(Record):
-    """Training values of a number: range, mean of those that are there, and the share of rows in each bin.
+    """Training values of a number: range and mean without missing values, and the share of rows in each bin.
 
-    `edges` are the inner ones of right-closed bins.
+    `edges` are the inner edges of right-closed bins.
     """
 
     minimum: float
@@ -174,7 +174,7 @@ class CategoryDistribution(Record):
 
 
 def _kind(distribution: object) -> str:
-    """Tell a feature's distribution by what stands in it alone."""
+    """Return the kind of a distribution: only that of a number has edges."""
     number = isinstance(distribution, NumberDistribution) or (
         isinstance(distribution, dict) and "edges" in distribution
     )
@@ -188,15 +188,16 @@ Distribution = Annotated[
 
 
 class Manifest(Record):
-    """What a version is made of.
+    """The content of `bundle.json`.
 
-    `sha256` is that of all else, see `sealed`; `declaration` is that of the declaration's `deciding`. `files`
-    are what is served, `inspected` what people may look at and serving does without. Probe rows are made up.
-    `distribution` is that of each feature, `score` that of answers to rows the model had not seen.
-    `chi_square` has the 99.9 % quantile for each number of bins there is: drift is told from chance by it.
+    `sha256` covers all other members, see `sealed`; `declaration` is the sha256 of the declaration's
+    `deciding`. `files` are served; `inspected` are for people, and serving does without them. Probe rows are
+    made up. `distribution` is the reference distribution of each feature, `score` that of the scores of
+    out-of-fold rows. `chi_square` has the 99.9 % quantile by number of bins: less than that is chance, and
+    not drift.
     """
 
-    schema_version: Literal[4]
+    schema_version: Literal[5]
     sha256: Sha256
     declaration: Sha256
     model: str
@@ -217,7 +218,7 @@ class Manifest(Record):
 
     @property
     def served_file(self) -> str:
-        """The file that answers."""
+        """The file that predictions are computed from."""
         return ADDITIVE_FILE if ADDITIVE_FILE in self.files else MODEL_FILE
 
 
@@ -225,14 +226,19 @@ def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
+def _train_again(path: Path) -> str:
+    """Return what to do about a `<model>/<version>/bundle.json` that does not fit."""
+    return f"train the model again (make train MODEL={path.parent.parent.name})"
+
+
 def check_sum(shares: Collection[float]) -> None:
-    """Raise ValueError where shares of one whole do not make 1."""
+    """Raise ValueError where shares do not sum up to 1."""
     if abs(math.fsum(shares) - 1) > ROUNDING * len(shares):
         raise ValueError("shares must sum up to 1")
 
 
 def sealed(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a manifest, as JSON has it, with its own `sha256`: that of all else, sorted, without blanks."""
+    """Return a manifest with its `sha256`: that of the other members as JSON, sorted and without blanks."""
     rest = {name: value for name, value in manifest.items() if name != "sha256"}
     content = json.dumps(rest, sort_keys=True, separators=(",", ":"))
     return {"sha256": sha256(content.encode())} | rest
@@ -258,34 +264,34 @@ def load_manifest(folder: Path, declaration: Declaration) -> Manifest:
         if getattr(manifest, field) != value:
             if field == "threshold":
                 raise BundleError(
-                    f"{path} has another 'threshold' than model.toml: train the model again, take the change "
-                    "back, or serve another one by the setting THRESHOLD"
+                    f"{path} has another 'threshold' than model.toml: undo the change, serve "
+                    f"another threshold with the setting THRESHOLD, or {_train_again(path)}"
                 )
             raise BundleError(
-                f"{path} has another '{field}' than model.toml and the folder say: train the model again"
+                f"{path} has another '{field}' than model.toml and the folder's name: {_train_again(path)}"
             )
     if not {MODEL_FILE, CARD_FILE} <= set(manifest.files):
-        raise BundleError(f"{path} is incomplete: train the model again")
+        raise BundleError(f"{path} is incomplete: {_train_again(path)}")
     _check_distribution(path, manifest, declaration)
     _check_classes(path, manifest, declaration)
     if manifest.declaration != sha256(declaration.deciding):
         raise BundleError(
-            f"{folder.parent / 'model.toml'} is not what {folder.name} was trained with (a feature's type, "
-            "unit, range or codes, or a class's prediction): train the model again, or take the change back"
+            f"{folder.parent / 'model.toml'} changed after {folder.name} was trained (a feature's type, "
+            f"unit, range or codes, or a class's prediction): undo the change, or {_train_again(path)}"
         )
     return manifest
 
 
 def _check_distribution(path: Path, manifest: Manifest, declaration: Declaration) -> None:
     if set(manifest.distribution) != set(manifest.features):
-        raise BundleError(f"{path} is incomplete: train the model again")
+        raise BundleError(f"{path} is incomplete: {_train_again(path)}")
     for feature in declaration.features:
         described = manifest.distribution[feature.name]
         codes = set(feature.codes) if isinstance(feature, CategoryFeature) else None
         shares = set(described.shares) if isinstance(described, CategoryDistribution) else None
         if shares != codes:
             raise BundleError(
-                f"{path} has other categories of '{feature.name}' than model.toml: train the model again"
+                f"{path} has other categories of '{feature.name}' than model.toml: {_train_again(path)}"
             )
 
 
@@ -293,16 +299,16 @@ def _check_classes(path: Path, manifest: Manifest, declaration: Declaration) -> 
     if set(manifest.evaluation.expectation.shares) != set(declaration.labels) or any(
         len(probe.probabilities) != len(declaration.classes) for probe in manifest.probes
     ):
-        raise BundleError(f"{path} has other classes than model.toml: train the model again")
+        raise BundleError(f"{path} has other classes than model.toml: {_train_again(path)}")
 
 
 def read_files(folder: Path, manifest: Manifest) -> dict[str, bytes]:
-    """Return the content of every file that serves; BundleError names the missing or altered one."""
+    """Return the content of every served file; BundleError names a missing or altered one."""
     return {name: _read(folder / name, expected) for name, expected in manifest.files.items()}
 
 
 def check_inspected(folder: Path, manifest: Manifest) -> None:
-    """Compare the files that are kept for people, where they are; BundleError names the altered one."""
+    """Check the files for people that are there; BundleError names an altered one."""
     for name, expected in manifest.inspected.items():
         if (folder / name).exists():
             _read(folder / name, expected)
@@ -324,11 +330,11 @@ def _parse(path: Path) -> Manifest:
     try:
         document = from_json(read_file(path, MOST_MANIFEST_BYTES), allow_inf_nan=False)
     except OSError as error:
-        raise BundleError(f"{path} cannot be read: {error.strerror}. 'make train' makes it") from None
+        raise BundleError(f"{path} cannot be read: {error.strerror}; {_train_again(path)}") from None
     except ValueError as error:
-        raise BundleError(f"{path} is not JSON: {error}. 'make train' makes it") from None
+        raise BundleError(f"{path} is not JSON: {error}; {_train_again(path)}") from None
     if not isinstance(document, dict) or document.get("schema_version") != FORMAT:
-        raise BundleError(f"{path} is no bundle manifest of schema_version {FORMAT}: train the model again")
+        raise BundleError(f"{path} is no bundle manifest of schema_version {FORMAT}: {_train_again(path)}")
     try:
         manifest = Manifest.model_validate(document)
     except ValidationError as error:
@@ -338,7 +344,7 @@ def _parse(path: Path) -> Manifest:
         raise BundleError(f"{path} is not a valid bundle manifest: {place}: {said}") from None
     if sealed(document)["sha256"] != manifest.sha256:
         raise BundleError(
-            f"{path} was edited after training, its sha256 differs: train the model again (THRESHOLD serves "
-            "another threshold)"
+            f"{path} was edited after training, its sha256 differs: {_train_again(path)}; the setting "
+            "THRESHOLD serves another threshold"
         )
     return manifest

@@ -1,7 +1,7 @@
-"""Looks into an ONNX model for tensors that lie in other files, before ONNX Runtime would read those.
+"""Finds tensors of an ONNX model that are stored in other files (external data).
 
-It would read them from wherever they say, and the bundle's hashes do not cover them. Of each message of ONNX
-1.x the fields are declared that lead to tensors; protobuf passes over all others.
+ONNX Runtime would read those from any path, and the bundle's hashes do not cover them. Only the fields of
+ONNX 1.x that lead to tensors are declared; protobuf skips all others.
 """
 
 from typing import Any
@@ -23,14 +23,14 @@ LEADING = {
     },
     "SparseTensorProto": {1: "TensorProto", 2: "TensorProto"},
 }  # fmt: skip
-"""Message -> number of a field -> what it holds."""
+"""Message -> number of a field -> message in it."""
 
 LOCATION, ENTRY = 14, 13
-"""Fields of a tensor: whether its data lie elsewhere (0: they do not), and an entry of where."""
+"""Fields of a tensor: data_location (0: in the model), and an entry of external_data."""
 
 
 def has_external_tensors(model: bytes) -> bool:
-    """Tell whether any tensor of a model lies in another file; ValueError where it is no model of ONNX."""
+    """Return whether any tensor of a model is in another file; ValueError if it is no ONNX model."""
     try:
         message = MODEL.FromString(model)
     except DecodeError:
@@ -48,9 +48,9 @@ def has_external_tensors(model: bytes) -> bool:
 
 
 def _model_class() -> Any:
-    """Return the class of a model, in which every field that leads on is repeated.
+    """Return the message class of a model, with every declared field repeated.
 
-    Protobuf would put the parts of a field together that stands there twice, and so lose none.
+    Of a field that is not repeated, protobuf would merge several occurrences into one.
     """
     file = FileDescriptorProto(name="tensors.proto", package="tensors", syntax="proto2")
     for name, fields in LEADING.items():

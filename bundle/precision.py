@@ -1,4 +1,4 @@
-"""What float32, in which the matrix is held, can tell apart."""
+"""Limits of float32, the type of the matrix: which values it can distinguish."""
 
 import math
 from typing import Annotated
@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import Field
 
 EXACT = 2**24
-"""Up to here float32 tells every whole number from the next."""
+"""Up to here float32 holds every whole number."""
 
 LARGEST = 3.4e38
 FEWEST_VALUES = 1000
@@ -16,13 +16,13 @@ Bound = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=-LARGEST, le
 
 
 def check_range(low: float, high: float, *, whole: bool) -> None:
-    """Refuse a range of which float32 would make several values one; ValueError says what to do."""
+    """Reject a range with values that float32 cannot distinguish; ValueError says what to do."""
     largest = max(abs(low), abs(high))
     if whole and largest > EXACT:
         raise ValueError(
             f"a whole number beyond {EXACT} loses its last digits: declare a number if it is a quantity, "
-            "and leave out what only names something"
+            "and leave out a number that is only a name"
         )
     step = math.ldexp(1, math.frexp(largest)[1] - 24)
     if not whole and high - low < FEWEST_VALUES * step:
-        raise ValueError("float32 tells too few values of this range apart: subtract a constant from each")
+        raise ValueError("float32 distinguishes too few values of this range: subtract a constant from each")

@@ -1,7 +1,7 @@
-"""ONNX Runtime, the one way to it: with its telemetry off, and on one thread.
+"""The only import of ONNX Runtime: without telemetry, and on one thread.
 
-The official builds report to their maker unless this variable is set before they are imported (Privacy.md
-of the package). Nothing about a prediction service of medical data may leave it.
+The official builds send events to their maker unless this variable is set before the import (Privacy.md of
+the package). Nothing about a prediction service of medical data may leave it.
 """
 
 import os
@@ -20,13 +20,13 @@ OUTPUT = "probabilities"
 
 
 class UnusableModelError(Exception):
-    """ONNX Runtime cannot load a model, or may not: a sentence without its subject."""
+    """ONNX Runtime cannot or must not load a model: a sentence without its subject."""
 
 
 class Session:
     """A model: `rows` float32 [n, features] -> `probabilities` float32 [n, classes].
 
-    UnusableModelError where it cannot be loaded. One thread, because requests are small and pods scale by
+    UnusableModelError if it cannot be loaded. One thread, because requests are small and pods scale by
     number.
     """
 
@@ -45,7 +45,7 @@ class Session:
         try:
             self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime's exceptions share no base class
-            raise UnusableModelError(f"ONNX Runtime refuses it: {type(error).__name__}") from error
+            raise UnusableModelError(f"ONNX Runtime rejects it: {type(error).__name__}") from error
 
     def run(self, matrix: Matrix) -> Matrix:
         """Return the probabilities; raises what ONNX Runtime raises."""

@@ -1,4 +1,4 @@
-"""What counts as written properly in a declaration and a table, and which two spellings can be confused."""
+"""Valid spellings of values in a declaration and a table, and spellings that can be confused."""
 
 import math
 import re
@@ -25,13 +25,13 @@ Text = Annotated[str, AfterValidator(_trimmed)]
 Whole = Annotated[int, Field(strict=True)]
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Switch = Annotated[bool, Field(strict=True)]
-"""Each is in TOML what it is called: true is no 1, "1" is no 1, and 1.0 is no whole number."""
+"""Strict types of TOML: neither true nor "1" is 1, and 1.0 is no whole number."""
 
 
 def parse_number(cell: str) -> int | float:
-    """Return the number that a cell without blanks holds; ValueError where it is not written as a decimal.
+    """Return the number in a cell without blanks; ValueError unless it is written as a decimal.
 
-    float() reads more: 6_3, digits of any script, inf and nan.
+    float() accepts more: 6_3, digits of any script, inf and nan.
     """
     number = float(cell) if DECIMAL.fullmatch(cell) else math.nan
     if not math.isfinite(number):
@@ -40,9 +40,9 @@ def parse_number(cell: str) -> int | float:
 
 
 def meaning(spelling: str | int) -> str | float:
-    """Return the number that any client or spreadsheet may take a spelling for; else the spelling itself.
+    """Return the number that a client or spreadsheet may read in a spelling; else the spelling itself.
 
-    So "1", "01", "+1.0", full-width digits and 1 mean the same. It is generous, to find what is ambiguous.
+    "1", "01", "+1.0", full-width digits and 1 mean the same. It is generous, to find ambiguous spellings.
     """
     text = normalize("NFKC", str(spelling))
     try:
@@ -53,7 +53,7 @@ def meaning(spelling: str | int) -> str | float:
 
 
 def check_codes(codes: Mapping[str, int], missing_codes: Sequence[int]) -> None:
-    """Refuse a name or code that could be taken for another's; ValueError says which."""
+    """Reject a name or code that can be confused with another; ValueError says which."""
     owners: dict[str | float, str | None] = {}
     for name, code in codes.items():
         if owners.setdefault(meaning(code), name) != name:

@@ -261,7 +261,7 @@ def problem(response: requests.Response, status: int, error_type: str) -> dict[s
 def csv_rows() -> Iterator[Mapping[str, Any]]:
     """Yield the 303 rows of the data as clients send them."""
     from bundle.declaration import load_declaration  # noqa: PLC0415
-    from training.build import load_recipe  # noqa: PLC0415
+    from training.data import load_recipe  # noqa: PLC0415
 
     declaration = load_declaration(HEART)
     yield from load_recipe(HEART).load_data(HEART / "data.csv", declaration)[0]

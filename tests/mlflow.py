@@ -29,7 +29,7 @@ def log_few_rows(uri: str) -> str:
     return f"runs:/{run['run_id']}/tables/rows.csv"
 
 
-TOO_FEW = "refused: too few rows: 20 of 'disease' where 130 are needed, 10 for each feature"
+TOO_FEW = "gate failed: too few rows: 20 of 'disease' where 130 are needed, 10 for each feature"
 """What retraining says of these rows."""
 
 

@@ -1,4 +1,4 @@
-"""Finds the additive form of a fitted pipeline, where it has one, by asking what single values contribute."""
+"""Derives the additive model of a fitted pipeline, if it has one, from the contributions of single values."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +13,10 @@ TOLERANCE = 1e-9
 
 
 def derive(pipeline: Pipeline, declaration: Declaration, matrices: list[Matrix]) -> AdditiveModel | None:
-    """Return the additive form; None where the pipeline has none, which the matrices' rows tell.
+    """Return the additive model; None if it does not reproduce the pipeline on the rows of the matrices.
 
-    Each feature of the declared example is changed while the others stay: what the log-odds rise by is the
-    contribution. A number is asked at both ends of its range and taken for a straight line.
+    One feature of the declared example is changed at a time: the change of the log-odds is its contribution.
+    The contribution of a number is linear between both ends of its range.
     """
     if not hasattr(pipeline, "decision_function") or not all(map(_tabular, declaration.features)):
         return None
@@ -40,7 +40,7 @@ def derive(pipeline: Pipeline, declaration: Declaration, matrices: list[Matrix])
             continue
         low, high = feature.range
         slope = [(after - before) / (high - low) for before, after in zip(*rises, strict=True)]
-        offset = [before - it * low for before, it in zip(rises[0], slope, strict=True)]
+        offset = [before - rate * low for before, rate in zip(rises[0], slope, strict=True)]
         terms.append(NumberTerm(offset=offset, slope=slope, missing=missing))
     model = AdditiveModel(intercept=at_base.tolist(), terms=terms)
     return model if _difference(pipeline, model, matrices) < TOLERANCE else None
@@ -60,4 +60,7 @@ def _values(feature: Feature) -> list[float]:
 def _difference(pipeline: Pipeline, model: AdditiveModel, matrices: list[Matrix]) -> float:
     evaluator = AdditiveEvaluator(model)
     exact = [matrix.astype(np.float64) for matrix in matrices]
-    return max(float(np.abs(evaluator.probabilities(it) - pipeline.predict_proba(it)).max()) for it in exact)
+    return max(
+        float(np.abs(evaluator.probabilities(matrix) - pipeline.predict_proba(matrix)).max())
+        for matrix in exact
+    )

@@ -11,25 +11,25 @@ from bundle.declaration import Declaration, Feature
 from bundle.manifest import (
     CategoryDistribution,
     Evaluation,
-    Figure,
-    GroupFigures,
+    GroupMetrics,
     Manifest,
-    ThresholdFigures,
+    MetricEstimate,
+    ThresholdMetrics,
 )
 from training.plots import calibration_plot, groups_plot
 
 CALIBRATION_PLOT = "calibration.svg"
 GROUPS_PLOT = "groups.svg"
 
-FIGURE_NAMES = {
+METRIC_NAMES = {
     "accuracy": "Accuracy",
     "auc": "Area under the ROC curve",
     "average_precision": "Area under the precision-recall curve",
     "brier": "Brier score (lower is better)",
     "calibration_intercept": "Calibration intercept (0 is perfect)",
     "calibration_slope": "Calibration slope (1 is perfect)",
-    "miss_rate": "Miss rate (share of positive rows called negative)",
-    "false_alarm_rate": "False alarm rate (share of negative rows called positive)",
+    "false_negative_rate": "False negative rate (missed; sensitivity = 1 - FNR)",
+    "false_positive_rate": "False positive rate (specificity = 1 - FPR)",
 }
 
 PAGE = """\
@@ -55,15 +55,13 @@ svg {{ max-width: 100%; height: auto; }}
 
 def plots(declaration: Declaration, evaluation: Evaluation) -> dict[str, bytes]:
     """Return the plots of a version by the name of their file."""
-    forecast = (
-        f"probability of {declaration.labels[1]}" if declaration.binary else "probability of the answer"
-    )
-    drawn = {CALIBRATION_PLOT: calibration_plot(evaluation.calibration, forecast)}
+    event = declaration.labels[1] if declaration.binary else "the predicted class"
+    drawn = {CALIBRATION_PLOT: calibration_plot(evaluation.calibration, event)}
     return drawn | ({GROUPS_PLOT: groups_plot(evaluation.groups)} if evaluation.groups else {})
 
 
 def render_page(declaration: Declaration, manifest: Manifest, drawn: Mapping[str, bytes]) -> bytes:
-    """Return the card of one version as HTML that asks for nothing else: plots stand in it."""
+    """Return the card of one version as self-contained HTML, plots included."""
     markdown = render_card(declaration, [manifest])
     body = MarkdownIt("commonmark", {"html": False}).enable("table").render(markdown)
     for name, content in drawn.items():
@@ -73,14 +71,14 @@ def render_page(declaration: Declaration, manifest: Manifest, drawn: Mapping[str
 
 
 def _inlined(svg: str, prefix: str, image: re.Match[str]) -> str:
-    """Return a plot as part of a page; its parts get names of their own, because every plot has the same."""
+    """Return a plot as an element of a page; a prefix makes its ids unique among the plots."""
     drawn = svg[svg.index("<svg") :]
     named = re.sub(r'( id="|url\(#|xlink:href="#)', rf"\g<1>{prefix}-", drawn)
     return f'<figure role="img" aria-label="{image[1]}">{named}</figure>'
 
 
 def render_card(declaration: Declaration, manifests: list[Manifest]) -> str:
-    """Return the card of a model with all of its versions, which share their data, as Markdown."""
+    """Return the card of a model as Markdown, with all of its versions, which share their data."""
     first = manifests[0]
     sections = [
         f"# {_as_written(declaration.title)}",
@@ -105,7 +103,7 @@ def render_card(declaration: Declaration, manifests: list[Manifest]) -> str:
 
 
 def _as_written(text: str) -> str:
-    """Return a text for a line of Markdown in which no character means anything."""
+    """Return a text for a line of Markdown, every special character escaped."""
     return re.sub(r"([\\`*_\[\]<>&|~!#$])", r"\\\1", " ".join(text.split()))
 
 
@@ -115,11 +113,11 @@ def _version(declaration: Declaration, manifest: Manifest) -> list[str]:
         f"### {manifest.version}: {manifest.estimator.name} ({manifest.estimator.type})",
         f"{evaluation.method}.",
         _table(
-            ["figure", "value", "95 % interval"],
-            [[FIGURE_NAMES[name], *_cells(figure)] for name, figure in evaluation.figures.items()],
+            ["metric", "value", "95 % interval"],
+            [[METRIC_NAMES[name], *_cells(estimate)] for name, estimate in evaluation.metrics.items()],
         ),
         "#### Calibration",
-        f"![How often forecasts came true]({manifest.version}/{CALIBRATION_PLOT})",
+        f"![Observed frequency by predicted probability]({manifest.version}/{CALIBRATION_PLOT})",
         *_thresholds(declaration, evaluation.thresholds),
         *_groups(manifest.version, evaluation.groups),
     ]
@@ -133,58 +131,61 @@ def _decision(declaration: Declaration, manifest: Manifest) -> str:
     return f"**Answer.** {classes}; `{positive}` where its probability is at least {manifest.threshold:g}."
 
 
-def _thresholds(declaration: Declaration, thresholds: list[ThresholdFigures]) -> list[str]:
+def _thresholds(declaration: Declaration, thresholds: list[ThresholdMetrics]) -> list[str]:
     if not thresholds:
         return []
-    worth = declaration.cost_of_miss
-    best = min(thresholds, key=lambda it: it.cost.value)
+    cost_ratio = declaration.cost_of_false_negative
+    best = min(thresholds, key=lambda metrics: metrics.cost.value)
     return [
         "#### Threshold",
         (
-            f"If a miss costs as much as {worth:g} false alarms, then {best.threshold:.3g} is the cheaper of "
-            "these thresholds (the setting `THRESHOLD`; cost: of 1,000 rows, in false alarms)."
+            f"If a false negative costs as much as {cost_ratio:g} false positives, {best.threshold:.3g} is "
+            "the cheaper of these thresholds (setting `THRESHOLD`). The cost is that of 1,000 rows, in false "
+            "positives."
         ),
         _table(
-            ["threshold", "miss rate", "false alarm rate", "cost"],
+            ["threshold", "false negative rate", "false positive rate", "cost"],
             [
                 [
-                    f"{it.threshold:.3g}",
-                    _with_interval(it.miss_rate),
-                    _with_interval(it.false_alarm_rate),
-                    f"{it.cost.value:.0f} ({it.cost.low:.0f} to {it.cost.high:.0f})",
+                    f"{metrics.threshold:.3g}",
+                    _with_interval(metrics.false_negative_rate),
+                    _with_interval(metrics.false_positive_rate),
+                    f"{metrics.cost.value:.0f} ({metrics.cost.lower:.0f} to {metrics.cost.upper:.0f})",
                 ]
-                for it in thresholds
+                for metrics in thresholds
             ],
         ),
     ]
 
 
-def _groups(version: str, groups: list[GroupFigures]) -> list[str]:
+def _groups(version: str, groups: list[GroupMetrics]) -> list[str]:
     if not groups:
         return []
-    names = {"accuracy": "accuracy", "miss_rate": "miss rate", "false_alarm_rate": "false alarm rate"}
+    names = ("accuracy", "false_negative_rate", "false_positive_rate")
     rows = [
         [
             f"{group.feature}: {group.group}",
             str(group.rows),
             str(group.positives),
-            *(_with_interval(group.figures.get(name)) for name in names),
+            *(_with_interval(group.metrics.get(name)) for name in names),
         ]
         for group in groups
     ]
     return [
         "#### Groups",
         f"![Errors by group]({version}/{GROUPS_PLOT})",
-        _table(["group", "rows", "positive", *names.values()], rows),
+        _table(["group", "rows", "positive", *(name.replace("_", " ") for name in names)], rows),
     ]
 
 
-def _cells(figure: Figure) -> list[str]:
-    return [f"{figure.value:.3f}", f"{figure.low:.3f} to {figure.high:.3f}"]
+def _cells(estimate: MetricEstimate) -> list[str]:
+    return [f"{estimate.value:.3f}", f"{estimate.lower:.3f} to {estimate.upper:.3f}"]
 
 
-def _with_interval(figure: Figure | None) -> str:
-    return f"{figure.value:.3f} ({figure.low:.3f} to {figure.high:.3f})" if figure else "no such rows"
+def _with_interval(estimate: MetricEstimate | None) -> str:
+    return (
+        f"{estimate.value:.3f} ({estimate.lower:.3f} to {estimate.upper:.3f})" if estimate else "no such rows"
+    )
 
 
 def _seen(feature: Feature, manifest: Manifest) -> str:

@@ -1,4 +1,4 @@
-"""What the commands of this package have in common: their options, and a sentence for each failure."""
+"""Shared by the commands of this package: their options, and a sentence for each failure."""
 
 import argparse
 import atexit
@@ -31,7 +31,7 @@ def parser(name: str, description: str) -> argparse.ArgumentParser:
 
 
 def rows_file(text: str) -> Path:
-    """Return the file that an option names: a path, or an artifact of an MLflow run as runs:/RUN/PATH."""
+    """Return the file that an option names: a path, or an artifact of an MLflow run (runs:/RUN/PATH)."""
     if not text.startswith("runs:"):
         return Path(text)
     found = ARTIFACT.fullmatch(text)
@@ -53,7 +53,7 @@ def rows_file(text: str) -> Path:
 
 
 def exit_code(work: Callable[[], object]) -> int:
-    """Do the work, and return 0; or 1 where it failed, which is told in a sentence."""
+    """Do the work and return 0, or print a sentence about its failure and return 1."""
     try:
         work()
     except (BundleError, DataError, ParityError) as error:
@@ -62,8 +62,8 @@ def exit_code(work: Callable[[], object]) -> int:
         print(f"error: {error.filename} cannot be read or written: {error.strerror}", file=sys.stderr)
     except InvalidRowsError as error:
         first = error.errors[0]
-        said = printable(f"row {first.row} of the data: {first.field} {first.detail}")
-        print(f"error: {said}", file=sys.stderr)
+        sentence = printable(f"row {first.row} of the data: {first.field} {first.detail}")
+        print(f"error: {sentence}", file=sys.stderr)
     else:
         return 0
     return 1

@@ -1,14 +1,14 @@
-"""Compares two versions of a model on the same labelled rows, figure by figure and row by row.
+"""Compares two versions of a model on the same labelled rows, metric by metric.
 
-Both are resampled together, so that what the rows have in common does not blur the difference. Intervals hold
-together at 95 % (Bonferroni): a figure's is wider where more figures are looked at.
+Both versions are evaluated on the same resamples: the difference varies less than either metric. The
+intervals hold together at 95 % (Bonferroni), so they are wider where more metrics are compared.
 
 `python -m training.compare --model churn --a v1 --b v2 --data FILE`
 """
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,122 +18,120 @@ from bundle.encoding import Encoder, Matrix
 from bundle.errors import BundleError
 from bundle.manifest import MODEL_FILE, Manifest, load_manifest, read_files
 from bundle.runtime import Session, UnusableModelError
-from training.build import load_recipe, load_rows
 from training.cli import exit_code, parser
-from training.figures import (
+from training.data import load_recipe, load_rows
+from training.metrics import (
     Floats,
     Labels,
-    Scores,
     accuracy,
     auc,
     brier,
-    miss_rate,
-    resampling_weights,
+    false_negative_rate,
 )
+from training.predictions import Predictions
 
-CHANCES = 0.05
-"""Share of comparisons of two equal versions in which one of the intervals may miss 0."""
+FAMILY_ERROR_RATE = 0.05
+"""Share of comparisons of two equal versions in which some interval may exclude 0."""
 
 LOWER_IS_BETTER = {"brier"}
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A figure of both versions, and by how much the second's is larger, with its interval."""
+    """A metric of two versions, and by how much the second's is larger, with its confidence interval."""
 
-    figure: str
+    metric: str
     first: float
     second: float
     value: float
-    low: float
-    high: float
+    lower: float
+    upper: float
 
     @property
     def better(self) -> bool:
-        return self.high < 0 if self.figure in LOWER_IS_BETTER else self.low > 0
+        return self.upper < 0 if self.metric in LOWER_IS_BETTER else self.lower > 0
 
     @property
     def worse(self) -> bool:
-        return self.low > 0 if self.figure in LOWER_IS_BETTER else self.high < 0
+        return self.lower > 0 if self.metric in LOWER_IS_BETTER else self.upper < 0
 
 
 def compare(declaration: Declaration, labels: Labels, first: Floats, second: Floats) -> list[Difference]:
-    """Return how the second version's figures differ; probabilities are [repeats, rows, classes]."""
-    weights = resampling_weights(len(labels))
-    mine, theirs = (figures_of(declaration, labels, its, weights) for its in (first, second))
-    found = []
-    for name in mine:
-        difference = theirs[name] - mine[name]
-        values = (mine[name][0], theirs[name][0], difference[0], *interval(difference, len(mine)))
-        found.append(Difference(name, *(float(it) for it in values)))
-    return found
+    """Return how the second version's metrics differ; probabilities are [repeats, rows, classes]."""
+    before, after = (
+        compared_metrics(Predictions.of(declaration, labels, probabilities))
+        for probabilities in (first, second)
+    )
+    differences = []
+    for name in before:
+        difference = after[name] - before[name]
+        values = (before[name][0], after[name][0], difference[0], *interval(difference, len(before)))
+        differences.append(Difference(name, *map(float, values)))
+    return differences
 
 
-def interval(values: Floats, looks: int) -> tuple[float, float]:
-    """Return the interval of [1 + resamples] values, one of several that hold together at 95 %."""
-    tail = 100 * CHANCES / looks / 2
-    low, high = np.nanpercentile(values[1:], [tail, 100 - tail])
-    return float(low), float(high)
+def interval(values: Floats, comparisons: int) -> tuple[float, float]:
+    """Return the interval of [1 + resamples] values; so many of them hold together at 95 %."""
+    tail = 100 * FAMILY_ERROR_RATE / comparisons / 2
+    lower, upper = np.nanpercentile(values[1:], [tail, 100 - tail])
+    return float(lower), float(upper)
 
 
-def figures_of(
-    declaration: Declaration, labels: Labels, probabilities: Floats, weights: Floats
-) -> dict[str, Floats]:
-    """Return each figure that is compared, for the rows themselves and every resample [1 + resamples]."""
-    threshold = declaration.threshold
-    per_row = {"brier": brier} if declaration.binary else {"accuracy": accuracy, "brier": brier}
-    found: dict[str, Floats] = {}
-    if threshold is not None:
-        scores = [Scores(labels, repeat[:, 1], weights, threshold) for repeat in probabilities]
-        found["auc"] = np.mean([auc(it) for it in scores], axis=0)
-        found["sensitivity"] = np.mean([1 - miss_rate(it) for it in scores], axis=0)
-    for name, figure in per_row.items():
-        mean = np.mean([figure(labels, repeat, threshold) for repeat in probabilities], axis=0)
-        found[name] = weights @ mean / weights.sum(axis=1)
-    return found
+def compared_metrics(predictions: Predictions) -> dict[str, Floats]:
+    """Return each metric that is compared, for all rows and every resample [1 + resamples]."""
+    if predictions.declaration.binary:
+        return {
+            "auc": predictions.mean(auc),
+            "sensitivity": predictions.mean(lambda scores: 1 - false_negative_rate(scores)),
+            "brier": predictions.mean_by_row(brier),
+        }
+    return {
+        name: predictions.mean_by_row(metric) for name, metric in (("accuracy", accuracy), ("brier", brier))
+    }
 
 
 def verdict(differences: list[Difference], first: str, second: str) -> str:
     """Return in a sentence which of two versions is better."""
-    better = " and ".join(it.figure for it in differences if it.better)
-    worse = " and ".join(it.figure for it in differences if it.worse)
+    better = " and ".join(difference.metric for difference in differences if difference.better)
+    worse = " and ".join(difference.metric for difference in differences if difference.worse)
     if better and worse:
         return f"{second} is better than {first} in {better}, and worse in {worse}."
     if better or worse:
         how = "better" if better else "worse"
         return f"{second} is {how} than {first} in {better or worse}, beyond noise."
-    return f"No figure of {second} differs from {first}'s beyond noise on these rows."
+    return f"No metric of {second} differs from {first}'s beyond noise on these rows."
 
 
 def table(differences: list[Difference], first: str, second: str) -> str:
     lines = [f"{'':12}{first:>9}{second:>9}   difference (interval)"]
-    lines += [
-        f"{it.figure:12}{it.first:9.4f}{it.second:9.4f}   {it.value:+.4f} ({it.low:+.4f} to {it.high:+.4f})"
-        for it in differences
-    ]
+    for difference in differences:
+        name, before, after, value, lower, upper = astuple(difference)
+        lines.append(f"{name:12}{before:9.4f}{after:9.4f}   {value:+.4f} ({lower:+.4f} to {upper:+.4f})")
     return "\n".join(lines)
 
 
 def compare_versions(folder: Path, first: str, second: str, data: Path | None) -> str:
-    """Return a table of both versions' figures on the rows of a file (the model's own), and a verdict."""
+    """Return a table of both versions' metrics on the rows of a file (the model's data), and a verdict."""
     declaration = load_declaration(folder)
     manifests = [load_manifest(folder / name, declaration) for name in (first, second)]
     rows, labels, digest = load_rows(folder, declaration, load_recipe(folder), data)
     matrix = Encoder(declaration).encode(rows)
-    probabilities = [answers(folder / it.version, it, matrix)[None] for it in manifests]
+    probabilities = [
+        predict_rows(folder / manifest.version, manifest, matrix)[None] for manifest in manifests
+    ]
     differences = compare(declaration, labels, *probabilities)
-    said = f"{len(rows)} rows\n{table(differences, first, second)}\n{verdict(differences, first, second)}"
-    trained = [it.version for it in manifests if it.data.sha256 == digest]
+    report = f"{len(rows)} rows\n{table(differences, first, second)}\n{verdict(differences, first, second)}"
+    trained = [manifest.version for manifest in manifests if manifest.data.sha256 == digest]
     if trained:
-        said += (
-            f"\nBeware: {' and '.join(trained)} learnt from these very rows, and looks better on them than "
-            "on others. Compare on rows that neither has seen: DATA=FILE."
+        report += (
+            f"\nWarning: trained on these rows: {' and '.join(trained)}. Metrics on training data are too "
+            "good; compare on rows that neither version has seen: DATA=FILE."
         )
-    return said
+    return report
 
 
-def answers(folder: Path, manifest: Manifest, matrix: Matrix) -> Floats:
-    """Return a version's probabilities [rows, classes]; BundleError where its files are not whole."""
+def predict_rows(folder: Path, manifest: Manifest, matrix: Matrix) -> Floats:
+    """Return a version's probabilities [rows, classes]; BundleError if a file is missing or altered."""
     model = read_files(folder, manifest)[MODEL_FILE]
     try:
         return Session(model).run(matrix).astype(np.float64)

@@ -1,4 +1,4 @@
-"""What each feature looked like in training, for warnings and for drift."""
+"""The reference distribution of each feature and of the score, for warnings and for drift."""
 
 from collections.abc import Mapping
 
@@ -12,7 +12,7 @@ from bundle.encoding import Matrix
 from bundle.manifest import CategoryDistribution, NumberDistribution
 
 BINS = 5
-CERTAINTY = 0.999
+CONFIDENCE_LEVEL = 0.999
 
 
 def describe(
@@ -26,14 +26,14 @@ def describe(
 
 
 def describe_score(scores: NDArray[np.float64]) -> NumberDistribution:
-    """Return the distribution of scores [rows] that models gave to rows that they had not seen."""
+    """Return the distribution of the scores [rows] of out-of-fold rows."""
     return _number(scores.astype(np.float32))
 
 
 def quantiles(bins: Mapping[str, Bins]) -> dict[int, float]:
-    """Return the quantile of the chi-square distribution by number of bins; a single one cannot drift."""
-    numbers = sorted({len(its.names) for its in bins.values()})
-    return {number: round(float(chi2.ppf(CERTAINTY, max(number - 1, 1))), 3) for number in numbers}
+    """Return the quantile of the chi-square distribution by number of bins; a single bin cannot drift."""
+    numbers = sorted({len(feature.names) for feature in bins.values()})
+    return {number: round(float(chi2.ppf(CONFIDENCE_LEVEL, max(number - 1, 1))), 3) for number in numbers}
 
 
 def _category(feature: CategoryFeature, column: Matrix) -> CategoryDistribution:
@@ -42,9 +42,9 @@ def _category(feature: CategoryFeature, column: Matrix) -> CategoryDistribution:
 
 
 def _number(column: Matrix) -> NumberDistribution:
-    """Cut a number at its quantiles into at most five bins, of which none is empty.
+    """Cut a number at its quantiles into at most five bins, none of them empty.
 
-    Numbers are written in float64 as the shortest decimal that is the same float32 (2.3, not 2.299999952).
+    Numbers become the shortest decimal that is the same float32 (2.3, not 2.299999952).
     """
     present = column[~np.isnan(column)]
     quantiles = np.quantile(present, np.arange(1, BINS) / BINS, method="inverted_cdf")

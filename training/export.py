@@ -1,4 +1,4 @@
-"""From a fitted pipeline to ONNX, and the proof that both give the same probabilities."""
+"""Exports a fitted pipeline to ONNX, and proves that both give the same probabilities."""
 
 import numpy as np
 from skl2onnx import to_onnx
@@ -34,7 +34,7 @@ def export(pipeline: Pipeline, features: int) -> bytes:
 
 
 def generate_rows(declaration: Declaration) -> Matrix:
-    """Return 10,000 seeded rows over the whole of the accepted ranges, a tenth of nullable values missing."""
+    """Return 10,000 seeded rows over the whole accepted ranges, a tenth of nullable values missing."""
     random = np.random.default_rng(0)
     columns = []
     for feature in declaration.features:

@@ -1,7 +1,7 @@
-"""Makes the rows that every start and every probe ask a model about.
+"""Makes the probe rows, which a model predicts at every start and every probe.
 
-They are made up from the declaration and the summary of the training data, so that no row of the data goes
-with a bundle. Together they show each category, each missing value and the trained range of each number.
+They are made up from the declaration and the reference distribution: a bundle holds no row of the data.
+Together they show each category, each missing value and the trained range of each number.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ Distributions = Mapping[str, NumberDistribution | CategoryDistribution]
 def make_probes(declaration: Declaration, distribution: Distributions, pipeline: Pipeline) -> list[Probe]:
     """Return rows as clients send them, with the probabilities that the fitted pipeline gives.
 
-    So a code that is changed in model.toml after training is noticed before the model serves.
+    They reveal a code that was changed in model.toml after training, before the model is served.
     """
     columns = {
         feature.name: probe_values(feature, distribution[feature.name]) for feature in declaration.features
@@ -43,7 +43,7 @@ def make_probes(declaration: Declaration, distribution: Distributions, pipeline:
 
 
 def probe_values(feature: Feature, distribution: NumberDistribution | CategoryDistribution) -> list[Value]:
-    """Return the values of a feature that probes show: all categories, or a number's range in equal steps."""
+    """Return the values of a feature in probes: all categories, or the range of a number in equal steps."""
     missing: list[Value] = [None] if feature.nullable else []
     if isinstance(feature, CategoryFeature) or isinstance(distribution, CategoryDistribution):
         return [*(feature.codes if isinstance(feature, CategoryFeature) else ()), *missing]

@@ -12,7 +12,7 @@ Rows = list[dict[str, Value]]
 
 
 class DataError(Exception):
-    """The data cannot be trained on; the message says what to do."""
+    """The data cannot be used for training; the message says what to do."""
 
 
 def read_table(
@@ -20,15 +20,15 @@ def read_table(
 ) -> tuple[Rows, list[str]]:
     """Return the rows of a CSV file by feature name, and the label of each.
 
-    A blank cell is a missing value. `target` and `classes` are what recipes said before model.toml did.
+    A blank cell is a missing value. Old recipes pass `target` and `classes`, which are in model.toml now.
     """
     if (target, classes) != (None, None):
         raise DataError(
             "recipe.py passes target or classes to read_table: leave them out, and declare in model.toml the "
-            "column (target) and what it holds of each class (target of the class)"
+            "column (target) and its value for each class (target of the class)"
         )
     if declaration.target is None:
-        raise DataError("model.toml does not say which column holds the class: declare it as target")
+        raise DataError("model.toml does not declare the column that holds the class: add target")
     targets, features = declaration.targets, declaration.features
     rows: Rows = []
     labels: list[str] = []
@@ -47,7 +47,7 @@ def read_table(
 
 
 def _records(path: Path, columns: list[str]) -> Iterator[tuple[str, list[str]]]:
-    """Yield where each row stands ("rows.csv, line 7"), and its cells of the columns, trimmed."""
+    """Yield the place of each row ("rows.csv, line 7"), and its cells of the columns, trimmed."""
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.reader(file, strict=True)
         lines = (cells for cells in reader if cells)
@@ -62,7 +62,7 @@ def _records(path: Path, columns: list[str]) -> Iterator[tuple[str, list[str]]]:
         except csv.Error as error:
             raise DataError(f"{path} cannot be read as CSV near line {reader.line_num}: {error}") from None
         except UnicodeDecodeError:
-            raise DataError(f"{path} is not text in UTF-8: save it as such") from None
+            raise DataError(f"{path} is not text in UTF-8: save it as UTF-8") from None
 
 
 def _index(path: Path, header: list[str], column: str) -> int:
@@ -83,7 +83,7 @@ def _value(place: str, feature: NumberFeature | CategoryFeature, cell: str) -> V
                 f"{place}: the cell of '{feature.column}' is empty: fill it in, or declare "
                 f"{feature.name} as nullable"
             ) from None
-        # in a table nothing is written where JSON has null
+        # a table has an empty cell where JSON has null
         expected = (
             f"'{feature.column}' is not {feature.expectation.replace(', or null', ', or an empty cell')}"
         )

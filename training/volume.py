@@ -1,7 +1,7 @@
-"""A volume that has a model's versions, which others can write to: neither code nor data comes from it.
+"""A volume with a model's versions. Others can write to it, so neither code nor data comes from it.
 
-On it are `model.toml` and the versions, as serving needs them. What is run, and what is learnt from unless a
-file is given, is the image's own (docs/rollout.md).
+It holds `model.toml` and the versions, as serving needs them. The recipe, and the data unless a file is
+given, are those of the image (docs/rollout.md).
 """
 
 import os
@@ -15,12 +15,12 @@ from bundle.declaration import Declaration, load_declaration
 from bundle.manifest import MANIFEST_FILE, load_manifest
 from training.table import DataError
 
-OF_THE_VOLUME = {"versions", "default_version"}
-"""What the volume's model.toml may say in its own way."""
+VOLUME_FIELDS = {"versions", "default_version"}
+"""Fields in which the volume's model.toml may differ from the image's."""
 
 
 def fill(folder: Path, source: Path) -> None:
-    """Copy what serving needs of a model where its folder is not there yet; then it is there whole."""
+    """Copy what serving needs of a model, unless its folder exists; the folder appears only when complete."""
     if os.path.lexists(folder):
         return
     declaration = load_declaration(source)
@@ -34,30 +34,30 @@ def fill(folder: Path, source: Path) -> None:
         try:
             new.rename(folder)
         except OSError:
-            if not folder.is_dir():  # or another run has filled it meanwhile
+            if not folder.is_dir():  # else another run has filled it meanwhile
                 raise
 
 
 def copy_version(version: Path, target: Path, declaration: Declaration) -> None:
-    """Copy what is served of a bundle, and no pipeline: it is code to whoever loads it."""
+    """Copy the served files of a bundle, without its pipeline, which is code to whoever loads it."""
     target.mkdir()
     for name in (MANIFEST_FILE, *load_manifest(version, declaration).files):
         shutil.copyfile(version / name, target / name)
 
 
 def check_volume(folder: Path, source: Path, say: Callable[[str], None]) -> None:
-    """Refuse a folder that leads elsewhere, or that declares another model than the image does."""
+    """Reject a folder that holds links, or that declares another model than the image does."""
     for path in (folder, *entries(folder)):
         mode = path.lstat().st_mode
         if not (stat.S_ISDIR(mode) or stat.S_ISREG(mode)):
-            raise DataError(f"{path} is a link or a device, which a model's folder has no use for: remove it")
+            raise DataError(f"{path} is a link or a device, which a model's folder must not hold: remove it")
     check_declaration(folder, source)
     if (folder / "recipe.py").exists():
         say(f"{folder / 'recipe.py'} is not used: code comes from {source}")
 
 
 def entries(folder: Path) -> Iterator[Path]:
-    """Return everything below a folder; links are named and not followed."""
+    """Yield every path below a folder; links are not followed."""
 
     def fail(error: OSError) -> None:
         raise error
@@ -68,13 +68,13 @@ def entries(folder: Path) -> Iterator[Path]:
 
 
 def check_declaration(folder: Path, source: Path) -> None:
-    """Refuse a model.toml that differs from the image's in more than its versions."""
+    """Reject a model.toml that differs from the image's in more than its versions."""
     theirs, ours = load_declaration(folder), load_declaration(source)
     for field in Declaration.model_fields:
-        if field not in OF_THE_VOLUME and getattr(theirs, field) != getattr(ours, field):
+        if field not in VOLUME_FIELDS and getattr(theirs, field) != getattr(ours, field):
             raise DataError(
-                f"{folder / 'model.toml'} has another '{field}' than {source / 'model.toml'}: take over the "
-                "latter, and append the [versions] of the former where they are still right"
+                f"{folder / 'model.toml'} has another '{field}' than {source / 'model.toml'}: copy the "
+                "latter, and append those [versions] of the former that are still right"
             )
     estimators = {version.estimator for version in ours.versions.values()}
     for name, version in theirs.versions.items():

@@ -97,13 +97,13 @@ def _came_true(declaration: Declaration, cell: Cell) -> bool:
 
 
 def expected(manifest: Manifest, *, threshold: float | None) -> dict[str, float]:
-    """Return the card's figures; of those that hang on the threshold none, where another one is served."""
-    figures = manifest.evaluation.figures
-    found = {"brier": figures["brier"].value}
+    """Return the card's metrics, without those of the declared threshold if another one is served."""
+    metrics = manifest.evaluation.metrics
+    found = {"brier": metrics["brier"].value}
     if threshold != manifest.threshold:
         return found
-    found["accuracy"] = figures["accuracy"].value
-    for name, error in (("sensitivity", "miss_rate"), ("specificity", "false_alarm_rate")):
-        if error in figures:
-            found[name] = 1 - figures[error].value
+    found["accuracy"] = metrics["accuracy"].value
+    for name, error in (("sensitivity", "false_negative_rate"), ("specificity", "false_positive_rate")):
+        if error in metrics:
+            found[name] = 1 - metrics[error].value
     return found

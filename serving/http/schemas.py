@@ -117,7 +117,7 @@ class FeatureDescription(Documented):
 
 
 class ModelDescription(Documented):
-    """A model's declaration, where its figures come from, and how good it is."""
+    """A model's declaration, its evaluation, and its data."""
 
     name: str
     version: str
@@ -180,9 +180,9 @@ class Problem(Documented):
     errors: list[ProblemError] | None = Field(default=None, description="At most 20 invalid values")
 
 
-def health_schema(figures: Iterable[str]) -> type[Health]:
-    """Return the shape of /health with the figures that the model declares for it."""
-    fields: Any = {figure: (float, Field(description="From the evaluation")) for figure in figures}
+def health_schema(metrics: Iterable[str]) -> type[Health]:
+    """Return the shape of /health with the metrics that the model declares for it."""
+    fields: Any = {metric: (float, Field(description="From the evaluation")) for metric in metrics}
     return create_model("Health", __base__=Health, **fields) if fields else Health
 
 

@@ -73,8 +73,8 @@ class ServedModel:
         self.name = declaration.name
         self.version = manifest.version
         self.threshold = manifest.threshold if threshold is None else threshold
-        figures = manifest.evaluation.figures
-        self.health = {name: figures[figure].value for name, figure in declaration.health.items()}
+        metrics = manifest.evaluation.metrics
+        self.health = {name: metrics[metric].value for name, metric in declaration.health.items()}
         self.engine = engine
         self.card = card
         self._explainer = explainer
@@ -265,7 +265,8 @@ def load_model(
         raise BundleError(f"{file} does not give the answers that training recorded: {error}") from error
     except ValueError:
         raise BundleError(
-            f"{path}: model.toml does not accept a probe row of bundle.json: train the model again"
+            f"{path}: model.toml does not accept a probe row of bundle.json: train the model again "
+            f"(make train MODEL={declaration.name})"
         ) from None
     return model
 
@@ -282,9 +283,9 @@ def read_bundle(folder: Path, version: str | None) -> tuple[Declaration, Manifes
             f"MODEL={declaration.name} trains what model.toml declares"
         )
     manifest = load_manifest(path, declaration)
-    if unknown := set(declaration.health.values()) - set(manifest.evaluation.figures):
+    if unknown := set(declaration.health.values()) - set(manifest.evaluation.metrics):
         raise BundleError(
-            f"model.toml of '{declaration.name}': health names the figure '{min(unknown)}', "
+            f"model.toml of '{declaration.name}': health names the metric '{min(unknown)}', "
             f"which {path / MANIFEST_FILE} lacks"
         )
     check_inspected(path, manifest)

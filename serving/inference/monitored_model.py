@@ -64,7 +64,7 @@ class MonitoredModel:
             **dimensions,
         )
         set_info(1)
-        if accuracy := manifest.evaluation.figures.get("accuracy"):
+        if accuracy := manifest.evaluation.metrics.get("accuracy"):
             vocabulary.gauge(declaration, "accuracy", "livemax", **dimensions)(accuracy.value)
         self._show_expectation(vocabulary, dimensions)
         self._drift = DriftCounts(model, vocabulary)

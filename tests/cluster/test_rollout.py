@@ -176,7 +176,7 @@ def test_the_endpoint_starts_one_run_at_a_time(retraining: None, core: client.Co
             in problem(requests.post(url, headers=key, timeout=10), 409, "AlreadyRunning")["detail"]
         )
         how, said = end(NAME)
-        assert (how, "refused: labels look inverted" in said) == ("Failed", True), said
+        assert (how, "gate failed: labels look inverted" in said) == ("Failed", True), said
         problem(requests.post(url, headers=key, timeout=10), 409, "AlreadyRunning")
     kubectl("delete", "job", NAME, "--namespace", NAMESPACE)  # as Kubernetes does after keepSeconds
     assert job_template()["spec"]["ttlSecondsAfterFinished"] == 300

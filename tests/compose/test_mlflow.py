@@ -43,7 +43,7 @@ def registered(uri: str) -> dict[str, dict[str, str]]:
     return {version["version"]: version for version in found.get("model_versions", [])}
 
 
-def test_versions_are_registered_once_with_their_figures(mlflow: Stack, uri: str) -> None:
+def test_versions_are_registered_once_with_their_metrics(mlflow: Stack, uri: str) -> None:
     assert register(mlflow) == [
         "churn v1 is registered as models:/churn/1",
         "churn v2 is registered as models:/churn/2",
@@ -59,8 +59,9 @@ def test_versions_are_registered_once_with_their_figures(mlflow: Stack, uri: str
     )
     data = answer.json()["run"]["data"]
     metrics = {metric["key"]: metric["value"] for metric in data["metrics"]}
-    figures = System("churn").manifest.evaluation.figures
-    assert {name: metrics[name] for name in figures} == {name: it.value for name, it in figures.items()}
+    estimates = System("churn").manifest.evaluation.metrics
+    expected = {name: estimate.value for name, estimate in estimates.items()}
+    assert {name: metrics[name] for name in estimates} == expected
     assert {"key": "estimator", "value": "GradientBoostingClassifier"} in data["params"]
 
 

@@ -52,8 +52,8 @@ def test_the_card_says_what_the_repositorys_card_says(server: Server, system: Sy
         said = re.search(rf"\*\*{heading}\.\*\* (.+)", text)
         assert said, heading
         assert said[1].split(".")[0].replace("'", "&#x27;").split("&#x27;")[0] in page
-    for figure in system.manifest.evaluation.figures.values():
-        assert f"{figure.low:.3f} to {figure.high:.3f}" in page
+    for estimate in system.manifest.evaluation.metrics.values():
+        assert f"{estimate.lower:.3f} to {estimate.upper:.3f}" in page
     for plot in re.findall(r"\]\((.+\.svg)\)", text):
         content = (system.folder / plot).read_text(encoding="utf-8")
         assert "<svg" in content
@@ -69,7 +69,7 @@ def test_the_heart_card_warns_and_compares_thresholds(server: Server) -> None:
         "sex: female",
         "age: 60 and over",
         "0.167",
-        "5 false alarms",
+        "5 false positives",
     ):
         assert said in page
 

@@ -70,7 +70,7 @@ def test_everything_declared_is_there_at_zero(fresh: Server, system: System) -> 
     assert fresh.shows(
         1, "model_info", estimator=manifest.estimator.name, estimator_type=manifest.estimator.type
     )
-    assert fresh.shows(manifest.evaluation.figures["accuracy"].value, "accuracy")
+    assert fresh.shows(manifest.evaluation.metrics["accuracy"].value, "accuracy")
 
 
 @pytest.mark.heart

@@ -92,8 +92,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (gems / "data.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     said: list[str] = []
     (manifest,) = build(gems, None, None, say=said.append)
-    assert set(manifest.evaluation.figures) == {"accuracy", "brier"}
-    assert manifest.evaluation.figures["accuracy"].value > 0.9
+    assert set(manifest.evaluation.metrics) == {"accuracy", "brier"}
+    assert manifest.evaluation.metrics["accuracy"].value > 0.9
     return folder
 
 

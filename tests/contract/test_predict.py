@@ -145,13 +145,13 @@ def test_a_threshold_by_setting_is_shown_and_used(start: Any) -> None:
 
 
 @pytest.mark.heart
-def test_models_tell_their_declaration_and_figures(server: Server) -> None:
+def test_models_show_their_declaration_and_metrics(server: Server) -> None:
     model = server.get("/models/heart-disease").json()
     assert server.get("/models").json() == {"models": [model]}
     age, ca = (next(f for f in model["features"] if f["name"] == name) for name in ("age", "ca"))
     assert (age["unit"], age["minimum"], age["maximum"], age["trained_maximum"]) == ("years", 18, 120, 77)
     assert (ca["nullable"], ca["missing_codes"]) == (True, [4])
-    assert model["evaluation"]["figures"]["auc"]["value"] >= 0.90
+    assert model["evaluation"]["metrics"]["auc"]["value"] >= 0.90
     assert len(model["bundle_sha256"]) == 64
 
 

@@ -72,12 +72,12 @@ def test_the_cards_figures_stand_beside(start: Callable[..., Server], system: Sy
     for version in system.declaration.versions:
         if version != system.version and not system.declaration.routes.versioned:
             continue
-        card = server.get(f"/models/{system.name}").json()["evaluation"]["figures"]
+        card = server.get(f"/models/{system.name}").json()["evaluation"]["metrics"]
         if version == system.version:
             expected = {"accuracy": card["accuracy"]["value"], "brier": card["brier"]["value"]}
             if system.declaration.binary:
-                expected["sensitivity"] = 1 - card["miss_rate"]["value"]
-                expected["specificity"] = 1 - card["false_alarm_rate"]["value"]
+                expected["sensitivity"] = 1 - card["false_negative_rate"]["value"]
+                expected["specificity"] = 1 - card["false_positive_rate"]["value"]
             for metric, value in expected.items():
                 shown = server.metric("model_quality_expected", model_version=version, metric=metric)
                 assert shown == pytest.approx(value)

@@ -145,7 +145,7 @@ def test_models_whose_metrics_would_mix_are_not_served_together() -> None:
 def test_a_figure_that_nobody_measured_is_not_shown_as_health(tmp_path: Path) -> None:
     server = changed(tmp_path, "iris", 'model_accuracy = "accuracy"', 'model_accuracy = "auc"')
     assert server.wait() == 1
-    assert "health names the figure 'auc', which" in server.lines[-1]
+    assert "health names the metric 'auc', which" in server.lines[-1]
 
 
 def test_a_version_that_is_not_there_stops_the_start(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from serving.feedback.outcomes import FIFTHS, Cell
 from serving.feedback.quality import assess, expected
 from tests.harness import HEART, PROJECT
 from tests.systems import System
-from training.build import load_recipe, load_rows
+from training.data import load_recipe, load_rows
 from training.evaluation import out_of_fold
 
 RULES = PROJECT / "monitoring" / "rules" / "quality.yaml"

@@ -70,9 +70,9 @@ FAULTS: list[tuple[Callable[[Path], object], str, str]] = [
     (lambda f: (f / "v1/bundle.json").write_text("[" * 10**5), "v1/bundle.json", "is not JSON"),
     (lambda f: (f / "v1/bundle.json").write_text("[4]"), "v1/bundle.json", "no bundle manifest"),
     (
-        lambda f: edit_manifest(f, lambda m: m.update(schema_version=3)),
+        lambda f: edit_manifest(f, lambda m: m.update(schema_version=4)),
         "v1/bundle.json",
-        "no bundle manifest of schema_version 4: train the model again",
+        "no bundle manifest of schema_version 5: train the model again (make train MODEL=heart-disease)",
     ),
     (lambda f: edit_manifest(f, lambda m: m.update(surprise=1)), "v1/bundle.json", "surprise"),
     (lambda f: edit_manifest(f, lambda m: m.update(model="iris")), "v1/bundle.json", "another 'model'"),
@@ -115,7 +115,7 @@ FAULTS: list[tuple[Callable[[Path], object], str, str]] = [
         (
             lambda f, old=old, new=new: replace(f / "model.toml", old, new),
             "model.toml",
-            "is not what v1 was trained with",
+            "changed after v1 was trained",
         )
         for old, new in (
             ('"no_disease", prediction = 0', '"no_disease", prediction = 2'),
@@ -292,7 +292,7 @@ def test_onnx_that_is_no_model_is_refused() -> None:
     for content in (b"", b"not a model", b"\x08\x07", b"\x00\x00\x00\x00ORTM"):
         with pytest.raises(EngineError, match="it is no ONNX model"):
             OnnxEngine(content)
-    with pytest.raises(EngineError, match="ONNX Runtime refuses it"):
+    with pytest.raises(EngineError, match="ONNX Runtime rejects it"):
         OnnxEngine(b"\x3a\x02\x12\x00")  # a graph with a name, and nothing else
 
 

@@ -26,7 +26,7 @@ from serving.inference.monitored_model import MonitoredModel
 from serving.metrics.vocabulary import Vocabulary
 from serving.settings import Settings
 from tests.systems import MODELS, PAGES, System
-from training.build import load_recipe, load_rows
+from training.data import load_recipe, load_rows
 from training.distribution import BINS
 
 VERSIONS = [(name, version) for name in PAGES for version in System(name).declaration.versions]

@@ -1,4 +1,4 @@
-"""Our figures are scikit-learn's, and their intervals cover."""
+"""Metrics equal scikit-learn's, and their confidence intervals have the width of theory."""
 
 import numpy as np
 import pytest
@@ -8,15 +8,15 @@ from sklearn.metrics import average_precision_score, brier_score_loss, recall_sc
 
 from bundle.declaration import Declaration
 from training.evaluation import evaluate
-from training.figures import (
+from training.metrics import (
     Scores,
     accuracy,
     auc,
     average_precision,
     brier,
     calibration,
-    false_alarm_rate,
-    miss_rate,
+    false_negative_rate,
+    false_positive_rate,
     resampling_weights,
     summarise,
 )
@@ -27,8 +27,8 @@ def scores() -> Scores:
     random = np.random.default_rng(1)
     truth = random.uniform(0, 1, 400)
     labels = (random.uniform(0, 1, 400) < truth).astype(np.int64)
-    forecast = np.clip(truth**2, 0.01, 0.99).round(2).astype(np.float64)  # overconfident, with ties
-    return Scores(labels, forecast, resampling_weights(400), threshold=0.5)
+    probability = np.clip(truth**2, 0.01, 0.99).round(2).astype(np.float64)  # overconfident, with ties
+    return Scores(labels, probability, resampling_weights(400), threshold=0.5)
 
 
 def resampled(scores: Scores, number: int) -> tuple[np.ndarray, np.ndarray]:
@@ -37,14 +37,14 @@ def resampled(scores: Scores, number: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize("number", [0, 1, 77])
-def test_figures_equal_scikit_learn_on_the_same_resample(scores: Scores, number: int) -> None:
+def test_metrics_equal_scikit_learn_on_the_same_resample(scores: Scores, number: int) -> None:
     labels, probability = resampled(scores, number)
     assert auc(scores)[number] == pytest.approx(roc_auc_score(labels, probability))
     expected = average_precision_score(labels, probability)
     assert average_precision(scores)[number] == pytest.approx(expected)
-    assert miss_rate(scores)[number] == pytest.approx(1 - recall_score(labels, probability >= 0.5))
+    assert false_negative_rate(scores)[number] == pytest.approx(1 - recall_score(labels, probability >= 0.5))
     specificity = recall_score(labels, probability >= 0.5, pos_label=0)
-    assert false_alarm_rate(scores)[number] == pytest.approx(1 - specificity)
+    assert false_positive_rate(scores)[number] == pytest.approx(1 - specificity)
     logit = np.log(probability / (1 - probability))
     fitted = LogisticRegression(C=np.inf, tol=1e-10, max_iter=1000).fit(logit[:, None], labels)
     intercept, slope = calibration(scores)[:, number]
@@ -65,35 +65,39 @@ def test_brier_and_accuracy_by_row(scores: Scores) -> None:
 
 
 def test_thresholds_are_compared_by_what_their_errors_cost(declaration: Declaration) -> None:
-    """Ten rows, thirty times; a miss costs five false alarms, so 1/6 is the cheaper threshold."""
+    """Ten rows, thirty times; a false negative costs five false positives: 1/6 is the cheaper threshold."""
     labels = np.array([0, 0, 0, 0, 1, 0, 0, 1, 1, 1] * 30)
     positive = np.array(([0.1] * 5 + [0.3] * 3 + [0.8] * 2) * 30)
     probabilities = np.stack([1 - positive, positive], axis=1)[None]
     matrix = np.zeros((300, len(declaration.features)), dtype=np.float32)
     half, sixth = evaluate(declaration, matrix, labels, probabilities).thresholds
     assert (half.threshold, sixth.threshold) == (0.5, 0.1667)
-    assert (half.miss_rate.value, half.false_alarm_rate.value, half.cost.value) == (0.5, 0, 1000)
-    assert (sixth.miss_rate.value, sixth.cost.value) == (0.25, 700)  # one miss, two false alarms
-    assert sixth.false_alarm_rate.value == pytest.approx(2 / 6, abs=1e-4)
-    assert sixth.cost.low < 700 < sixth.cost.high
+    assert (half.false_negative_rate.value, half.false_positive_rate.value, half.cost.value) == (0.5, 0, 1000)
+    assert (sixth.false_negative_rate.value, sixth.cost.value) == (
+        0.25,
+        700,
+    )  # one false negative, two false positives
+    assert sixth.false_positive_rate.value == pytest.approx(2 / 6, abs=1e-4)
+    assert sixth.cost.lower < 700 < sixth.cost.upper
 
 
-def test_calibration_is_scikit_learns_curve_by_tenths(declaration: Declaration) -> None:
+def test_calibration_is_scikit_learns_curve_of_ten_bins(declaration: Declaration) -> None:
     random = np.random.default_rng(0)
     positive = random.uniform(0, 1, 500)
     labels = (random.uniform(0, 1, 500) < positive**2).astype(np.int64)
     probabilities = np.stack([1 - positive, positive], axis=1)[None]
     matrix = np.zeros((500, len(declaration.features)), dtype=np.float32)
     bins = evaluate(declaration, matrix, labels, probabilities).calibration
-    shares, forecasts = calibration_curve(labels, positive, n_bins=10)
-    assert [it.share.value for it in bins] == pytest.approx(shares.tolist(), abs=1e-4)
-    assert [it.forecast for it in bins] == pytest.approx(forecasts.tolist(), abs=1e-4)
-    assert sum(it.rows for it in bins) == 500
-    assert all(it.share.low <= it.share.value <= it.share.high for it in bins)
+    observed, predicted = calibration_curve(labels, positive, n_bins=10)
+    assert [score_bin.observed.value for score_bin in bins] == pytest.approx(observed.tolist(), abs=1e-4)
+    assert [score_bin.predicted for score_bin in bins] == pytest.approx(predicted.tolist(), abs=1e-4)
+    assert sum(score_bin.rows for score_bin in bins) == 500
+    for frequency in (score_bin.observed for score_bin in bins):
+        assert frequency.lower <= frequency.value <= frequency.upper
 
 
 def test_an_interval_is_as_wide_as_theory_says() -> None:
     """The bootstrap of a share of one half in 400 rows: 0.5 +- 1.96 * sqrt(0.25 / 400)."""
-    figure = summarise(resampling_weights(400) @ np.tile([0.0, 1.0], 200) / 400)
-    assert figure.value == 0.5
-    assert [figure.low, figure.high] == pytest.approx([0.451, 0.549], abs=0.006)
+    estimate = summarise(resampling_weights(400) @ np.tile([0.0, 1.0], 200) / 400)
+    assert estimate.value == 0.5
+    assert [estimate.lower, estimate.upper] == pytest.approx([0.451, 0.549], abs=0.006)

@@ -12,7 +12,7 @@ from bundle.encoding import Encoder
 from serving.inference.catalogue import ServedModel, load_model
 from serving.inference.explanations import LEAST_PROBABILITY, all_sets, describe, random_orders
 from tests.systems import MODELS, System
-from training.build import load_recipe, load_rows
+from training.data import load_recipe, load_rows
 
 ADDITIVE = [("heart-disease", "v1"), ("iris", "v1"), ("churn", "v1")]
 OTHERS = [("churn", "v2"), ("fraud", "v1")]

@@ -9,7 +9,7 @@ import pytest
 from bundle.declaration import load_declaration
 from serving.inference.catalogue import ServedModel
 from tests.harness import HEART, SAMPLE, csv_rows
-from training.build import load_recipe, load_rows
+from training.data import load_recipe, load_rows
 
 BASELINES = [row for number, row in enumerate(csv_rows()) if number % 30 == 0]
 
@@ -29,7 +29,8 @@ def test_risk_rises(heart: ServedModel, row: Any, field: str, rising: list[Any])
 
 
 def test_what_medicine_knows_is_declared() -> None:
-    declared = {it.name: [list(values) for values in it.rising] for it in load_declaration(HEART).features}
+    features = load_declaration(HEART).features
+    declared = {feature.name: [list(values) for values in feature.rising] for feature in features}
     rising = {name: lists for name, lists in declared.items() if lists}
     assert set(rising) == {"ca", "oldpeak", "exang", "thal", "cp", "thalach"}
     assert rising["ca"] == [[0, 1, 2, 3]]
@@ -54,17 +55,17 @@ def test_disease_is_called_in_those_who_have_it(heart: ServedModel) -> None:
     assert positive[labels == 0].mean() < 0.3
 
 
-def test_figures_of_the_bundle_are_those_to_expect(heart: ServedModel) -> None:
-    figures = heart.manifest.evaluation.figures
-    assert figures["auc"].value >= 0.90
-    assert figures["accuracy"].value == pytest.approx(0.849, abs=0.01)
-    assert figures["brier"].value == pytest.approx(0.118, abs=0.005)
-    assert {"calibration_slope", "calibration_intercept", "miss_rate"} <= set(figures)
-    for figure in figures.values():
-        assert figure.low < figure.value < figure.high
+def test_the_bundles_metrics_are_those_to_expect(heart: ServedModel) -> None:
+    metrics = heart.manifest.evaluation.metrics
+    assert metrics["auc"].value >= 0.90
+    assert metrics["accuracy"].value == pytest.approx(0.849, abs=0.01)
+    assert metrics["brier"].value == pytest.approx(0.118, abs=0.005)
+    assert {"calibration_slope", "calibration_intercept", "false_negative_rate"} <= set(metrics)
+    for estimate in metrics.values():
+        assert estimate.lower < estimate.value < estimate.upper
 
 
-def test_misses_are_reported_by_sex_and_age_band(heart: ServedModel) -> None:
+def test_errors_are_reported_by_sex_and_age_band(heart: ServedModel) -> None:
     groups = {(group.feature, group.group): group for group in heart.manifest.evaluation.groups}
     assert groups["sex", "female"].positives == 25
     assert groups["sex", "male"].positives == 114
@@ -75,7 +76,7 @@ def test_misses_are_reported_by_sex_and_age_band(heart: ServedModel) -> None:
     assert "not a medical device" in card
 
 
-def test_probes_show_every_category_and_gap(heart: ServedModel) -> None:
+def test_probes_show_every_category_and_missing_value(heart: ServedModel) -> None:
     rows = [probe.row for probe in heart.manifest.probes]
     assert {row["thal"] for row in rows} == {"fixed defect", "normal", "reversible defect", None}
     assert {row["cp"] for row in rows} == {

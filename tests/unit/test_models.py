@@ -12,7 +12,8 @@ from sklearn.datasets import load_iris
 from bundle.encoding import Encoder
 from bundle.manifest import NumberDistribution, load_manifest, read_files, sha256
 from tests.systems import MODELS, PAGES, System
-from training.build import build, load_recipe, load_rows
+from training.build import build
+from training.data import load_recipe, load_rows
 from training.export import check_parity, generate_rows
 from training.table import DataError
 
@@ -31,12 +32,12 @@ def test_the_committed_onnx_model_is_the_committed_pipeline(name: str, version: 
 
 
 @pytest.mark.parametrize(("name", "version"), VERSIONS)
-def test_the_card_shows_the_figures_of_every_version(name: str, version: str) -> None:
+def test_the_card_shows_the_metrics_of_every_version(name: str, version: str) -> None:
     card = (MODELS / name / "CARD.md").read_text(encoding="utf-8")
     manifest = load_manifest(MODELS / name / version, System(name).declaration)
     section = card.partition(f"### {version}: {manifest.estimator.name}")[2].partition("\n### ")[0]
-    for figure in manifest.evaluation.figures.values():
-        assert f"| {figure.value:.3f} | {figure.low:.3f} to {figure.high:.3f} |" in section
+    for estimate in manifest.evaluation.metrics.values():
+        assert f"| {estimate.value:.3f} | {estimate.lower:.3f} to {estimate.upper:.3f} |" in section
 
 
 @pytest.mark.parametrize("name", ["heart-disease", "iris", "fraud"])
@@ -102,7 +103,7 @@ def test_churn_is_as_good_as_ten_folds_say_elsewhere(version: str, auc: float) -
     system = System("churn")
     manifest = load_manifest(system.folder / version, system.declaration)
     assert manifest.evaluation.method.startswith("1 x 10-fold")
-    assert manifest.evaluation.figures["auc"].value == pytest.approx(auc, abs=0.005)
+    assert manifest.evaluation.metrics["auc"].value == pytest.approx(auc, abs=0.005)
 
 
 def test_churn_without_its_table_says_where_to_get_it() -> None:
@@ -121,6 +122,6 @@ def test_churn_trained_again_gives_the_committed_model(tmp_path: Path) -> None:
     for name in ("model.toml", "recipe.py"):
         (folder / name).write_bytes((committed.folder / name).read_bytes())
     (again,) = build(folder, "v1", data, say=lambda _: None)
-    for name, figure in again.evaluation.figures.items():
-        assert figure.value == pytest.approx(manifest.evaluation.figures[name].value, abs=0.002), name
+    for name, estimate in again.evaluation.metrics.items():
+        assert estimate.value == pytest.approx(manifest.evaluation.metrics[name].value, abs=0.002), name
     assert "### v1" in (folder / "CARD.md").read_text(encoding="utf-8")

@@ -14,24 +14,16 @@ import pytest
 from sklearn.metrics import brier_score_loss, recall_score, roc_auc_score
 
 from bundle.declaration import load_declaration
-from bundle.encoding import Encoder
-from bundle.manifest import load_manifest, sealed
+from bundle.manifest import sealed
 from serving.inference.catalogue import load_model
 from tests.harness import HEART, run
-from training.build import TrainingData, build, load_recipe, load_rows
+from training.build import build
 from training.compare import compare, compare_versions, verdict
-from training.figures import Floats
-from training.retrain import (
-    Judged,
-    RefusedError,
-    alone,
-    check_calibration,
-    check_figures,
-    check_groups,
-    main,
-    next_version,
-    retrain,
-)
+from training.data import TrainingData, load_recipe, load_training_data
+from training.gate import Comparison, GateError, check_calibration, check_differences, check_groups
+from training.metrics import Floats
+from training.predictions import Predictions
+from training.retrain import lock_folder, main, next_version, retrain
 from training.table import DataError
 
 TARGET = "narrowing_over_50"
@@ -92,15 +84,13 @@ def swapped_angina() -> Records:
         (lambda: half_shuffled(1), "a direction is wrong: .* from atypical angina to asymptomatic of cp"),
         (lambda: half_shuffled(2), "worse than the card beyond noise: auc"),
         (lambda: records()[:50], "too few rows: 20 of 'disease' where 130 are needed, 10 for each feature"),
-        (lambda: records() + records()[:40], "duplicated rows: 12% stand in the data before, 5% may"),
+        (lambda: records() + records()[:40], "duplicated rows: 12% repeat an earlier row, at most 5% may"),
         (swapped_angina, "a direction is wrong: 'disease' becomes no likelier from no to yes of exang"),
     ],
 )
-def test_rows_that_spoil_a_model_are_refused(
-    folder: Path, rows: Callable[[], Records], sentence: str
-) -> None:
+def test_rows_that_spoil_a_model_fail(folder: Path, rows: Callable[[], Records], sentence: str) -> None:
     data, before = write(folder.parent / "rows.csv", rows()), contents(folder)
-    with pytest.raises(RefusedError, match=sentence):
+    with pytest.raises(GateError, match=sentence):
         retrain(folder, data, None, None, quiet)
     assert contents(folder) == before
 
@@ -108,12 +98,12 @@ def test_rows_that_spoil_a_model_are_refused(
 def test_the_same_rows_give_the_same_verdict_and_version(folder: Path, tmp_path: Path) -> None:
     other = shutil.copytree(folder, tmp_path / "again" / "heart-disease")
     told: dict[Path, list[str]] = {folder: [], other: []}
-    for its, said in told.items():
-        assert retrain(its, None, None, None, said.append) == "v2"
+    for copy, said in told.items():
+        assert retrain(copy, None, None, None, said.append) == "v2"
     assert [line for line in told[folder] if "wrote" not in line] == [
         line for line in told[other] if "wrote" not in line
     ]
-    assert "No figure of v2 differs from v1's beyond noise on these rows." in told[folder]
+    assert "No metric of v2 differs from v1's beyond noise on these rows." in told[folder]
     assert contents(folder) == contents(other)
     again = {name: content for name, content in contents(folder).items() if name.startswith("v1/")}
     assert again == {name: content for name, content in contents(HEART).items() if name.startswith("v1/")}
@@ -134,26 +124,25 @@ def test_better_data_make_a_version_that_one_setting_serves(folder: Path, tmp_pa
     assert "v2" in (folder / "CARD.md").read_text(encoding="utf-8")
     before = contents(folder)
     with pytest.raises(
-        DataError, match=r"v2 learnt from other rows than v1.*name the one to train \(VERSION=v1"
+        DataError, match=r"v2 was trained on other rows than v1.*name the one to train \(VERSION=v1"
     ):
         build(folder, None, None, quiet)
     assert contents(folder) == before
 
 
-def test_a_file_that_the_served_version_did_not_learn_from_is_told(folder: Path, tmp_path: Path) -> None:
+def test_a_file_that_the_served_version_was_not_trained_on_is_reported(folder: Path, tmp_path: Path) -> None:
     data, other = (write(tmp_path / f"{less}.csv", records()[:-less]) for less in (1, 2))
-    with pytest.raises(DataError, match="is not the file that v1 learnt from: its sha256 differs"):
+    with pytest.raises(DataError, match="is not the file that v1 was trained on: its sha256 differs"):
         retrain(folder, data, None, other, quiet)
 
 
 @pytest.fixture(scope="module")
 def data() -> TrainingData:
     declaration = load_declaration(HEART)
-    rows, labels, digest = load_rows(HEART, declaration, load_recipe(HEART), None)
-    return TrainingData(rows, Encoder(declaration).encode(rows), labels, digest)
+    return load_training_data(HEART, declaration, load_recipe(HEART), None)
 
 
-def forecasts(data: TrainingData, temper: float = 1, seed: int = 0) -> Floats:
+def predicted(data: TrainingData, temper: float = 1, seed: int = 0) -> Floats:
     """Return calibrated probabilities [1, rows, 2], or with a temper over 1 too extreme ones.
 
     Signals lie 1.5 standard deviations apart, so that 1.5 times the signal is the log-odds.
@@ -164,83 +153,89 @@ def forecasts(data: TrainingData, temper: float = 1, seed: int = 0) -> Floats:
     return np.stack([1 - positive, positive], axis=1)[None]
 
 
-def judged(data: TrainingData, served: Floats, candidate: Floats) -> Judged:
-    return Judged(load_declaration(HEART), load_recipe(HEART), data, served, candidate)
+def compared(data: TrainingData, served: Floats, candidate: Floats) -> Comparison:
+    declaration = load_declaration(HEART)
+    return Comparison(
+        data.matrix,
+        Predictions.of(declaration, data.labels, served),
+        Predictions.of(declaration, data.labels, candidate),
+    )
 
 
-def test_a_candidate_that_is_worse_is_refused(data: TrainingData) -> None:
-    its = judged(data, forecasts(data), forecasts(data, temper=1)[:, ::-1])
-    manifest = load_manifest(HEART / "v1", its.declaration)
-    differences = compare(its.declaration, data.labels, its.served, its.candidate)
-    with pytest.raises(RefusedError, match=r"worse beyond noise: auc 0\.\d+ where v1 has 0\.\d+"):
-        check_figures(differences, manifest, its)
+def test_a_candidate_that_is_worse_fails(data: TrainingData) -> None:
+    served = predicted(data)
+    differences = compare(load_declaration(HEART), data.labels, served, served[:, ::-1])
+    with pytest.raises(GateError, match=r"worse beyond noise: auc 0\.\d+ where v1 has 0\.\d+"):
+        check_differences(differences, "v1")
     assert verdict(differences, "v1", "v2").startswith("v2 is worse than v1 in auc and sensitivity and brier")
 
 
-def test_a_candidate_that_is_too_sure_of_itself_is_refused(data: TrainingData) -> None:
-    served = forecasts(data)
-    check_calibration(judged(data, served, served))
-    with pytest.raises(RefusedError, match="calibration degrades: its slope is"):
-        check_calibration(judged(data, served, forecasts(data, temper=4)))
+def test_an_overconfident_candidate_fails(data: TrainingData) -> None:
+    served = predicted(data)
+    check_calibration(compared(data, served, served))
+    with pytest.raises(GateError, match="calibration degrades: slope"):
+        check_calibration(compared(data, served, predicted(data, temper=4)))
 
 
-def test_a_candidate_that_misses_women_is_refused(data: TrainingData) -> None:
-    served = forecasts(data)
-    check_groups(judged(data, served, served))
+def test_a_candidate_that_misses_women_fails(data: TrainingData) -> None:
+    served = predicted(data)
+    check_groups(compared(data, served, served))
     women = data.matrix[:, 1] == 0
     candidate = served.copy()
     candidate[:, women] = [0.9, 0.1]
-    with pytest.raises(RefusedError, match=r"misses more of a group: 100% of sex: female, where the served"):
-        check_groups(judged(data, served, candidate))
+    with pytest.raises(
+        GateError, match=r"higher false negative rate in a group: 100% of sex: female, where the served"
+    ):
+        check_groups(compared(data, served, candidate))
 
 
-def test_figures_that_are_compared_are_scikit_learns(data: TrainingData) -> None:
+def test_compared_metrics_are_scikit_learns(data: TrainingData) -> None:
     declaration = load_declaration(HEART)
-    first, second = forecasts(data), forecasts(data, temper=2, seed=1)
-    found = {it.figure: it for it in compare(declaration, data.labels, first, second)}
-    for place, its in enumerate((first, second)):
-        positive = its[0, :, 1]
+    first, second = predicted(data), predicted(data, temper=2, seed=1)
+    found = {difference.metric: difference for difference in compare(declaration, data.labels, first, second)}
+    for index, probabilities in enumerate((first, second)):
+        positive = probabilities[0, :, 1]
         expected = {
             "auc": roc_auc_score(data.labels, positive),
             "brier": brier_score_loss(data.labels, positive),
             "sensitivity": recall_score(data.labels, positive >= 0.5),
         }
         for name, value in expected.items():
-            assert (found[name].first, found[name].second)[place] == pytest.approx(value)
-    for it in found.values():
-        assert it.low < it.value < it.high
-        assert it.value == pytest.approx(it.second - it.first)
+            assert (found[name].first, found[name].second)[index] == pytest.approx(value)
+    for difference in found.values():
+        assert difference.lower < difference.value < difference.upper
+        assert difference.value == pytest.approx(difference.second - difference.first)
     same = compare(declaration, data.labels, first, first)
-    assert [(it.value, it.low, it.high, it.better, it.worse) for it in same] == [(0, 0, 0, False, False)] * 3
+    assert [(d.value, d.lower, d.upper, d.better, d.worse) for d in same] == [(0, 0, 0, False, False)] * 3
 
 
-def test_equal_versions_are_seldom_called_different(data: TrainingData) -> None:
-    """Two forecasters of the same skill, 40 times: intervals hold together at 95 %."""
+def test_equal_versions_are_rarely_called_different(data: TrainingData) -> None:
+    """Two models of the same skill, 40 times: intervals hold together at 95 %."""
     declaration = load_declaration(HEART)
     different = 0
     for seed in range(40):
-        pair = (forecasts(data, seed=2 * seed), forecasts(data, seed=2 * seed + 1))
-        different += any(it.better or it.worse for it in compare(declaration, data.labels, *pair))
+        pair = (predicted(data, seed=2 * seed), predicted(data, seed=2 * seed + 1))
+        different += any(d.better or d.worse for d in compare(declaration, data.labels, *pair))
     assert different <= 6
 
 
-def test_versions_are_compared_with_a_warning_where_they_know_the_rows(tmp_path: Path) -> None:
+def test_versions_are_compared_with_a_warning_if_trained_on_the_rows(tmp_path: Path) -> None:
     folder = shutil.copytree(HEART, tmp_path / "heart-disease")
     said = compare_versions(folder, "v1", "v1", None)
-    assert "No figure of v1 differs from v1's beyond noise" in said
-    assert "Beware: v1 and v1 learnt from these very rows" in said
+    assert "No metric of v1 differs from v1's beyond noise" in said
+    assert "Warning: trained on these rows: v1 and v1." in said
     rows = write(tmp_path / "rows.csv", records()[:-1])
-    assert "Beware" not in compare_versions(folder, "v1", "v1", rows)
+    assert "Warning" not in compare_versions(folder, "v1", "v1", rows)
 
 
 @pytest.mark.parametrize(
     ("arguments", "code", "sentence"),
     [
-        (["training.retrain", "--data", "few.csv"], 3, "refused: too few rows"),
+        (["training.retrain", "--data", "few.csv"], 3, "gate failed: too few rows"),
         (["training.compare", "--a", "v1", "--b", "v9"], 1, "error: "),
     ],
 )
-def test_the_commands_tell_in_a_sentence(
+def test_the_commands_fail_with_a_sentence(
     tmp_path: Path, arguments: list[str], code: int, sentence: str
 ) -> None:
     write(tmp_path / "few.csv", records()[:50])
@@ -251,7 +246,7 @@ def test_the_commands_tell_in_a_sentence(
     assert "Traceback" not in done.stderr
 
 
-def test_a_missing_file_is_told_in_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_file_is_reported_in_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--models-dir", str(HEART.parent), "--data", str(tmp_path / "none.csv")]) == 1
     assert "none.csv cannot be read" in capsys.readouterr().err
 
@@ -270,7 +265,7 @@ def test_the_next_version_is_counted_in_ascii_digits(tmp_path: Path) -> None:
 
 
 def test_two_runs_do_not_write_into_one_folder(folder: Path) -> None:
-    with alone(folder):
+    with lock_folder(folder):
         second = run(*COMMAND, "--models-dir", folder.parent, check=False)
     said = f"error: another run is retraining {folder}: try again when it has ended\n"
     assert (second.returncode, second.stderr) == (1, said)
@@ -292,7 +287,7 @@ def test_on_a_volume_code_comes_from_the_image(tmp_path: Path) -> None:
     assert load_model(folder, "v2").version == "v2"
 
 
-def test_a_version_by_an_estimator_that_is_not_declared_is_told(folder: Path) -> None:
+def test_a_version_by_an_undeclared_estimator_is_rejected(folder: Path) -> None:
     path = folder / "v1" / "bundle.json"
     manifest = json.loads(path.read_text(encoding="utf-8"))
     manifest["estimator"]["name"] = 'x"\n[versions.v9]'
@@ -308,7 +303,7 @@ def test_a_version_by_an_estimator_that_is_not_declared_is_told(folder: Path) ->
         ("runs:/latest/rows.csv", "runs:/latest/rows.csv is no artifact of a run, such as runs:/000"),
     ],
 )
-def test_artifacts_that_cannot_be_had_are_told(
+def test_unavailable_artifacts_are_reported(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], data: str, sentence: str
 ) -> None:
     """tests/compose/test_mlflow.py has a real MLflow."""

@@ -11,7 +11,8 @@ import pytest
 
 from bundle.declaration import Declaration, load_declaration
 from tests.harness import HEART
-from training.build import build, load_recipe, load_rows
+from training.build import build
+from training.data import load_recipe, load_rows
 from training.table import DataError, read_table
 
 MODEL = """
@@ -200,7 +201,7 @@ def test_a_byte_order_mark_blanks_in_the_header_and_unused_columns_do_no_harm(
 def test_a_file_that_is_not_utf_8_is_refused(
     tumour: Declaration, table: Callable[..., Path], encoding: str
 ) -> None:
-    with pytest.raises(DataError, match=r"rows\.csv is not text in UTF-8: save it as such"):
+    with pytest.raises(DataError, match=r"rows\.csv is not text in UTF-8: save it as UTF-8"):
         read_table(table(f"größe,{HEADER}", "1,1,low,B", encoding=encoding), tumour)
 
 
@@ -243,7 +244,7 @@ def test_a_recipe_that_says_classes_again_is_refused(
 
 def test_a_table_is_not_read_without_a_target(tumour: Declaration, table: Callable[..., Path]) -> None:
     without = tumour.model_copy(update={"target": None})
-    with pytest.raises(DataError, match=r"model\.toml does not say which column holds the class"):
+    with pytest.raises(DataError, match=r"model\.toml does not declare the column that holds the class"):
         read_table(table(HEADER, "1,low,B"), without)
 
 

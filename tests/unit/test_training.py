@@ -15,7 +15,7 @@ from bundle.encoding import Encoder
 from bundle.manifest import load_manifest, read_files
 from tests.harness import HEART, PROJECT
 from training.__main__ import main
-from training.build import load_recipe
+from training.data import load_recipe
 from training.export import ParityError, check_parity, generate_rows
 
 
@@ -32,7 +32,7 @@ def train(folder: Path, *arguments: str, hash_seed: int = 0) -> subprocess.Compl
     return subprocess.run(command, cwd=PROJECT, env=environment, capture_output=True, text=True, check=False)
 
 
-def test_training_twice_gives_the_same_bytes_and_the_committed_figures(folder: Path) -> None:
+def test_training_twice_gives_the_same_bytes_and_the_committed_metrics(folder: Path) -> None:
     written = []
     for seed in (2, 3):  # two orders of the sets that skl2onnx writes down
         result = train(folder, hash_seed=seed)
@@ -52,8 +52,8 @@ def test_training_twice_gives_the_same_bytes_and_the_committed_figures(folder: P
     assert fresh.evaluation.method == committed.evaluation.method
     assert (fresh.distribution, fresh.chi_square) == (committed.distribution, committed.chi_square)
     assert fresh.score.edges == pytest.approx(committed.score.edges, abs=0.002)
-    for name, figure in fresh.evaluation.figures.items():
-        assert figure.value == pytest.approx(committed.evaluation.figures[name].value, abs=0.002), name
+    for name, estimate in fresh.evaluation.metrics.items():
+        assert estimate.value == pytest.approx(committed.evaluation.metrics[name].value, abs=0.002), name
 
 
 def test_the_committed_onnx_model_is_the_committed_pipeline(declaration: Declaration) -> None:

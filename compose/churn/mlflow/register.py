@@ -1,7 +1,7 @@
 """Logs a run for each version of a model and registers its bundle: `make register MODEL=churn`.
 
-Run in the image of the MLflow server, with the model's folder at /model. A bundle that is registered
-already, told by the sha256 of its bundle.json, is left as it is.
+Run in the image of the MLflow server, with the model's folder at /model. A bundle that is already registered,
+by the sha256 in its bundle.json, is skipped.
 """
 
 import os
@@ -27,20 +27,19 @@ def main(folder: Path) -> None:
     mlflow.set_experiment(declaration.name)
     if not client.search_registered_models(f"name = '{declaration.name}'"):
         client.create_registered_model(declaration.name, description=declaration.description)
-    there = {
-        it.tags.get(TAG): it.version for it in client.search_model_versions(f"name = '{declaration.name}'")
-    }
+    registered = client.search_model_versions(f"name = '{declaration.name}'")
+    numbers = {version.tags.get(TAG): version.version for version in registered}
     for version in declaration.versions:
         manifest = load_manifest(folder / version, declaration)
         read_files(folder / version, manifest)
         check_inspected(folder / version, manifest)
-        number = there.get(manifest.sha256) or register(client, folder, declaration, manifest)
-        again = " already" if manifest.sha256 in there else ""
+        number = numbers.get(manifest.sha256) or register(client, folder, declaration, manifest)
+        again = " already" if manifest.sha256 in numbers else ""
         print(f"{declaration.name} {version} is{again} registered as models:/{declaration.name}/{number}")
 
 
 def register(client: MlflowClient, folder: Path, declaration: Declaration, manifest: Manifest) -> str:
-    """Log parameters, figures with intervals, and the bundle; return the registered version's number."""
+    """Log parameters, metrics with their bounds, and the bundle; return the number of the version."""
     with mlflow.start_run(run_name=f"{manifest.model} {manifest.version}") as run:
         mlflow.log_params(
             {
@@ -50,8 +49,9 @@ def register(client: MlflowClient, folder: Path, declaration: Declaration, manif
             }
             | manifest.libraries
         )
-        for name, figure in manifest.evaluation.figures.items():
-            mlflow.log_metrics({name: figure.value, f"{name}_low": figure.low, f"{name}_high": figure.high})
+        for name, estimate in manifest.evaluation.metrics.items():
+            bounds = {f"{name}_lower": estimate.lower, f"{name}_upper": estimate.upper}
+            mlflow.log_metrics({name: estimate.value} | bounds)
         mlflow.log_artifact(str(folder / "model.toml"), "bundle")
         mlflow.log_artifacts(str(folder / manifest.version), f"bundle/{manifest.version}")
         mlflow.log_artifact(str(folder / "CARD.md"))

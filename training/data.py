@@ -1,0 +1,93 @@
+"""Loads a model's recipe and the labelled rows that it is trained or compared on."""
+
+import importlib.util
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, cast
+
+import numpy as np
+from sklearn.pipeline import Pipeline
+
+from bundle.declaration import Declaration
+from bundle.encoding import Encoder, Matrix
+from bundle.manifest import sha256
+from training.metrics import Labels
+from training.table import DataError, Rows
+
+
+class Recipe(Protocol):
+    """The functions of a model's recipe.py; `generate_data` only where the model declares no data.
+
+    Data are rows and the label of each: only model.toml defines the order of classes.
+    """
+
+    load_data: Callable[[Path, Declaration], tuple[Rows, Sequence[str]]]
+    generate_data: Callable[[Declaration], tuple[Rows, Sequence[str]]]
+    build_pipeline: Callable[[str, Declaration], Pipeline]
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Rows as clients send them, matrix [rows, features], class indexes [rows], and sha256 of the source."""
+
+    rows: Rows
+    matrix: Matrix
+    labels: Labels
+    sha256: str
+
+
+def load_recipe(folder: Path) -> Recipe:
+    """Import `folder/recipe.py`, whose folder is not a package."""
+    path = folder / "recipe.py"
+    spec = importlib.util.spec_from_file_location(f"recipe_{folder.name.replace('-', '_')}", path)
+    if spec is None or spec.loader is None or not path.is_file():
+        raise DataError(f"{path} is missing")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return cast("Recipe", module)
+
+
+def load_training_data(
+    folder: Path, declaration: Declaration, recipe: Recipe, data: Path | None
+) -> TrainingData:
+    """Return the rows of a file, or the model's own data."""
+    rows, labels, digest = load_rows(folder, declaration, recipe, data)
+    return TrainingData(rows, Encoder(declaration).encode(rows), labels, digest)
+
+
+def load_rows(
+    folder: Path, declaration: Declaration, recipe: Recipe, data: Path | None
+) -> tuple[Rows, Labels, str]:
+    """Return rows, the class index of each, and the sha256 of their file, or of generated rows as JSON."""
+    if data is None and declaration.data_file is not None:
+        data = folder / declaration.data_file
+    if data is not None:
+        if data.exists() and not data.is_file():  # a pipe or a device may never end
+            raise DataError(f"{data} is not a regular file: give a CSV file")
+        rows, named = recipe.load_data(data, declaration)
+        return rows, class_indexes(declaration, rows, named), sha256(data.read_bytes())
+    if not hasattr(recipe, "generate_data"):
+        raise DataError(
+            f"'{declaration.name}' comes without its data: give it with DATA=FILE. {declaration.data_source}"
+        )
+    rows, named = recipe.generate_data(declaration)
+    labels = class_indexes(declaration, rows, named)
+    return rows, labels, sha256(json.dumps([rows, labels.tolist()]).encode())
+
+
+def class_indexes(declaration: Declaration, rows: Rows, named: Sequence[str]) -> Labels:
+    """Return the class index of each label that a recipe returned; DataError for an unknown label."""
+    if len(rows) == 0:
+        raise DataError("recipe.py returns no rows")
+    if len(named) != len(rows):
+        raise DataError(f"recipe.py returns {len(rows)} rows and {len(named)} labels: one for each is needed")
+    indexes = {label: index for index, label in enumerate(declaration.labels)}
+    try:
+        return np.array([indexes[label] for label in named], dtype=np.int64)
+    except (KeyError, TypeError):  # a list, say, cannot be looked up
+        raise DataError(
+            "recipe.py must return the class of each row by its label, one of "
+            f"{', '.join(indexes)}: only model.toml defines their order"
+        ) from None
