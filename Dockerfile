@@ -20,7 +20,7 @@ RUN /opt/venv/bin/pip install --no-cache-dir --require-hashes --requirement requ
 # No data and no pickle: what is served, as bundle/manifest.py lists it.
 FROM ${PYTHON_IMAGE} AS served-models
 COPY models models
-RUN find models -type f ! -name model.toml ! -name bundle.json ! -name model.onnx ! -name additive.json \
+RUN find models -type f ! -name model.toml ! -name bundle.json ! -name model.onnx ! -name additive.json ! -name '*.svg' \
         ! -name card.html -delete \
     && find models -type d -empty -delete
 

@@ -1,8 +1,8 @@
 """`bundle.json`: what a version of a model consists of, and the hashes that prove it complete and unaltered.
 
-A bundle is a folder `models/<name>/<version>/` with `model.onnx`, `card.html` and `bundle.json`; an additive
-model also has `additive.json` and is served from it. `model.joblib` (the fitted scikit-learn pipeline) and
-the card's plots are for people: the server does not load them, and images do without them.
+A bundle is a folder `models/<name>/<version>/` with `model.onnx`, `card.html`, its plots and `bundle.json`;
+an additive model also has `additive.json` and is served from it. `model.joblib` (the fitted scikit-learn
+pipeline) is for people: the server does not load it, and images do without it.
 
 `bundle.json` holds the sha256 of each file, of the parts of model.toml that decide a prediction, and of its
 own content. The hashes detect edits and mix-ups. They are no signature: who writes the folder writes them.

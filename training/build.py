@@ -133,9 +133,8 @@ def build_version(
     manifest = _describe(
         folder.name, declaration, data, pipeline=pipeline, evaluation=evaluation, probabilities=probabilities
     )
-    drawn = plots(declaration, evaluation)
-    files |= {CARD_FILE: render_page(declaration, manifest, drawn)}
-    inspected = drawn | {PIPELINE_FILE: _joblib(pipeline)}
+    files |= {CARD_FILE: render_page(declaration, manifest)} | plots(declaration, evaluation)
+    inspected = {PIPELINE_FILE: _joblib(pipeline)}
     manifest = manifest.model_copy(update={"files": hashes(files), "inspected": hashes(inspected)})
     document = sealed(from_json(manifest.model_dump_json()))
     _write(folder, files | inspected, document)

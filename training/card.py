@@ -1,8 +1,6 @@
 """Renders the card of a model: Markdown for the repository, the same as a page of HTML for the server."""
 
 import re
-from collections.abc import Mapping
-from functools import partial
 from html import escape
 
 from markdown_it import MarkdownIt
@@ -60,21 +58,12 @@ def plots(declaration: Declaration, evaluation: Evaluation) -> dict[str, bytes]:
     return drawn | ({GROUPS_PLOT: groups_plot(evaluation.groups)} if evaluation.groups else {})
 
 
-def render_page(declaration: Declaration, manifest: Manifest, drawn: Mapping[str, bytes]) -> bytes:
-    """Return the card of one version as self-contained HTML, plots included."""
+def render_page(declaration: Declaration, manifest: Manifest) -> bytes:
+    """Return the card of one version as HTML, for its folder, where the plots are; see bundle/card.py."""
     markdown = render_card(declaration, [manifest])
     body = MarkdownIt("commonmark", {"html": False}).enable("table").render(markdown)
-    for name, content in drawn.items():
-        image = re.compile(rf'<img src="{manifest.version}/{re.escape(name)}" alt="([^"]*)" />')
-        body = image.sub(partial(_inlined, content.decode(), name[0]), body)
+    body = body.replace(f'<img src="{manifest.version}/', '<img src="')
     return PAGE.format(title=escape(f"{declaration.title} {manifest.version}"), body=body).encode()
-
-
-def _inlined(svg: str, prefix: str, image: re.Match[str]) -> str:
-    """Return a plot as an element of a page; a prefix makes its ids unique among the plots."""
-    drawn = svg[svg.index("<svg") :]
-    named = re.sub(r'( id="|url\(#|xlink:href="#)', rf"\g<1>{prefix}-", drawn)
-    return f'<figure role="img" aria-label="{image[1]}">{named}</figure>'
 
 
 def render_card(declaration: Declaration, manifests: list[Manifest]) -> str:

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bundle.additive import ADDITIVE_FILE, parse_additive
+from bundle.card import card_page
 from bundle.declaration import Declaration, Feature, NumberFeature, load_declaration
 from bundle.encoding import Encoder, Matrix
 from bundle.errors import BundleError
 from bundle.manifest import (
-    CARD_FILE,
     MANIFEST_FILE,
     PARITY_TOLERANCE,
     Manifest,
@@ -258,7 +258,7 @@ def load_model(
             engine,
             explainer=explainer,
             threshold=threshold,
-            card=contents[CARD_FILE],
+            card=card_page(contents),
         )
         model.check_probes()
     except EngineError as error:

@@ -143,7 +143,7 @@ def test_the_documentation_shows_a_title_as_it_is_written(declaration: Declarati
 def test_a_card_shows_a_title_as_it_is_written(declaration: Declaration, title: str) -> None:
     hostile = declaration.model_copy(update={"title": title})
     manifest = load_manifest(HEART / "v1", declaration)
-    page = Page(render_page(hostile, manifest, {}).decode())
+    page = Page(render_page(hostile, manifest).decode())
     assert page.texts["title"] == [f"{title} v1"]
     assert page.texts["h1"] == [title]
     assert not page.texts.keys() & {"script", "b"}

@@ -10,6 +10,7 @@ import joblib
 import numpy as np
 import pytest
 
+from bundle.card import card_page
 from bundle.declaration import Declaration, load_declaration
 from bundle.encoding import Encoder
 from bundle.manifest import load_manifest, read_files
@@ -44,7 +45,7 @@ def test_training_twice_gives_the_same_bytes_and_the_committed_metrics(folder: P
         "model.joblib", "model.onnx",
     }  # fmt: skip
     assert written[0] == written[1]
-    names = re.findall(r' id="([^"]+)"', written[0]["card.html"].decode())
+    names = re.findall(r' id="([^"]+)"', card_page(written[0]).decode())
     assert len(names) == len(set(names)) > 50
 
     declaration = load_declaration(HEART)
