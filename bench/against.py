@@ -7,6 +7,7 @@ of that file: it pins what is measured, and all else is the newest of RELEASED_B
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -24,7 +25,7 @@ from bench.results import Measurement, other_load, save
 
 PEERS = PROJECT / "bench" / "peers"
 MODEL_FILE = PROJECT / "models" / "heart-disease" / "v1" / "model.joblib"
-RELEASED_BEFORE = "2026-11-22"
+RELEASED_BEFORE = "2026-11-18T23:00:00Z"
 """Packages that are newer do not exist for a peer's environment, so that it is made alike on any day."""
 
 ROUNDS = 3
@@ -191,8 +192,7 @@ def environment(name: str) -> Path:
     """Return the interpreter of an environment with what a peer requires; made where there is none."""
     required = PEERS / name / "requirements.txt"
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "heart-disease-api" / "peers"
-    pins = required.read_bytes() + RELEASED_BEFORE.encode()
-    folder = cache / f"{name}-{hashlib.sha256(pins).hexdigest()[:16]}"
+    folder = cache / f"{name}-{_fingerprint(required)}"
     python = folder / "bin" / "python"
     if not (folder / "done").exists():
         shutil.rmtree(folder, ignore_errors=True)
@@ -209,6 +209,14 @@ def environment(name: str) -> Path:
         subprocess.run([*uv, "pip", "install", *options], check=True)
         (folder / "done").touch()
     return python
+
+
+def _fingerprint(required: Path) -> str:
+    """Return what changes with the pins, the day, and the files that the pins refer to."""
+    pins = required.read_text(encoding="utf-8")
+    files = [required.parent / file for file in re.findall(r"^-[rc] (\S+)", pins, flags=re.MULTILINE)]
+    content = "".join([RELEASED_BEFORE, pins, *(file.read_text(encoding="utf-8") for file in files)])
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
 def version_of(python: Path, package: str) -> str:
