@@ -17,6 +17,8 @@ from bench.results import FOLDER
 
 FILE = FOLDER / "instructions.json"
 FEW, MANY = 50, 350
+FIXED = {"PYTHONHASHSEED": "0", "OPENBLAS_NUM_THREADS": "1"}
+"""What the counted program has of an environment: the caller's settings, such as LOG_LEVEL, change counts."""
 
 
 def count(application: str) -> float:
@@ -39,7 +41,7 @@ def _run(application: str, requests: int) -> int:
             sys.executable, "-m", "bench.drive", application, str(requests),
         ],
         cwd=PROJECT,
-        env=os.environ | {"PYTHONHASHSEED": "0", "OPENBLAS_NUM_THREADS": "1"},
+        env=FIXED | {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,

@@ -14,7 +14,7 @@ def test_a_request_costs_the_committed_number_of_instructions() -> None:
         pytest.skip(f"instructions are counted for {COMMITTED['platform']}")
     committed = COMMITTED["instructions"]["ours"]
     now = count("ours")
-    assert now == pytest.approx(committed, rel=0.1), (
+    assert now == pytest.approx(committed, rel=0.02), (
         f"a request executes {now:,.0f} instructions, {committed:,} were committed: "
-        "find what costs more, or commit the new figure (python -m bench.instructions)"
+        "find what costs more, or commit the new count (python -m bench.instructions)"
     )
