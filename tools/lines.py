@@ -13,6 +13,8 @@ KINDS = {
     ".yaml": "YAML",
     ".yml": "YAML",
     ".tpl": "YAML",
+    ".csv": "data",
+    ".json": "JSON",
     ".md": "Markdown",
     ".sh": "shell",
     ".toml": "TOML",
