@@ -238,9 +238,9 @@ def drift() -> Iterator[Measurement]:
         counts, row = DriftCounts(model, Vocabulary(CollectorRegistry())), model.declaration.example
         values, matrix = model.encode_row(row), model.encode([row] * 1000)
         answer, answers = model.predict_row(values), model.predict(matrix)
-        alone = call_times(partial(counts.row, values, answer), calls=8 * TOGETHER, samples=20)
+        alone = call_times(partial(counts.add_row, values, answer), calls=8 * TOGETHER, samples=20)
         yield of_rounds(f"counting a row of {name} for drift", alone, "us", "at most 3")
-        batch = call_times(partial(counts.rows, matrix, answers), calls=1)
+        batch = call_times(partial(counts.add_rows, matrix, answers), calls=1)
         yield of_rounds(
             f"counting a row of {name} for drift in a batch of 1,000",
             [microseconds / 1000 for microseconds in batch],

@@ -11,23 +11,23 @@ from pathlib import Path
 from statistics import median
 from time import perf_counter
 
-from serving import feedback
+from serving.feedback import service
 from serving.feedback.prediction_ids import id_writer
 from serving.feedback.signing_keys import Keys
-from serving.inference.catalogue import Answer, ServedModel
+from serving.inference.catalogue import Prediction, ServedModel
 from serving.main import run
 
 taken: list[float] = []
 nothing: list[float] = []
 
 
-def stopped_id_writer(keys: Keys, model: ServedModel) -> Callable[[Answer], str]:
+def stopped_id_writer(keys: Keys, model: ServedModel) -> Callable[[Prediction], str]:
     write = id_writer(keys, model)
 
-    def stopped(answer: Answer) -> str:
+    def stopped(prediction: Prediction) -> str:
         begin = perf_counter()
         started = perf_counter()
-        written = write(answer)
+        written = write(prediction)
         ended = perf_counter()
         nothing.append(started - begin)
         taken.append(ended - started)
@@ -45,5 +45,5 @@ def report(*_: object) -> None:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGUSR1, report)
-    feedback.id_writer = stopped_id_writer  # type: ignore[attr-defined]
+    service.id_writer = stopped_id_writer  # type: ignore[attr-defined]
     sys.exit(run())

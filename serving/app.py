@@ -16,13 +16,13 @@ from bundle.errors import BundleError
 from serving.feedback.service import KEYS_SECONDS, FeedbackService
 from serving.http.application import Application, scrapes_application
 from serving.http.openapi import openapi_router
-from serving.http.response_writer import AnswerWriter
+from serving.http.response_writer import ResponseWriter
 from serving.http.routes.feedback import feedback_router
 from serving.http.routes.health import health_router, probes_router
 from serving.http.routes.metrics import metrics_router
 from serving.http.routes.models import models_router
 from serving.http.routes.pages import pages_router
-from serving.http.routes.predict import Admission, PredictionEndpoint, prediction_router, predictions
+from serving.http.routes.predict import Admission, PredictionEndpoint, model_endpoints, prediction_router
 from serving.inference.catalogue import ModelVersions, ServedModels, load_models
 from serving.inference.faults import Faults, with_faults
 from serving.inference.monitored_model import MonitoredModel
@@ -147,16 +147,16 @@ def prediction_endpoints(
     endpoints: list[PredictionEndpoint] = []
     for prefix, versions in prefixes:
         writers = {
-            version.model.version: AnswerWriter(
-                version.model, feedback.identifier(version.model) if feedback else None
+            version.model.version: ResponseWriter(
+                version.model, feedback.id_writer(version.model) if feedback else None
             )
             for version in versions
         }
-        endpoints += predictions(prefix, versions.main, admission, writers, rollout)
+        endpoints += model_endpoints(prefix, versions.main, admission, writers, rollout)
         if versions.main.model.declaration.routes.versioned:
             for version in versions:
                 path = f"{prefix}/{version.model.version}"
-                endpoints += predictions(path, version, admission, writers, None)
+                endpoints += model_endpoints(path, version, admission, writers, None)
     return endpoints
 
 

@@ -45,11 +45,11 @@ def line_fields(record: logging.LogRecord) -> dict[str, Any]:
         **getattr(record, "fields", {}),
     }
     if record.exc_info and record.exc_info[1]:
-        fields["cause"] = describe(record.exc_info[1])
+        fields["cause"] = describe_exception(record.exc_info[1])
     return fields
 
 
-def describe(error: BaseException) -> str:
+def describe_exception(error: BaseException) -> str:
     """Return where an exception comes from: its type and the calls that led to it, innermost first."""
     frames = traceback.extract_tb(error.__traceback__)[::-1]
     places = [f"{frame.filename.rpartition('/')[2]}:{frame.lineno} {frame.name}" for frame in frames[:5]]

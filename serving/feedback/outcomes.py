@@ -1,18 +1,18 @@
-"""What is kept of predictions and of what came true; serving/feedback/store.py keeps it."""
+"""Predictions with their reported outcomes, as serving/feedback/store.py keeps them."""
 
 from dataclasses import dataclass
 from enum import Enum
 
-FIFTHS = 5
-"""Calibration is counted by fifths of the score."""
+SCORE_BINS = 5
+"""Calibration is shown in this many bins of equal width, from score 0 to 1."""
 
 
 class StoreError(Exception):
-    """The database cannot be asked, or does not do what it is asked: a cause for the log, without values."""
+    """The database is unreachable or fails; the message is a cause for the log, without values."""
 
 
 class Verdict(Enum):
-    """What became of an outcome that was told."""
+    """How a reported outcome was taken."""
 
     NEW = "new"
     KNOWN = "known"
@@ -22,10 +22,9 @@ class Verdict(Enum):
 
 @dataclass(frozen=True)
 class Outcome:
-    """A prediction and what came true, by the names of classes; times are Unix seconds.
+    """A prediction and its outcome (true label), by the names of classes; times are Unix seconds.
 
-    `score` is the probability of the positive class, or with more than two of the predicted one;
-    `squared_error` is the prediction's part of the Brier score.
+    `score` is that of bundle/score.py; `squared_error` is the prediction's part of the Brier score.
     """
 
     number: str
@@ -41,12 +40,12 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Cell:
-    """Outcomes of one version that are alike: how many, and sums over them."""
+    """Outcomes of one version with the same classes and score bin: how many, and sums over them."""
 
     version: str
     predicted: str
     outcome: str
-    fifth: int
+    score_bin: int
     rows: int
     score: float
     squared_error: float

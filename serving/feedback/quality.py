@@ -1,6 +1,6 @@
-"""How good a version is, by the outcomes that were told: figures with intervals, beside the card's.
+"""How good a version is by the reported outcomes: metrics with confidence intervals.
 
-Shares get Wilson's score interval (Wilson, "Probable inference", 1927), the Brier score that of a mean.
+Proportions get Wilson's score interval (Wilson, "Probable inference", 1927), the Brier score that of a mean.
 """
 
 import math
@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 from bundle.declaration import Declaration
 from bundle.manifest import Manifest
-from serving.feedback.outcomes import FIFTHS, Cell
+from serving.feedback.outcomes import SCORE_BINS, Cell
 
 NORMAL_QUANTILES = {"0.95": 1.959964, "0.9999": 3.890592}
-"""Certainty of an interval -> quantile. Dashboards show the one; alerts look again and again: the other."""
+"""Confidence level -> quantile. Dashboards show 0.95; alerts, which test often, use 0.9999."""
 
 
 @dataclass(frozen=True)
@@ -24,31 +24,31 @@ class Estimate:
 
 
 @dataclass(frozen=True)
-class CalibrationFifth:
-    """Outcomes with a score in one fifth: the mean score, and how often it came true."""
+class CalibrationBin:
+    """Outcomes in one score bin: the mean score, and the observed frequency."""
 
     score: float
-    share: Estimate
+    observed: Estimate
 
 
 @dataclass(frozen=True)
 class Quality:
-    """What outcomes say of one version; `outcomes` counts them by predicted and true class."""
+    """Quality of one version: outcomes by predicted and true class, metrics, calibration by score bin."""
 
     outcomes: dict[tuple[str, str], int]
     figures: dict[str, Estimate]
-    calibration: dict[int, CalibrationFifth]
+    calibration: dict[int, CalibrationBin]
 
 
-def share(part: int, whole: int) -> Estimate:
+def proportion(part: int, whole: int) -> Estimate:
     """Return part / whole with Wilson's intervals; `whole` is not 0."""
     intervals = {}
     for confidence_level, z in NORMAL_QUANTILES.items():
         centre = (part + z * z / 2) / (whole + z * z)
-        reach = z / (whole + z * z) * math.sqrt(part * (whole - part) / whole + z * z / 4)
-        # where all or none are, rounding would leave the estimate outside
-        low, high = min(centre - reach, part / whole), max(centre + reach, part / whole)
-        intervals[confidence_level] = (max(low, 0.0), min(high, 1.0))
+        half_width = z / (whole + z * z) * math.sqrt(part * (whole - part) / whole + z * z / 4)
+        # at 0 and 1, rounding would leave the estimate outside
+        lower, upper = min(centre - half_width, part / whole), max(centre + half_width, part / whole)
+        intervals[confidence_level] = (max(lower, 0.0), min(upper, 1.0))
     return Estimate(part / whole, intervals)
 
 
@@ -74,25 +74,25 @@ def assess(declaration: Declaration, cells: Iterable[Cell]) -> Quality:
     rows = sum(outcomes.values())
     figures = {}
     if rows:
-        figures["accuracy"] = share(sum(outcomes[label, label] for label in labels), rows)
-        squared = sum(it.squared_error for it in cells), sum(it.squared_error_squared for it in cells)
+        figures["accuracy"] = proportion(sum(outcomes[label, label] for label in labels), rows)
+        squared = sum(cell.squared_error for cell in cells), sum(cell.squared_error_squared for cell in cells)
         figures["brier"] = mean(*squared, rows)
     if declaration.binary:
         for name, label in zip(("specificity", "sensitivity"), labels, strict=True):
-            if its := sum(outcomes[predicted, label] for predicted in labels):
-                figures[name] = share(outcomes[label, label], its)
+            if positives := sum(outcomes[predicted, label] for predicted in labels):
+                figures[name] = proportion(outcomes[label, label], positives)
     calibration = {}
-    for fifth in range(FIFTHS):
-        inside = [cell for cell in cells if cell.fifth == fifth]
+    for score_bin in range(SCORE_BINS):
+        inside = [cell for cell in cells if cell.score_bin == score_bin]
         if number := sum(cell.rows for cell in inside):
-            came_true = sum(cell.rows for cell in inside if _came_true(declaration, cell))
+            events = sum(cell.rows for cell in inside if _is_event(declaration, cell))
             score = sum(cell.score for cell in inside) / number
-            calibration[fifth] = CalibrationFifth(score, share(came_true, number))
+            calibration[score_bin] = CalibrationBin(score, proportion(events, number))
     return Quality(outcomes, figures, calibration)
 
 
-def _came_true(declaration: Declaration, cell: Cell) -> bool:
-    """Tell whether what the score is the probability of was the case."""
+def _is_event(declaration: Declaration, cell: Cell) -> bool:
+    """Return whether the class whose probability the score is was the true one."""
     return cell.outcome == (declaration.labels[1] if declaration.binary else cell.predicted)
 
 

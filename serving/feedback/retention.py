@@ -1,7 +1,7 @@
-"""Deletes outcomes that count for nothing any more: told before the window, of predictions whose ids expired.
+"""Deletes outcomes that no longer count: received before the window, of predictions whose ids have expired.
 
-One whose id is valid stays, whatever its age: it could be told a second time. Each process looks now and
-then, and takes a few at a time, so that clients' outcomes find the database free.
+An outcome whose id is still valid stays, whatever its age: a client could report it again. Each process
+deletes a few at a time, so that clients' outcomes find the database free.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ SLACK_SECONDS = 3600
 
 
 class Retention:
-    """`delete(predicted_before, received_before, most)` deletes some, and returns how many."""
+    """Deletes old outcomes; `delete(predicted_before, received_before, most)` returns how many it deleted."""
 
     def __init__(self, settings: FeedbackSettings, delete: Callable[[int, int, int], Awaitable[int]]) -> None:
         self._delete = delete
@@ -33,7 +33,7 @@ class Retention:
         self._received_seconds = settings.window_days * SECONDS_A_DAY + SLACK_SECONDS
 
     async def run(self) -> None:
-        """Delete what is old once the store answers, and what becomes so while the server runs."""
+        """Delete old outcomes once the store answers, and then for as long as the server runs."""
         await self.store_answers.wait()
         while True:
             deleted = await self._delete_batch()

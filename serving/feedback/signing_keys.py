@@ -1,8 +1,8 @@
-"""The keys that sign ids of predictions: files of a folder, each named by the day from which it signs.
+"""The keys that sign prediction ids: files of a folder, each named by the day from which it signs.
 
-A day is that of UTC (2026-11-22): a key for tomorrow is known everywhere before anyone signs with it. An
-entry that is no key is left out and told, and stops none of the others. What is gone from the folder, or can
-no longer be read, neither signs nor verifies: to remove a key is to revoke it, whatever else is there.
+A day is that of UTC (2026-11-22): a key for tomorrow is known everywhere before any replica signs with it. An
+entry that is no key is logged and skipped. A key that is removed, or can no longer be read, neither signs nor
+verifies: to remove a key is to revoke it, whatever else is in the folder.
 """
 
 import hashlib
@@ -20,20 +20,20 @@ log = logging.getLogger("serving")
 MAC_BYTES = 16
 EPOCH = date(1970, 1, 1).toordinal()
 DAYS = range(2**16)
-"""Days that an id can say, from that of the epoch on."""
+"""Days that an id can hold, counted from the epoch."""
 
 MEANT_AS_KEY = re.compile(r"[0-9]{4}")
-"""How a name begins that is meant for a day: README is not, nor are those with which Kubernetes mounts."""
+"""Start of a name that is meant as a key: not README, and not the entries that Kubernetes mounts."""
 
 KEY_NAME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 NO_DAY = "is not named by a day, such as 2026-11-22"
-TOLD_FAULTS = 5
+LISTED_FAULTS = 5
 HOW = 'make one: mkdir -p keys && openssl rand -hex 32 > "keys/$(date -u +%F)"'
 
 
 @dataclass(frozen=True)
 class Key:
-    """What signs from a day on. The secret may have any length: its hash is the key of BLAKE2s."""
+    """A key that signs from a day on. The secret may have any length: its hash is the key of BLAKE2s."""
 
     day: int
     secret: bytes
@@ -46,7 +46,7 @@ class Key:
 class Keys:
     """The keys of a folder: of those whose day has come the newest signs, and all of them verify.
 
-    While none may sign `signing` is None. `faults` are sentences on what is wrong with the folder now.
+    While none may sign `signing` is None. `faults` say what is wrong with the folder now.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -56,14 +56,14 @@ class Keys:
         if self.signing is None:
             raise SettingsError(f"FEEDBACK_KEYS={folder}: {listed(self.faults)}; {HOW}")
         if self.faults:
-            self._tell()
+            self._log_faults()
 
     def refresh(self) -> None:
-        """Take up what the folder holds now, and tell where what is wrong with it has changed."""
+        """Read the folder again, and log its faults where they have changed."""
         before = self.faults
         self._keys, self.signing, self.faults = self._read()
         if self.faults != before:
-            self._tell()
+            self._log_faults()
 
     def get(self, day: int) -> Key | None:
         return self._keys.get(day)
@@ -93,7 +93,7 @@ class Keys:
             return keys, None, ["the folder holds no key of a day up to today", *faults]
         return keys, keys[max(begun)], faults
 
-    def _tell(self) -> None:
+    def _log_faults(self) -> None:
         fields = {"folder": str(self._folder)}
         if self.faults:
             log.error("keys cannot be used", extra={"fields": fields | {"faults": listed(self.faults)}})
@@ -102,7 +102,7 @@ class Keys:
 
 
 def read_key(file: Path) -> Key:
-    """Return the key that a file is; SecretError where it is none."""
+    """Return the key in a file; SecretError where it holds none."""
     if not KEY_NAME.fullmatch(file.name):
         raise SecretError(NO_DAY)
     try:
@@ -115,5 +115,5 @@ def read_key(file: Path) -> Key:
 
 
 def listed(faults: list[str]) -> str:
-    more = len(faults) - TOLD_FAULTS
-    return "; ".join(faults[:TOLD_FAULTS] + [f"and {more} more"] * (more > 0))
+    more = len(faults) - LISTED_FAULTS
+    return "; ".join(faults[:LISTED_FAULTS] + [f"and {more} more"] * (more > 0))

@@ -1,8 +1,8 @@
-"""Keeps outcomes in a database, SQLite or PostgreSQL: what was predicted, and what came true.
+"""Keeps predictions with their outcomes in a database, SQLite or PostgreSQL.
 
-What is acknowledged is on disk. Of each prediction one outcome counts, whoever tells it how often; those that
-it has replaced are kept beside it. No value that a client sent to be predicted is kept. The schema is
-Alembic's (serving/feedback/migrations), brought up to date by the process that comes first.
+An acknowledged outcome is on disk. Of each prediction one outcome counts, however often it is reported;
+outcomes that a correction replaced are kept in a second table. Feature values are not stored. The schema is
+Alembic's (serving/feedback/migrations); the first process brings it up to date.
 """
 
 import logging
@@ -25,7 +25,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from bundle.errors import printable
-from serving.feedback.outcomes import FIFTHS, Cell, Outcome, StoreError, Verdict
+from serving.feedback.outcomes import SCORE_BINS, Cell, Outcome, StoreError, Verdict
 from serving.settings import SettingsError
 
 MIGRATIONS = Path(__file__).resolve().parent / "migrations"
@@ -43,7 +43,7 @@ POSTGRESQL_SETTINGS = {
     "options": f"-c synchronous_commit=on -c statement_timeout={WAIT_SECONDS * 1000}",
 }
 
-logging.getLogger("alembic").setLevel(logging.WARNING)  # it tells of its own parts
+logging.getLogger("alembic").setLevel(logging.WARNING)  # it logs each of its parts
 
 METADATA = sql.MetaData()
 OUTCOMES = sql.Table(
@@ -74,7 +74,7 @@ EARLIER = sql.Table(
 
 
 class Store:
-    """A database of outcomes. It may be away at any time, and come back."""
+    """A database of outcomes, which may be unreachable at any time."""
 
     def __init__(self, url: str) -> None:
         sqlite = url.startswith("sqlite:")
@@ -86,18 +86,18 @@ class Store:
         self._migrated = False
 
     def add(self, outcome: Outcome, correction: bool = False) -> Verdict:
-        """Keep an outcome, on disk when this returns; StoreError where that is not certain.
+        """Store an outcome, on disk when this returns; StoreError where that is not certain.
 
-        A correction takes the place of another outcome, which is kept beside it.
+        A correction replaces another outcome, which is kept in `earlier_outcomes`.
         """
         columns = OUTCOMES.c
-        its = columns.number == outcome.number
+        same_prediction = columns.number == outcome.number
         with self._transaction() as connection:
             statement = self._insert(OUTCOMES).values(**asdict(outcome)).on_conflict_do_nothing()
             # psycopg tells no number of rows here
             if connection.execute(statement.returning(columns.number)).first():
                 return Verdict.NEW
-            kept = sql.select(columns.outcome, columns.received_at).where(its)
+            kept = sql.select(columns.outcome, columns.received_at).where(same_prediction)
             # without the lock PostgreSQL would let two corrections replace the same outcome
             before = connection.execute(kept.with_for_update() if correction else kept).one()
             if before.outcome == outcome.outcome:
@@ -105,7 +105,9 @@ class Store:
             if not correction:
                 return Verdict.CONTRADICTED
             changed = {"received_at": outcome.received_at, "squared_error": outcome.squared_error}
-            connection.execute(sql.update(OUTCOMES).where(its).values(outcome=outcome.outcome, **changed))
+            connection.execute(
+                sql.update(OUTCOMES).where(same_prediction).values(outcome=outcome.outcome, **changed)
+            )
             earlier = {"received_at": before.received_at, "replaced_at": outcome.received_at}
             connection.execute(
                 sql.insert(EARLIER).values(number=outcome.number, outcome=before.outcome, **earlier)
@@ -113,29 +115,29 @@ class Store:
         return Verdict.CORRECTED
 
     def cells(self, model: str, since: int) -> list[Cell]:
-        """Return what came true of a model's predictions, by what was told from a Unix second on."""
+        """Return the outcomes of a model that were received from a Unix second on, in cells."""
         columns = OUTCOMES.c
-        bounds = [(columns.score < (fifth + 1) / FIFTHS, fifth) for fifth in range(FIFTHS - 1)]
-        fifth = sql.case(*bounds, else_=FIFTHS - 1).label("fifth")
-        alike: Sequence[Any] = (columns.version, columns.predicted, columns.outcome, fifth)
+        bounds = [(columns.score < (number + 1) / SCORE_BINS, number) for number in range(SCORE_BINS - 1)]
+        score_bin = sql.case(*bounds, else_=SCORE_BINS - 1).label("score_bin")
+        group: Sequence[Any] = (columns.version, columns.predicted, columns.outcome, score_bin)
         statement = (
             sql.select(
-                *alike,
+                *group,
                 sql.func.count().label("rows"),
                 sql.func.sum(columns.score).label("score"),
                 sql.func.sum(columns.squared_error).label("squared_error"),
                 sql.func.sum(columns.squared_error * columns.squared_error).label("squared_error_squared"),
             )
             .where(columns.model == model, columns.received_at >= since)
-            .group_by(*alike)
+            .group_by(*group)
         )
         with self._transaction() as connection:
             return [Cell(**row) for row in connection.execute(statement).mappings()]
 
     def delete_old(self, predicted_before: int, received_before: int, most: int) -> int:
-        """Delete up to so many outcomes that are older by both limits, with those that they replaced."""
+        """Delete up to `most` outcomes that are older by both limits, with those that they replaced."""
         columns = OUTCOMES.c
-        # what another process deletes at the moment is left to it
+        # rows that another process is deleting are skipped
         old = (
             sql.select(columns.number)
             .where(columns.predicted_at < predicted_before, columns.received_at < received_before)
@@ -167,14 +169,14 @@ class Store:
         with self._engine.begin() as connection:
             if connection.dialect.name == "postgresql":
                 connection.execute(sql.select(sql.func.pg_advisory_xact_lock(MIGRATION_LOCK)))
-                # an index of years of outcomes takes longer than what clients wait for
+                # to index years of outcomes takes longer than clients wait
                 connection.execute(sql.text("SET LOCAL statement_timeout = 0"))
             upgrade(connection)
         self._migrated = True
 
 
 def make_engine(url: str, options: Mapping[str, Any]) -> sql.Engine:
-    """Return what connects to a database; SettingsError where SQLAlchemy does not understand its URL."""
+    """Return an engine for a database; SettingsError where SQLAlchemy does not understand its URL."""
     try:
         parsed = sql.make_url(url)
         if options:
@@ -188,7 +190,7 @@ def make_engine(url: str, options: Mapping[str, Any]) -> sql.Engine:
             pool_pre_ping=bool(options),
             hide_parameters=True,
         )
-    except (SQLAlchemyError, ValueError, TypeError) as error:  # their messages repeat parts of it
+    except (SQLAlchemyError, ValueError, TypeError) as error:  # their messages repeat parts of the URL
         raise SettingsError(
             f"FEEDBACK_DATABASE: this URL cannot be used ({type(error).__name__}); see docs/feedback.md"
         ) from None
@@ -215,7 +217,7 @@ def _begin_sqlite(connection: sql.Connection) -> None:
 
 
 def _cause(error: Exception, url: sql.URL) -> str:
-    """Return the first line of what went wrong, in the database's own words, without those of its URL."""
+    """Return the first line of the database's message, without parts of its URL."""
     said = str(getattr(error, "orig", None) or error).strip().splitlines()
     return printable(f"{type(error).__name__}: {without(url, said[0]) if said else 'no details'}")
 

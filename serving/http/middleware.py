@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.errors import ApiError, InternalError, ValidationError, problem_response
 from serving.http.browsers import NOSNIFF, guarded
-from serving.logs import describe, write_line
+from serving.logs import describe_exception, write_line
 from serving.metrics.vocabulary import UNMATCHED, HttpMetrics
 from serving.request import ClientGone, Lifecycle, RequestRecord, Sending
 
@@ -77,7 +77,7 @@ class PrometheusMiddleware:
         quiet = path in self._quiet
         if not quiet:
             self._lifecycle.active += 1
-            self._metrics.active(1)
+            self._metrics.add_active(1)
         try:
             if endpoint is None:
                 status = await self._route(scope, receive, send, record)
@@ -87,7 +87,7 @@ class PrometheusMiddleware:
         finally:
             if not quiet:
                 self._lifecycle.active -= 1
-                self._metrics.active(-1)
+                self._metrics.add_active(-1)
         self._finish(scope, record, status, perf_counter() - start, quiet=quiet)
 
     async def _answer(
@@ -197,9 +197,9 @@ class PrometheusMiddleware:
         self, scope: Scope, record: RequestRecord, status: int, seconds: float, *, quiet: bool
     ) -> None:
         method, endpoint = matched(scope)
-        self._metrics.answered((method, endpoint), status, None if quiet else seconds)
+        self._metrics.count_response((method, endpoint), status, None if quiet else seconds)
         if record.error_type and not quiet:
-            self._metrics.failed(record.error_type, endpoint)
+            self._metrics.count_error(record.error_type, endpoint)
         level = logging.DEBUG if quiet else logging.ERROR if status >= InternalError.status else logging.INFO
         if self._lifecycle.cut and not record.error_type:
             self._log_cut(scope, record)
@@ -233,7 +233,7 @@ def check_query(query: bytes) -> None:
 
 def unexpected(error: Exception) -> InternalError:
     return InternalError(
-        "The server failed; its log has the cause under this request id.", cause=describe(error)
+        "The server failed; its log has the cause under this request id.", cause=describe_exception(error),
     )
 
 

@@ -1,7 +1,7 @@
-"""Answers and their log lines as JSON, put together from pieces that are the same for all rows of a model.
+"""Responses to predictions, and their log fields, as JSON joined from prepared pieces.
 
-A tenth of an answer is new: probabilities, the request's id, and warnings where there are any. Names that
-stand in between are written once, when the model is loaded. `serving/http/schemas.py` documents the shape.
+A tenth of a response is new: probabilities, request id, and warnings. The names in between are serialised
+once, when the model is loaded. `serving/http/schemas.py` documents the shape.
 """
 
 from collections import Counter
@@ -10,70 +10,79 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from serving.inference.catalogue import Answer, ServedModel, TrainedRange
+from serving.inference.catalogue import Prediction, ServedModel, TrainedRange
 
 
-class AnswerWriter:
-    """Writes what one version of a model answers."""
+class ResponseWriter:
+    """Writes the responses of one version of a model."""
 
-    def __init__(self, model: ServedModel, identify: Callable[[Answer], str] | None = None) -> None:
+    def __init__(self, model: ServedModel, write_id: Callable[[Prediction], str] | None = None) -> None:
         declaration = model.declaration
-        self._identify = identify
+        self._write_id = write_id
         self._binary = declaration.binary
         self._heads = [
-            f'{{"prediction":{json(it.prediction)},"label":{json(it.label)},' for it in declaration.classes
+            f'{{"prediction":{json(class_.prediction)},"label":{json(class_.label)},'
+            for class_ in declaration.classes
         ]
         self._names = [f"{json(label)}:" for label in declaration.labels]
         threshold = "" if model.threshold is None else f'"threshold":{json(model.threshold)},'
-        spoken_by = json({"name": model.name, "version": model.version})
-        self._context = f'{threshold}"model":{spoken_by},"request_id":'
+        reference = json({"name": model.name, "version": model.version})
+        self._context = f'{threshold}"model":{reference},"request_id":'
         self._labels = declaration.labels
         self._origin = f'"model":{json(model.name)},"version":{json(model.version)}'
-        self._lines = [
+        self._log_heads = [
             f'{self._origin},"prediction":{json(label)},"probability":' for label in declaration.labels
         ]
         self._warnings: dict[str, str] = {}
 
-    def one(self, answer: Answer, request_id: str) -> str:
-        """Return the answer to a row that was asked about alone."""
-        warnings = self._list(answer.warnings)
-        return f'{self._predicted(answer)},{self._context}"{request_id}","warnings":{warnings}}}'
+    def row(self, prediction: Prediction, request_id: str) -> str:
+        """Return the response to a single row."""
+        warnings = self._warning_list(prediction.warnings)
+        return f'{self._members(prediction)},{self._context}"{request_id}","warnings":{warnings}}}'
 
-    def explained(self, answer: Answer, request_id: str, explanation: dict[str, Any]) -> str:
-        """Return such an answer with its explanation."""
-        return f'{self.one(answer, request_id)[:-1]},"explanation":{json(explanation)}}}'
+    def explained_row(self, prediction: Prediction, request_id: str, explanation: dict[str, Any]) -> str:
+        """Return the response to a single row, with its explanation."""
+        return f'{self.row(prediction, request_id)[:-1]},"explanation":{json(explanation)}}}'
 
-    def each(self, answers: Iterable[Answer], request_id: str) -> str:
-        """Return a list of such answers, which share a request."""
-        return f"[{','.join([self.one(answer, request_id) for answer in answers])}]"
+    def rows(self, predictions: Iterable[Prediction], request_id: str) -> str:
+        """Return the response to a list of rows: a list of single responses."""
+        return f"[{','.join([self.row(prediction, request_id) for prediction in predictions])}]"
 
-    def batch(self, answers: Iterable[Answer], request_id: str) -> str:
-        """Return the answer to a batch: what all rows have in common is said once."""
-        rows = [f'{self._predicted(it)},"warnings":{self._list(it.warnings)}}}' for it in answers]
+    def batch(self, predictions: Iterable[Prediction], request_id: str) -> str:
+        """Return the response to a batch: what all rows share is written once."""
+        rows = [
+            f'{self._members(prediction)},"warnings":{self._warning_list(prediction.warnings)}}}'
+            for prediction in predictions
+        ]
         return f'{{"predictions":[{",".join(rows)}],{self._context}"{request_id}"}}'
 
-    def log_members(self, answer: Answer) -> str:
-        """Return the serialised log fields of one row: nothing of what was asked."""
-        probability = answer.probabilities[1] if self._binary else answer.confidence
-        return f'{self._lines[answer.index]}{probability!r},"warnings":{len(answer.warnings)}'
+    def log_members(self, prediction: Prediction) -> str:
+        """Return the serialised log fields of one row, without its values."""
+        probability = prediction.probabilities[1] if self._binary else prediction.confidence
+        return (
+            f'{self._log_heads[prediction.class_index]}{probability!r},"warnings":{len(prediction.warnings)}'
+        )
 
-    def batch_log_members(self, answers: Sequence[Answer]) -> str:
+    def batch_log_members(self, predictions: Sequence[Prediction]) -> str:
         """Return the serialised log fields of several rows."""
-        predicted = json(Counter([self._labels[answer.index] for answer in answers]))
-        return f'{self._origin},"rows":{len(answers)},"predictions":{predicted}'
+        counts = json(Counter([self._labels[prediction.class_index] for prediction in predictions]))
+        return f'{self._origin},"rows":{len(predictions)},"predictions":{counts}'
 
-    def _predicted(self, answer: Answer) -> str:
-        head, confidence = self._heads[answer.index], answer.confidence
-        if self._identify and (prediction_id := self._identify(answer)):
+    def _members(self, prediction: Prediction) -> str:
+        head, confidence = self._heads[prediction.class_index], prediction.confidence
+        if self._write_id and (prediction_id := self._write_id(prediction)):
             head += f'"prediction_id":"{prediction_id}",'
         if self._binary:
-            return f'{head}"probability":{answer.probabilities[1]!r},"confidence":{confidence!r}'
-        every = ",".join(
-            [f"{name}{it!r}" for name, it in zip(self._names, answer.probabilities, strict=True)]
+            return f'{head}"probability":{prediction.probabilities[1]!r},"confidence":{confidence!r}'
+        probabilities = ",".join(
+            [
+                f"{name}{probability!r}"
+                for name, probability in zip(self._names, prediction.probabilities, strict=True)
+            ]
         )
-        return f'{head}"probabilities":{{{every}}},"confidence":{confidence!r}'
+        return f'{head}"probabilities":{{{probabilities}}},"confidence":{confidence!r}'
 
-    def _list(self, warnings: list[TrainedRange]) -> str:
+    def _warning_list(self, warnings: list[TrainedRange]) -> str:
         if not warnings:
             return "[]"
         return f"[{','.join([self._warning(trained) for trained in warnings])}]"

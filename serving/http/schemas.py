@@ -267,8 +267,8 @@ def examples(declaration: Declaration) -> tuple[Schema, Schema]:
         if isinstance(feature, CategoryFeature):
             names = {code: name for name, code in feature.codes.items()}
             spelled[feature.name] = names.get(row[feature.name], row[feature.name])  # type: ignore[arg-type]
-    one = {"codes": {"value": row}, "spelled out": {"value": spelled}}
-    return one, {"two rows": {"value": {"instances": [row, spelled]}}}
+    single = {"codes": {"value": row}, "spelled out": {"value": spelled}}
+    return single, {"two rows": {"value": {"instances": [row, spelled]}}}
 
 
 EXPLAIN_PARAMETER = {

@@ -29,12 +29,12 @@ from serving.inference.explanations import AdditiveExplainer, Explainer, Explana
 from serving.setting_groups import ModelSettings
 
 DECIMALS = 6
-"""Probabilities are rounded before anything is decided by them, so that an answer agrees with itself."""
+"""Probabilities are rounded before the threshold is applied, so that a response is consistent."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrainedRange:
-    """A value that the model accepts and has not seen the like of."""
+    """A value that the model accepts, and that lies outside the training range of its feature."""
 
     field: str
     minimum: float
@@ -43,16 +43,16 @@ class TrainedRange:
 
 
 @dataclass(slots=True)
-class Answer:
-    """What a model says about one row: the index of the class, and the probability of each class."""
+class Prediction:
+    """What a model predicts for one row: the index of the class, and the probability of each class."""
 
-    index: int
+    class_index: int
     probabilities: list[float]
     warnings: list[TrainedRange]
 
     @property
     def confidence(self) -> float:
-        return self.probabilities[self.index]
+        return self.probabilities[self.class_index]
 
 
 class ServedModel:
@@ -96,57 +96,57 @@ class ServedModel:
         """Return the values of one row; InvalidRowsError says what is wrong."""
         return self._encoder.encode_row(row)
 
-    def predict_row(self, values: list[float]) -> Answer:
-        """Return the answer for one encoded row; EngineError where the engine fails."""
-        answer = self._answer(self.engine.row(values))
+    def predict_row(self, values: list[float]) -> Prediction:
+        """Return the prediction for one encoded row; EngineError where the engine fails."""
+        prediction = self._prediction(self.engine.row(values))
         for index, low, high, trained in self._bounds:
             # a missing value is NaN, for which both comparisons are false
             if values[index] < low or values[index] > high:
-                answer.warnings.append(trained)
-        return answer
+                prediction.warnings.append(trained)
+        return prediction
 
-    def predict(self, matrix: Matrix) -> list[Answer]:
-        """Return an answer for each row of an encoded matrix; EngineError where the engine fails."""
-        answers = self._answers(self.engine.probabilities(matrix).astype(np.float64))
+    def predict(self, matrix: Matrix) -> list[Prediction]:
+        """Return a prediction for each row of an encoded matrix; EngineError where the engine fails."""
+        predictions = self._predictions(self.engine.probabilities(matrix).astype(np.float64))
         # a missing value is NaN, for which both comparisons are false
         outside = (matrix < self._lows) | (matrix > self._highs)
         if outside.any():
             for row, column in np.argwhere(outside).tolist():
-                answers[row].warnings.append(self._ranges[column])
-        return answers
+                predictions[row].warnings.append(self._ranges[column])
+        return predictions
 
-    def explain(self, values: list[float], answer: Answer) -> Explanation:
-        """Explain the answer to one encoded row; EngineError where the engine fails.
+    def explain(self, values: list[float], prediction: Prediction) -> Explanation:
+        """Explain the prediction for one encoded row; EngineError where the engine fails.
 
-        With two classes the log-odds are the positive one's, whatever was answered.
+        With two classes the log-odds are the positive one's, whatever the model predicts.
         """
         if self.declaration.binary:
             return self._explainer.explain(values, 1, 0)
-        others = [place for place in range(len(answer.probabilities)) if place != answer.index]
-        return self._explainer.explain(
-            values, answer.index, max(others, key=answer.probabilities.__getitem__)
-        )
+        probabilities = prediction.probabilities
+        others = [index for index in range(len(probabilities)) if index != prediction.class_index]
+        against = max(others, key=probabilities.__getitem__)
+        return self._explainer.explain(values, prediction.class_index, against)
 
     def check_probes(self) -> None:
-        """Compare the engine's answers with those that training wrote down; EngineError where they differ."""
+        """Compare the engine's probabilities with training's; EngineError where they differ."""
         matrix = self._encoder.encode([probe.row for probe in self.manifest.probes])
-        for number, (probe, answer) in enumerate(
+        for number, (probe, probabilities) in enumerate(
             zip(self.manifest.probes, self.engine.probabilities(matrix), strict=True)
         ):
             alone = np.array(self.engine.row(self.encode_row(probe.row)))
-            difference = max(probe_error(probe, answer), probe_error(probe, alone))
+            difference = max(probe_error(probe, probabilities), probe_error(probe, alone))
             if not difference < PARITY_TOLERANCE:
                 raise EngineError(f"probe row {number} is off by {difference:.2g}")
 
-    def _answer(self, probabilities: list[float]) -> Answer:
+    def _prediction(self, probabilities: list[float]) -> Prediction:
         if self.threshold is None:
             rounded = [round(p, DECIMALS) for p in probabilities]
-            return Answer(max(range(len(rounded)), key=rounded.__getitem__), rounded, [])
+            return Prediction(max(range(len(rounded)), key=rounded.__getitem__), rounded, [])
         positive = round(probabilities[1], DECIMALS)
-        return Answer(int(positive >= self.threshold), [round(1 - positive, DECIMALS), positive], [])
+        return Prediction(int(positive >= self.threshold), [round(1 - positive, DECIMALS), positive], [])
 
-    def _answers(self, probabilities: NDArray[np.float64]) -> list[Answer]:
-        """Return what `_answer` does, for float64 [rows, classes]."""
+    def _predictions(self, probabilities: NDArray[np.float64]) -> list[Prediction]:
+        """Return what `_prediction` does, for float64 [rows, classes]."""
         rounded = probabilities.round(DECIMALS)
         if self.threshold is None:
             indexes = rounded.argmax(axis=1)
@@ -154,7 +154,7 @@ class ServedModel:
             indexes = (rounded[:, 1] >= self.threshold).astype(np.intp)
             rounded[:, 0] = (1 - rounded[:, 1]).round(DECIMALS)
         rows = zip(indexes.tolist(), rounded.tolist(), strict=True)
-        return [Answer(index, row, []) for index, row in rows]
+        return [Prediction(class_index, row, []) for class_index, row in rows]
 
 
 Version = TypeVar("Version")

@@ -1,7 +1,7 @@
-"""Counts what a model is asked and answers in the bins of its training data, so that rules can tell drift.
+"""Counts the values and scores of a model in the bins of its training data: rules detect drift from them.
 
-Every answered row is one value of each feature and of the score; what was refused, and what lay outside of
-the training data's range, is counted by feature beside it. The bundle's own shares stand beside the counts.
+Each predicted row adds one value of each feature and of the score. Rejected values, and values outside the
+training range, are counted by feature. Gauges show the reference distribution.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,11 +13,11 @@ from bundle.bins import Bins, all_bins, score
 from bundle.declaration import NumberFeature
 from bundle.encoding import Matrix
 from bundle.errors import FieldError
-from serving.inference.catalogue import Answer, ServedModel
-from serving.metrics.vocabulary import Record, Vocabulary
+from serving.inference.catalogue import Prediction, ServedModel
+from serving.metrics.vocabulary import Recorder, Vocabulary
 
 TOGETHER = 256
-"""Rows that are counted at once, by column, in less than half of the time that they take one by one."""
+"""Rows that are counted at once, by column, in less than half of the time of counting each alone."""
 
 
 class DriftCounts:
@@ -27,25 +27,25 @@ class DriftCounts:
         declaration, manifest = model.declaration, model.manifest
         origin = {"model": model.name, "version": model.version}
         self._binary = declaration.binary
-        self._features: list[tuple[Bins, list[Record]]] = []
+        self._features: list[tuple[Bins, list[Recorder]]] = []
         for feature, bins in all_bins(declaration.features, manifest.distribution, manifest.score).items():
             counts = []
             for name, share in zip(bins.names, bins.shares, strict=True):
-                its = origin | {"feature": feature, "bin": name}
-                counts.append(vocabulary.counter(declaration, "feature_values", **its))
-                vocabulary.gauge(declaration, "feature_reference_share", "livemax", **its)(share)
+                dimensions = origin | {"feature": feature, "bin": name}
+                counts.append(vocabulary.counter(declaration, "feature_values", **dimensions))
+                vocabulary.gauge(declaration, "feature_reference_share", "livemax", **dimensions)(share)
             self._features.append((bins, counts))
         for number, quantile in manifest.chi_square.items():
-            its = origin | {"bins": str(number)}
-            vocabulary.gauge(declaration, "feature_chi_square", "livemax", **its)(quantile)
+            dimensions = origin | {"bins": str(number)}
+            vocabulary.gauge(declaration, "feature_chi_square", "livemax", **dimensions)(quantile)
         vocabulary.gauge(declaration, "feature_reference_rows", "livemax", **origin)(manifest.data.rows)
         self._pending: list[tuple[float, ...]] = []
         vocabulary.before_collecting(self.count_pending)
-        self._refused = {
+        self._count_rejected = {
             feature.name: vocabulary.counter(declaration, "feature_rejected", feature=feature.name, **origin)
             for feature in declaration.features
         }
-        self._outside = {
+        self._count_out_of_range = {
             feature.name: vocabulary.counter(
                 declaration, "feature_out_of_range", feature=feature.name, **origin
             )
@@ -53,28 +53,28 @@ class DriftCounts:
             if isinstance(feature, NumberFeature)
         }
 
-    def row(self, values: Iterable[float], answer: Answer) -> None:
-        """Note an answered row, by its encoded values in declared order, to be counted with others."""
-        scored = answer.probabilities[1] if self._binary else answer.confidence
+    def add_row(self, values: Iterable[float], prediction: Prediction) -> None:
+        """Add a predicted row, as encoded values in declared order; it is counted together with others."""
+        scored = prediction.probabilities[1] if self._binary else prediction.confidence
         self._pending.append((*values, scored))
-        for trained in answer.warnings:
-            self._outside[trained.field](1)
+        for trained in prediction.warnings:
+            self._count_out_of_range[trained.field](1)
         if len(self._pending) == TOGETHER:
             self.count_pending()
 
-    def rows(self, matrix: Matrix, answers: Sequence[Answer]) -> None:
-        """Count answered rows; `matrix` is float32 [rows, features]."""
-        if len(answers) < TOGETHER:
-            for values, answer in zip(matrix.tolist(), answers, strict=True):
-                self.row(values, answer)
+    def add_rows(self, matrix: Matrix, predictions: Sequence[Prediction]) -> None:
+        """Add predicted rows; `matrix` is float32 [rows, features]."""
+        if len(predictions) < TOGETHER:
+            for values, prediction in zip(matrix.tolist(), predictions, strict=True):
+                self.add_row(values, prediction)
             return
-        self._count(matrix.T, score(np.array([answer.probabilities for answer in answers])))
-        for answer in answers:
-            for trained in answer.warnings:
-                self._outside[trained.field](1)
+        self._count(matrix.T, score(np.array([prediction.probabilities for prediction in predictions])))
+        for prediction in predictions:
+            for trained in prediction.warnings:
+                self._count_out_of_range[trained.field](1)
 
     def count_pending(self) -> None:
-        """Count the rows that wait for it; the server calls this every second, and before a scrape."""
+        """Count the added rows; the server calls this every second, and before a scrape."""
         if self._pending:
             *columns, scored = np.array(self._pending, dtype=np.float64).T
             self._pending.clear()
@@ -85,8 +85,8 @@ class DriftCounts:
             for count, number in zip(counts, bins.count(column).tolist(), strict=True):
                 count(number)
 
-    def refused(self, faults: Iterable[FieldError]) -> None:
-        """Count each feature whose value was refused."""
+    def count_rejected(self, faults: Iterable[FieldError]) -> None:
+        """Count each feature whose value was rejected."""
         for fault in faults:
             if fault.known and fault.field:
-                self._refused[fault.field](1)
+                self._count_rejected[fault.field](1)

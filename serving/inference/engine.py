@@ -14,7 +14,7 @@ NOT_A_NUMBER = "the model gave a probability that is not a number"
 
 
 class EngineError(Exception):
-    """The engine cannot load the model, or gives no usable answer."""
+    """The engine cannot load the model, or gives no probabilities."""
 
 
 class Engine(Protocol):
@@ -28,7 +28,7 @@ class Engine(Protocol):
 
 
 class AdditiveEngine:
-    """A model that adds up, without a runtime."""
+    """An additive model, without a runtime."""
 
     def __init__(self, model: AdditiveModel) -> None:
         evaluator = AdditiveEvaluator(model)
@@ -54,10 +54,10 @@ class OnnxEngine:
         return result
 
     def row(self, values: Sequence[float]) -> list[float]:
-        answered: list[float] = self._run(np.array([values], dtype=np.float32))[0].tolist()
-        if not all(map(isfinite, answered)):
+        probabilities: list[float] = self._run(np.array([values], dtype=np.float32))[0].tolist()
+        if not all(map(isfinite, probabilities)):
             raise EngineError(NOT_A_NUMBER)
-        return answered
+        return probabilities
 
     def _run(self, matrix: Matrix) -> Matrix:
         try:

@@ -1,14 +1,15 @@
-"""Why a row got its score: what each feature adds to the log-odds, against an average training row.
+"""Why a row got its score: what each feature adds to the log-odds, compared with a baseline row.
 
-Of two classes the log-odds are those of the positive class; of more, those of the answer against the class
-that comes next. Contributions add up to them, from the reference: the log-odds of the average row. They say
-what the model made of the values, not what causes an outcome.
+With two classes the log-odds are those of the positive class; with more, those of the predicted class against
+the second most probable. The baseline's log-odds and the contributions add up to them. Contributions explain
+the model's output, not what causes the outcome.
 
-A model that adds up is explained exactly, from its terms. Any other is asked about rows that have some values
-of the row and the others of the average row (its means, and its most frequent categories), and contributions
+An additive model is explained exactly, from its terms; its baseline is the mean over the training data. For
+any other model the baseline is the average training row (means, and most frequent categories). The model
+predicts rows that take some values from the explained row and the others from the baseline, and contributions
 are Shapley values (Shapley, "A value for n-person games", 1953; Lundberg and Lee, "A unified approach to
 interpreting model predictions", 2017): over all sets of features where there are few, else over random orders
-in which the features take their values. These are drawn once, so that the same row is explained alike.
+of the features. The orders are drawn once, so that the same row always gets the same explanation.
 """
 
 import math
@@ -30,10 +31,10 @@ Split = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 """From the scores of sets of features [sets] to what each feature adds [samples, features]."""
 
 MOST_FEATURES = 10
-"""Up to so many features, all sets of them are asked about."""
+"""Up to this many features, all sets of them are evaluated."""
 
 ORDERS = 64
-"""Random orders of more features than that; each is taken backwards, too."""
+"""Random orders of more features than that; each is also taken in reverse."""
 
 LEAST_PROBABILITY = 1e-6
 """What counts as 0: its logarithm must be finite."""
@@ -46,23 +47,24 @@ LEAST_MENTIONED = 0.1
 class Explanation:
     """Contributions to the log-odds of one class against another, by feature in declared order.
 
-    `reference` and the contributions add up to the row's log-odds. `standard_errors` are those of sampling.
+    `baseline` (the log-odds of the baseline row) and the contributions add up to the row's log-odds.
+    `standard_errors` are those of sampling.
     """
 
-    index: int
+    class_index: int
     against: int
     method: str
-    reference: float
+    baseline: float
     contributions: list[float]
     standard_errors: list[float] | None = None
 
     @property
     def log_odds(self) -> float:
-        return self.reference + sum(self.contributions)
+        return self.baseline + sum(self.contributions)
 
 
 class Explainer(Protocol):
-    def explain(self, values: Sequence[float], index: int, against: int) -> Explanation:
+    def explain(self, values: Sequence[float], class_index: int, against: int) -> Explanation:
         """Explain one encoded row; EngineError where the engine fails."""
         ...
 
@@ -76,20 +78,21 @@ class AdditiveExplainer:
             mean_contribution(term, feature, trained[feature.name])
             for term, feature in zip(model.terms, features, strict=True)
         ]
-        self._reference = [sum(column) for column in zip(model.intercept, *self._means, strict=True)]
+        self._baseline = [sum(column) for column in zip(model.intercept, *self._means, strict=True)]
 
-    def explain(self, values: Sequence[float], index: int, against: int) -> Explanation:
+    def explain(self, values: Sequence[float], class_index: int, against: int) -> Explanation:
         contributions = [
-            difference(term.contribution(value), index, against) - difference(mean, index, against)
+            difference(term.contribution(value), class_index, against)
+            - difference(mean, class_index, against)
             for term, value, mean in zip(self._terms, values, self._means, strict=True)
         ]
-        reference = difference(self._reference, index, against)
-        return Explanation(index, against, "exact: the model adds up", reference, contributions)
+        baseline = difference(self._baseline, class_index, against)
+        return Explanation(class_index, against, "exact: the model adds up", baseline, contributions)
 
 
-def difference(outputs: Outputs, index: int, against: int) -> float:
+def difference(outputs: Outputs, class_index: int, against: int) -> float:
     """Return the log-odds of one class against another; with a single output it is the positive class's."""
-    return outputs[0] if len(outputs) == 1 else outputs[index] - outputs[against]
+    return outputs[0] if len(outputs) == 1 else outputs[class_index] - outputs[against]
 
 
 def mean_contribution(
@@ -97,7 +100,7 @@ def mean_contribution(
     feature: Feature,
     trained: NumberDistribution | CategoryDistribution,
 ) -> Outputs:
-    """Return what a feature contributes on average over the training data."""
+    """Return the mean contribution of a feature over the training data."""
     if isinstance(trained, CategoryDistribution) and isinstance(feature, CategoryFeature):
         weighted = [(share, term.contribution(feature.codes[name])) for name, share in trained.shares.items()]
     elif isinstance(trained, NumberDistribution):
@@ -110,32 +113,32 @@ def mean_contribution(
 
 
 class ShapleyExplainer:
-    """Explains any model by asking about mixtures of the row and the average row."""
+    """Explains any model by its predictions for mixtures of the row and the baseline."""
 
     def __init__(self, engine: Engine, features: Sequence[Feature], trained: Distributions) -> None:
         self._engine = engine
-        self._average = np.array([average(feature, trained[feature.name]) for feature in features])
+        self._baseline = np.array([baseline_value(feature, trained[feature.name]) for feature in features])
         number = len(features)
         self._exact = number <= MOST_FEATURES
         self._taken, self._split = all_sets(number) if self._exact else random_orders(number)
 
-    def explain(self, values: Sequence[float], index: int, against: int) -> Explanation:
-        mixtures = np.where(self._taken, np.array(values), self._average).astype(np.float32)
+    def explain(self, values: Sequence[float], class_index: int, against: int) -> Explanation:
+        mixtures = np.where(self._taken, np.array(values), self._baseline).astype(np.float32)
         probabilities = np.maximum(self._engine.probabilities(mixtures).astype(np.float64), LEAST_PROBABILITY)
-        log_odds = np.log(probabilities[:, index] / probabilities[:, against])
-        reference = float(log_odds[0])
+        log_odds = np.log(probabilities[:, class_index] / probabilities[:, against])
+        baseline = float(log_odds[0])
         each = self._split(log_odds)
         contributions = each.mean(axis=0).tolist()
         if self._exact:
             method = f"Shapley values over all {len(mixtures)} sets of features"
-            return Explanation(index, against, method, reference, contributions)
+            return Explanation(class_index, against, method, baseline, contributions)
         method = f"Shapley values over {2 * ORDERS} random orders of the features"
         errors = (each.std(axis=0, ddof=1) / math.sqrt(len(each))).tolist()
-        return Explanation(index, against, method, reference, contributions, errors)
+        return Explanation(class_index, against, method, baseline, contributions, errors)
 
 
-def average(feature: Feature, trained: NumberDistribution | CategoryDistribution) -> float:
-    """Return a feature's value in the average row: its mean, or its most frequent category."""
+def baseline_value(feature: Feature, trained: NumberDistribution | CategoryDistribution) -> float:
+    """Return a feature's value in the baseline row: its mean, or its most frequent category."""
     if isinstance(trained, CategoryDistribution) and isinstance(feature, CategoryFeature):
         return float(feature.codes[max(trained.shares, key=trained.shares.__getitem__)])
     return trained.mean if isinstance(trained, NumberDistribution) else math.nan
@@ -144,7 +147,7 @@ def average(feature: Feature, trained: NumberDistribution | CategoryDistribution
 def all_sets(number: int) -> tuple[NDArray[np.bool_], Split]:
     """Return all sets of features [sets, features], the empty one first, and what splits their scores.
 
-    Of a set without the feature, what the feature adds counts as often as orders begin with that set.
+    The weight of a set without the feature is the share of orders that begin with that set.
     """
     taken = (np.arange(2**number)[:, None] >> np.arange(number)) & 1 == 1
     sizes = taken.sum(axis=1)
@@ -157,13 +160,13 @@ def all_sets(number: int) -> tuple[NDArray[np.bool_], Split]:
 def random_orders(number: int) -> tuple[NDArray[np.bool_], Split]:
     """Return the sets [sets, features] that arise in random orders, and what splits their scores.
 
-    What a feature adds is taken from an order and its reverse together, which differ in opposite ways.
+    An order and its reverse form one sample: their errors partly cancel.
     """
     random = np.random.default_rng(0)
-    places: dict[bytes, int] = {}
+    indexes: dict[bytes, int] = {}
 
-    def place(members: NDArray[np.bool_]) -> int:
-        return places.setdefault(members.tobytes(), len(places))
+    def index_of(members: NDArray[np.bool_]) -> int:
+        return indexes.setdefault(members.tobytes(), len(indexes))
 
     steps = np.empty((2, ORDERS, 2, number), dtype=np.intp)  # before and after, orders, there and back
     for order in range(ORDERS):
@@ -171,19 +174,21 @@ def random_orders(number: int) -> tuple[NDArray[np.bool_], Split]:
         for way, walk in enumerate((drawn, drawn[::-1])):
             members = np.zeros(number, dtype=np.bool_)
             for feature in walk:
-                steps[0, order, way, feature] = place(members)
+                steps[0, order, way, feature] = index_of(members)
                 members[feature] = True
-                steps[1, order, way, feature] = place(members)
+                steps[1, order, way, feature] = index_of(members)
     before, after = steps
-    taken = np.array([np.frombuffer(members, dtype=np.bool_) for members in places])
+    taken = np.array([np.frombuffer(members, dtype=np.bool_) for members in indexes])
     return taken, lambda scores: (scores[after] - scores[before]).mean(axis=1)
 
 
-def describe(explanation: Explanation, declaration: Declaration, values: Sequence[float]) -> dict[str, Any]:
-    """Return what an answer says of an explanation."""
-    of, against = declaration.labels[explanation.index], declaration.labels[explanation.against]
+def explanation_json(
+    explanation: Explanation, declaration: Declaration, values: Sequence[float]
+) -> dict[str, Any]:
+    """Return the `explanation` of a response."""
+    of, against = declaration.labels[explanation.class_index], declaration.labels[explanation.against]
     shown = [_shown(feature, value) for feature, value in zip(declaration.features, values, strict=True)]
-    contributions: list[dict[str, Any]] = [
+    members: list[dict[str, Any]] = [
         {
             "feature": feature.name,
             "value": value,
@@ -195,15 +200,15 @@ def describe(explanation: Explanation, declaration: Declaration, values: Sequenc
         )
     ]
     if explanation.standard_errors:
-        for told, error in zip(contributions, explanation.standard_errors, strict=True):
-            told["standard_error"] = round(error, 6)
+        for member, error in zip(members, explanation.standard_errors, strict=True):
+            member["standard_error"] = round(error, 6)
     return {
         "of": of,
         "against": against,
         "method": explanation.method,
         "log_odds": round(explanation.log_odds, 6),
-        "reference": round(explanation.reference, 6),
-        "contributions": contributions,
+        "reference": round(explanation.baseline, 6),
+        "contributions": members,
         "sentence": _sentence(explanation, declaration, shown),
     }
 
@@ -220,23 +225,23 @@ def _shown(feature: Feature, value: float) -> int | float | str | None:
 def _sentence(
     explanation: Explanation, declaration: Declaration, shown: Sequence[int | float | str | None]
 ) -> str:
-    of, against = declaration.labels[explanation.index], declaration.labels[explanation.against]
+    of, against = declaration.labels[explanation.class_index], declaration.labels[explanation.against]
     subject = of if declaration.binary else f"{of}, if it is that or {against},"
-    here, usual = (1 / (1 + math.exp(-it)) for it in (explanation.log_odds, explanation.reference))
-    said = [f"{subject} has a probability of {here:.1%} here, and of {usual:.1%} for an average row."]
-    ranked = sorted(enumerate(explanation.contributions), key=lambda it: -abs(it[1]))
+    here, usual = (1 / (1 + math.exp(-log_odds)) for log_odds in (explanation.log_odds, explanation.baseline))
+    sentences = [f"{subject} has a probability of {here:.1%} here, and of {usual:.1%} for an average row."]
+    ranked = sorted(enumerate(explanation.contributions), key=lambda contribution: -abs(contribution[1]))
     for sign, opening in ((1, "Most for it"), (-1, "Most against it")):
-        found = [(place, it) for place, it in ranked if sign * it >= LEAST_MENTIONED][:MENTIONED]
-        told = [
-            f"{_told(declaration.features[place], shown[place])} (odds x {math.exp(it):.2g})"
-            for place, it in found
+        found = [(index, added) for index, added in ranked if sign * added >= LEAST_MENTIONED][:MENTIONED]
+        reasons = [
+            f"{_value_text(declaration.features[index], shown[index])} (odds x {math.exp(added):.2g})"
+            for index, added in found
         ]
-        if told:
-            said.append(f"{opening}: {'; '.join(told)}.")
-    return " ".join(said)
+        if reasons:
+            sentences.append(f"{opening}: {'; '.join(reasons)}.")
+    return " ".join(sentences)
 
 
-def _told(feature: Feature, value: float | str | None) -> str:
+def _value_text(feature: Feature, value: float | str | None) -> str:
     if value is None:
         return f"{feature.description}: unknown"
     unit = "" if isinstance(feature, CategoryFeature) else f" {feature.unit}"

@@ -33,7 +33,7 @@ class Cells:
 
     def __init__(self, file: Path | None) -> None:
         self.values: Any = []
-        self._places: dict[tuple[str, tuple[str, ...]], tuple[int, int]] = {}
+        self._ranges: dict[tuple[str, tuple[str, ...]], tuple[int, int]] = {}
         self._end = 0
         self._keys = file and file.with_suffix(".keys")
         if file:
@@ -41,12 +41,12 @@ class Cells:
                 cells.truncate(CAPACITY * 8)
                 self.values = memoryview(mmap.mmap(cells.fileno(), 0)).cast("d")
 
-    def place(self, metric: str, labels: tuple[str, ...], number: int) -> int:
-        """Return where the numbers of these labels begin; new ones are 0."""
+    def allocate(self, metric: str, labels: tuple[str, ...], number: int) -> int:
+        """Return the index of the first number of these labels; new ones are 0."""
         key = (metric, labels)
-        if key not in self._places:
+        if key not in self._ranges:
             begin, self._end = self._end, self._end + number
-            self._places[key] = (begin, self._end)
+            self._ranges[key] = (begin, self._end)
             if self._keys:
                 if self._end > CAPACITY:
                     raise MemoryError(f"a worker has room for {CAPACITY} numbers to count, and needs more")
@@ -54,12 +54,12 @@ class Cells:
                     keys.write(json.dumps([metric, labels, begin, self._end]) + "\n")
             else:
                 self.values += [0.0] * number
-        return self._places[key][0]
+        return self._ranges[key][0]
 
     def read(self) -> dict[str, Series]:
         """Return what this process has counted."""
         read: dict[str, Series] = {}
-        for (metric, labels), (begin, end) in self._places.items():
+        for (metric, labels), (begin, end) in self._ranges.items():
             read.setdefault(metric, {})[labels] = self.values[begin:end]
         return read
 
@@ -84,30 +84,30 @@ def read_files(folder: Path, kind: str) -> dict[str, Series]:
 class Count:
     """The events of one set of labels, or a number that goes up and down."""
 
-    __slots__ = ("_cells", "_place")
+    __slots__ = ("_cells", "_index")
 
-    def __init__(self, cells: Cells, place: int) -> None:
+    def __init__(self, cells: Cells, index: int) -> None:
         self._cells = cells.values
-        self._place = place
+        self._index = index
 
     def inc(self, amount: float = 1) -> None:
-        self._cells[self._place] += amount
+        self._cells[self._index] += amount
 
 
 class Distribution:
     """The values of one set of labels: how many lie at or below each bound, and their sum."""
 
-    __slots__ = ("_bounds", "_cells", "_place", "_sum")
+    __slots__ = ("_bounds", "_cells", "_index", "_sum")
 
-    def __init__(self, cells: Cells, place: int, bounds: Sequence[float]) -> None:
+    def __init__(self, cells: Cells, index: int, bounds: Sequence[float]) -> None:
         self._cells = cells.values
-        self._place = place
+        self._index = index
         self._bounds = bounds
-        self._sum = place + len(bounds)
+        self._sum = index + len(bounds)
 
     def observe(self, value: float) -> None:
         cells = self._cells
-        cells[self._place + bisect_left(self._bounds, value)] += 1
+        cells[self._index + bisect_left(self._bounds, value)] += 1
         cells[self._sum] += value
 
 
@@ -128,7 +128,7 @@ class Family:
         return self._child(tuple(labels.values()))
 
     def _child(self, labels: tuple[str, ...]) -> Any:
-        return Count(self._cells, self._cells.place(self.name, labels, 1))
+        return Count(self._cells, self._cells.allocate(self.name, labels, 1))
 
     def metric(self, series: Series) -> Metric:
         """Return the metric as the library's exposition takes it."""
@@ -153,8 +153,8 @@ class DistributionFamily(Family):
         self._shown = [floatToGoString(bound) for bound in self._bounds]
 
     def _child(self, labels: tuple[str, ...]) -> Any:
-        place = self._cells.place(self.name, labels, len(self._bounds) + 1)
-        return Distribution(self._cells, place, self._bounds)
+        index = self._cells.allocate(self.name, labels, len(self._bounds) + 1)
+        return Distribution(self._cells, index, self._bounds)
 
     def metric(self, series: Series) -> Metric:
         family = HistogramMetricFamily(self.name, self._documentation, labels=self._names)
@@ -186,7 +186,7 @@ class Counts:
     ) -> Family:
         return self._made(DistributionFamily(self._kept, name, documentation, names, buckets))
 
-    def up_and_down(self, name: str, documentation: str, names: Sequence[str]) -> Family:
+    def up_down_counter(self, name: str, documentation: str, names: Sequence[str]) -> Family:
         return self._made(GaugeFamily(self._live, name, documentation, names))
 
     def before_collecting(self, count: Callable[[], None]) -> None:

@@ -129,7 +129,7 @@ COMMON = {
 }
 """Names that are the same for every model, so that the same rules and dashboard read them all."""
 
-Record = Callable[[float], None]
+Recorder = Callable[[float], None]
 """Adds to a counter, sets a gauge, or observes a value: a metric with its labels, ready to use."""
 
 
@@ -158,7 +158,7 @@ def exposition(registry: CollectorRegistry, accept: str) -> tuple[bytes, str]:
 
 
 def unmeasured(_: float) -> None:
-    """Record nothing: the vocabulary has no name for the concept."""
+    """Recorder nothing: the vocabulary has no name for the concept."""
 
 
 class Vocabulary:
@@ -178,7 +178,7 @@ class Vocabulary:
         self._made: dict[str, Any] = {}
         self._owners: dict[tuple[str, ...], str] = {}
 
-    def counter(self, declaration: Declaration, concept: str, **dimensions: str) -> Record:
+    def counter(self, declaration: Declaration, concept: str, **dimensions: str) -> Recorder:
         child = self._child(self._counts.counter, declaration, concept, dimensions)
         return child.inc if child else unmeasured
 
@@ -188,12 +188,14 @@ class Vocabulary:
 
     def histogram(
         self, declaration: Declaration, concept: str, buckets: Sequence[float], **dimensions: str
-    ) -> Record:
+    ) -> Recorder:
         make = partial(self._counts.histogram, buckets=buckets)
         child = self._child(make, declaration, concept, dimensions)
         return child.observe if child else unmeasured
 
-    def gauge(self, declaration: Declaration, concept: str, across_workers: str, **dimensions: str) -> Record:
+    def gauge(
+        self, declaration: Declaration, concept: str, across_workers: str, **dimensions: str
+    ) -> Recorder:
         """Return what sets the gauge; `across_workers` is one of prometheus_client's multiprocess modes."""
         make = partial(self.own_gauge, across_workers=across_workers)
         child = self._child(make, declaration, concept, dimensions)
@@ -205,9 +207,9 @@ class Vocabulary:
         """Return a gauge under a name of its own, whatever the declarations say."""
         return Gauge(name, documentation, labels, registry=self._registry, multiprocess_mode=across_workers)
 
-    def up_and_down(self, declaration: Declaration, concept: str) -> Record:
+    def up_down_counter(self, declaration: Declaration, concept: str) -> Recorder:
         """Return what adds to the gauge, or takes away: live workers add up."""
-        child = self._child(self._counts.up_and_down, declaration, concept, {})
+        child = self._child(self._counts.up_down_counter, declaration, concept, {})
         return child.inc if child else unmeasured
 
     def _child(
@@ -280,56 +282,56 @@ class HttpMetrics:
     ) -> None:
         self._vocabulary = vocabulary
         self._declaration = declaration
-        self._requests: dict[tuple[str, str], dict[int, Record]] = {}
-        self._durations: dict[tuple[str, str], Record] = {}
-        self._errors: dict[tuple[str, str], Record] = {}
-        self.active = vocabulary.up_and_down(declaration, "active_requests")
-        for route in routes:
-            place = (route.method, route.endpoint)
-            for status in route.statuses:
-                self._request(place, status)(0)
-            for error_type in route.error_types:
-                self._error(error_type, route.endpoint)(0)
-            if route.timed:
-                self._duration(place)
+        self._requests: dict[tuple[str, str], dict[int, Recorder]] = {}
+        self._durations: dict[tuple[str, str], Recorder] = {}
+        self._errors: dict[tuple[str, str], Recorder] = {}
+        self.add_active = vocabulary.up_down_counter(declaration, "active_requests")
+        for declared in routes:
+            route = (declared.method, declared.endpoint)
+            for status in declared.statuses:
+                self._request(route, status)(0)
+            for error_type in declared.error_types:
+                self._error(error_type, declared.endpoint)(0)
+            if declared.timed:
+                self._duration(route)
             else:
-                self._durations[place] = unmeasured
+                self._durations[route] = unmeasured
 
-    def answered(self, place: tuple[str, str], status: int, seconds: float | None) -> None:
-        """Count an answer of a method and endpoint, and time it unless it was a probe or a scrape."""
+    def count_response(self, route: tuple[str, str], status: int, seconds: float | None) -> None:
+        """Count a response of a route (method, endpoint); `seconds` is None for probes and scrapes."""
         try:
-            self._requests[place][status](1)
+            self._requests[route][status](1)
         except KeyError:
-            self._request(place, status)(1)
+            self._request(route, status)(1)
         if seconds is None:
             return
         try:
-            self._durations[place](seconds)
+            self._durations[route](seconds)
         except KeyError:
-            self._duration(place)(seconds)
+            self._duration(route)(seconds)
 
-    def failed(self, error_type: str, endpoint: str) -> None:
+    def count_error(self, error_type: str, endpoint: str) -> None:
         self._error(error_type, endpoint)(1)
 
-    def _request(self, place: tuple[str, str], status: int) -> Record:
+    def _request(self, route: tuple[str, str], status: int) -> Recorder:
         """Return the counter of a method, endpoint and status, made where there is none yet."""
-        method, endpoint = place
-        by_status = self._requests.setdefault(place, {})
+        method, endpoint = route
+        by_status = self._requests.setdefault(route, {})
         if status not in by_status:
             by_status[status] = self._vocabulary.counter(
                 self._declaration, "requests", method=method, endpoint=endpoint, status=str(status)
             )
         return by_status[status]
 
-    def _duration(self, place: tuple[str, str]) -> Record:
-        method, endpoint = place
-        if place not in self._durations:
-            self._durations[place] = self._vocabulary.histogram(
+    def _duration(self, route: tuple[str, str]) -> Recorder:
+        method, endpoint = route
+        if route not in self._durations:
+            self._durations[route] = self._vocabulary.histogram(
                 self._declaration, "request_duration", LATENCY_BUCKETS, method=method, endpoint=endpoint
             )
-        return self._durations[place]
+        return self._durations[route]
 
-    def _error(self, error_type: str, endpoint: str) -> Record:
+    def _error(self, error_type: str, endpoint: str) -> Recorder:
         key = (error_type, endpoint)
         if key not in self._errors:
             self._errors[key] = self._vocabulary.counter(

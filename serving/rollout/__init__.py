@@ -1,1 +1,1 @@
-"""A candidate beside the served version: a canary's share of requests, or mirrored requests."""
+"""A candidate version: it answers a share of the requests (canary), or mirrored requests (shadow)."""

@@ -1,7 +1,7 @@
-"""A candidate beside the served version: which of the two answers a request, and what is counted of both.
+"""A canary: chooses which of two versions answers a request, and counts the responses of both.
 
-A key's place is a hash of it with the installation's salt, so that every replica chooses alike, a share that
-grows keeps its keys, and nobody can compute which keys the candidate answers.
+The version depends on a hash of the request's key with the installation's salt. So every replica chooses
+alike, a growing share keeps its keys, and nobody outside can compute which keys the candidate answers.
 """
 
 from hashlib import blake2s
@@ -13,26 +13,28 @@ from serving.request import RequestRecord
 from serving.rollout.shadow import Shadow
 from serving.setting_groups import RolloutSettings
 
-PLACES = 1 << 32
+HASHES = 1 << 32
 
 
 class VersionCounts:
-    """What one of two versions that stand side by side answered, under the same names for every model."""
+    """Counts the responses of one of two versions, under the same metric names for every model."""
 
     def __init__(self, declaration: Declaration, version: str, share: float, vocabulary: Vocabulary) -> None:
         origin = {"model": declaration.name, "version": version}
-        self.succeeded, self.refused, self.failed = (
+        self.count_success, self.count_rejected, self.count_error = (
             vocabulary.counter(declaration, "version_requests", outcome=outcome, **origin)
             for outcome in ("success", "rejected", "error")
         )
-        self.observe = vocabulary.histogram(declaration, "version_duration", LATENCY_BUCKETS, **origin)
+        self.observe_duration = vocabulary.histogram(
+            declaration, "version_duration", LATENCY_BUCKETS, **origin
+        )
         vocabulary.gauge(declaration, "version_target_share", "livemostrecent", **origin)(share)
 
 
 class Rollout:
-    """Chooses between the served version and its candidate, where that takes a share of the requests.
+    """Chooses between the served version and its candidate, which answers a target share of the requests.
 
-    A candidate that fails is set aside like any model; until it works again the served version answers.
+    While the candidate is unavailable the served version answers all of them.
     """
 
     def __init__(
@@ -46,23 +48,23 @@ class Rollout:
         share = settings.share
         self.served = served
         self.candidate = candidate
-        self._below = share * PLACES
+        self._below = share * HASHES
         self.header = settings.key_header
         self._key = self.header.lower().encode()
         origin = f"{declaration.name}/{version}/".encode()
-        self._begun = blake2s(origin, key=settings.salt, digest_size=4)
+        self._salted_hash = blake2s(origin, key=settings.salt, digest_size=4)
         self.shadow = Shadow(served.model, settings, vocabulary) if settings.shadow else None
         self.counts = {
-            name: VersionCounts(declaration, name, its_share, vocabulary)
-            for name, its_share in ((served.model.version, 1 - share), (version, share))
+            name: VersionCounts(declaration, name, target_share, vocabulary)
+            for name, target_share in ((served.model.version, 1 - share), (version, share))
         }
 
     def choose(self, record: RequestRecord) -> MonitoredModel:
-        """Return the version that answers a request: by its key, or by its id where it has none."""
+        """Return the version that answers a request: by its key, or by its request id where it has no key."""
         candidate = self.candidate
-        if candidate is None or not candidate.usable:
+        if candidate is None or not candidate.available:
             return self.served
         key = record.headers.get(self._key) or record.request_id.encode()
-        place = self._begun.copy()
-        place.update(key)
-        return candidate if int.from_bytes(place.digest(), "big") < self._below else self.served
+        key_hash = self._salted_hash.copy()
+        key_hash.update(key)
+        return candidate if int.from_bytes(key_hash.digest(), "big") < self._below else self.served

@@ -1,8 +1,8 @@
-"""A candidate in the shadow: it answers what the served version answered, and nobody waits for it.
+"""A candidate in the shadow: it predicts mirrored rows, and no response waits for it.
 
-It runs in a process of its own, at the lowest priority and for at most a quarter of its time, so that one
-that fails, hangs or is slow costs no answer anything. What it has no time for is dropped and counted. Both
-sides write lines of JSON: encoded rows go in, indexes, probabilities and seconds come out.
+It runs in a process of its own, at the lowest priority and for at most a quarter of the time, so that a
+candidate that fails, hangs or is slow delays no response. Rows that it has no time for are dropped, and
+counted. The processes exchange lines of JSON: encoded rows, and class indexes, probabilities and seconds.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from typing import Any
 
 from bundle.encoding import Matrix
 from bundle.errors import BundleError
-from serving.inference.catalogue import Answer, ServedModel, load_model
+from serving.inference.catalogue import Prediction, ServedModel, load_model
 from serving.inference.engine import EngineError
 from serving.inference.faults import candidate_wrapper
 from serving.metrics.vocabulary import LATENCY_BUCKETS, Vocabulary
@@ -34,16 +34,16 @@ log = logging.getLogger("serving")
 MOST_WAITING = 512
 """Rows that may wait for the candidate; further ones are dropped."""
 
-TOGETHER = 32
+LINE_ROWS = 32
 LINE_SECONDS = 0.2
-"""Rows of a line, and its least time: while one is written and compared requests wait, so few of them may."""
+"""Most rows of a line, and least seconds a line: requests wait while one is written and compared."""
 
 START_SECONDS = 30
 ANSWER_SECONDS = 5
-"""How long the candidate may take for the rows of a line, before its process is ended."""
+"""How long the candidate may take for a line, before its process is killed."""
 
 LEAST_PAUSE, MOST_PAUSE = 1, 60
-"""Seconds until a process that ended is started again; doubled as long as none answers."""
+"""Seconds until a process that ended is restarted; doubled until one answers."""
 
 WORK_SHARE = 0.25
 LOWEST_PRIORITY = 19
@@ -52,7 +52,7 @@ DIFFERENCES = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1)
 
 
 class Shadow:
-    """Has a candidate answer what the served version answered, and counts where they differ."""
+    """Mirrors the rows of the served version to a candidate, and counts where their predictions differ."""
 
     def __init__(self, served: ServedModel, settings: RolloutSettings, vocabulary: Vocabulary) -> None:
         declaration, version = served.declaration, settings.version
@@ -61,35 +61,39 @@ class Shadow:
         self._command += [] if served.threshold is None else ["--threshold", str(served.threshold)]
         if settings.fault_file:
             self._command += ["--fault-file", str(settings.fault_file)]
-        self._waiting: deque[tuple[list[float], Answer]] = deque()
-        self._some = asyncio.Event()
+        self._waiting: deque[tuple[list[float], Prediction]] = deque()
+        self._any_waiting = asyncio.Event()
         self._origin = origin = {"model": declaration.name, "version": version}
-        self._agreed, self._disagreed, self._failed, self._dropped = (
+        self._count_agreed, self._count_disagreed, self._count_failed, self._count_dropped = (
             vocabulary.counter(declaration, "shadow_rows", outcome=outcome, **origin)
             for outcome in ("agreed", "disagreed", "failed", "dropped")
         )
-        self._difference = vocabulary.histogram(declaration, "shadow_difference", DIFFERENCES, **origin)
-        self._duration = vocabulary.histogram(declaration, "shadow_duration", LATENCY_BUCKETS, **origin)
+        self._observe_difference = vocabulary.histogram(
+            declaration, "shadow_difference", DIFFERENCES, **origin
+        )
+        self._observe_duration = vocabulary.histogram(
+            declaration, "shadow_duration", LATENCY_BUCKETS, **origin
+        )
         self._set_up = vocabulary.gauge(declaration, "shadow_up", "livemin", **origin)
         self._set_up(0)
 
-    def row(self, values: list[float], answer: Answer) -> None:
-        """Show the candidate a row that the served version answered."""
+    def mirror_row(self, values: list[float], prediction: Prediction) -> None:
+        """Mirror a row that the served version predicted."""
         if len(self._waiting) < MOST_WAITING:
-            self._waiting.append((values, answer))
-            self._some.set()
+            self._waiting.append((values, prediction))
+            self._any_waiting.set()
         else:
-            self._dropped(1)
+            self._count_dropped(1)
 
-    def rows(self, matrix: Matrix, answers: Sequence[Answer]) -> None:
-        """Show the candidate as many rows of a batch as there is room for."""
+    def mirror_rows(self, matrix: Matrix, predictions: Sequence[Prediction]) -> None:
+        """Mirror as many rows of a batch as there is room for."""
         room = MOST_WAITING - len(self._waiting)
-        self._waiting.extend(zip(matrix[:room].tolist(), answers[:room], strict=True))
-        self._dropped(max(0, len(answers) - room))
-        self._some.set()
+        self._waiting.extend(zip(matrix[:room].tolist(), predictions[:room], strict=True))
+        self._count_dropped(max(0, len(predictions) - room))
+        self._any_waiting.set()
 
     async def run(self) -> None:
-        """Keep a process that answers, for as long as the server runs."""
+        """Keep a candidate process running for as long as the server runs."""
         pause = LEAST_PAUSE
         while True:
             try:
@@ -98,7 +102,7 @@ class Shadow:
                     self._set_up(1)
                     log.info("candidate in the shadow", extra={"fields": self._origin})
                     while True:
-                        await self._ask(process)
+                        await self._exchange_line(process)
                         pause = LEAST_PAUSE
             except Exception as error:  # noqa: BLE001  # whatever goes wrong in the shadow stays there
                 self._set_up(0)
@@ -107,37 +111,37 @@ class Shadow:
             await asyncio.sleep(pause)
             pause = min(2 * pause, MOST_PAUSE)
 
-    async def _ask(self, process: Process) -> None:
-        """Have the rows that wait answered, as many as go together, and let the candidate rest."""
-        await self._some.wait()
-        asked = [self._waiting.popleft() for _ in range(min(TOGETHER, len(self._waiting)))]
+    async def _exchange_line(self, process: Process) -> None:
+        """Have the candidate predict waiting rows, compare them, and let it rest."""
+        await self._any_waiting.wait()
+        sent = [self._waiting.popleft() for _ in range(min(LINE_ROWS, len(self._waiting)))]
         if not self._waiting:
-            self._some.clear()
+            self._any_waiting.clear()
         start = monotonic()
         try:
-            process.stdin.write(json.dumps([values for values, _ in asked]).encode() + b"\n")  # type: ignore[union-attr]
-            answered = json.loads(await read_line(process, ANSWER_SECONDS))
+            process.stdin.write(json.dumps([values for values, _ in sent]).encode() + b"\n")  # type: ignore[union-attr]
+            received = json.loads(await read_line(process, ANSWER_SECONDS))
         except (OSError, ValueError):
-            self._failed(len(asked))
+            self._count_failed(len(sent))
             raise
-        for (_, answer), its in zip(asked, answered, strict=True):
-            self._compare(answer, its)
+        for (_, served), shadowed in zip(sent, received, strict=True):
+            self._compare(served, shadowed)
         await asyncio.sleep(max(LINE_SECONDS, (monotonic() - start) * (1 / WORK_SHARE - 1)))
 
-    def _compare(self, answer: Answer, its: dict[str, Any] | None) -> None:
-        """Count what the candidate made of a row; None where it failed."""
-        if its is None:
-            self._failed(1)
+    def _compare(self, served: Prediction, shadowed: dict[str, Any] | None) -> None:
+        """Count how the two predictions of a row differ; None where the candidate failed."""
+        if shadowed is None:
+            self._count_failed(1)
             return
-        (self._agreed if its["index"] == answer.index else self._disagreed)(1)
-        pairs = zip(answer.probabilities, its["probabilities"], strict=True)
-        self._difference(max(abs(a - b) for a, b in pairs))
-        self._duration(its["seconds"])
+        (self._count_agreed if shadowed["index"] == served.class_index else self._count_disagreed)(1)
+        pairs = zip(served.probabilities, shadowed["probabilities"], strict=True)
+        self._observe_difference(max(abs(a - b) for a, b in pairs))
+        self._observe_duration(shadowed["seconds"])
 
 
 @asynccontextmanager
 async def candidate_process(command: Sequence[str]) -> AsyncIterator[Process]:
-    """Run a command whose input and output are pipes; it is gone when the context ends."""
+    """Run a command with pipes for input and output; it is killed when the context ends."""
     process = await asyncio.create_subprocess_exec(
         *command, stdin=PIPE, stdout=PIPE, cwd=PROJECT, limit=LINE_LIMIT
     )
@@ -150,31 +154,31 @@ async def candidate_process(command: Sequence[str]) -> AsyncIterator[Process]:
 
 
 async def read_line(process: Process, seconds: float) -> bytes:
-    """Return a line of what the process says; OSError where none comes in time, or it has ended."""
+    """Return a line of the process's output; OSError where none comes in time, or the process has ended."""
     async with asyncio.timeout(seconds):
         line: bytes = await process.stdout.readline()  # type: ignore[union-attr]
     if not line:
-        raise OSError(f"its process ended with {await process.wait()}")
+        raise OSError(f"the candidate's process ended with {await process.wait()}")
     return line
 
 
-def answer_lines(model: ServedModel) -> None:
-    """Answer each line of rows on standard input with one on standard output, until there are no more."""
+def predict_lines(model: ServedModel) -> None:
+    """Answer each line of rows on standard input with a line of predictions on standard output."""
     print("ready", flush=True)
     for line in sys.stdin:
         signal.alarm(2 * ANSWER_SECONDS)  # ends a process that hangs when nobody is left to end it
-        print(json.dumps([answer_row(model, values) for values in json.loads(line)]), flush=True)
+        print(json.dumps([predict_row(model, values) for values in json.loads(line)]), flush=True)
         signal.alarm(0)
 
 
-def answer_row(model: ServedModel, values: list[float]) -> dict[str, Any] | None:
+def predict_row(model: ServedModel, values: list[float]) -> dict[str, Any] | None:
     start = perf_counter()
     try:
-        answer = model.predict_row(values)
+        prediction = model.predict_row(values)
     except EngineError:
         return None
     seconds = perf_counter() - start
-    return {"index": answer.index, "probabilities": answer.probabilities, "seconds": seconds}
+    return {"index": prediction.class_index, "probabilities": prediction.probabilities, "seconds": seconds}
 
 
 def main() -> None:
@@ -191,7 +195,7 @@ def main() -> None:
         model = load_model(arguments.folder, arguments.version, arguments.threshold, wrap)
     except BundleError as error:
         sys.exit(f"error: {error}")
-    answer_lines(model)
+    predict_lines(model)
 
 
 if __name__ == "__main__":

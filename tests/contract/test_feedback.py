@@ -109,7 +109,7 @@ def test_every_row_has_an_id_that_says_what_was_predicted(
     for answer in answers:
         said = read_id(answer["prediction_id"], keys, days=1)
         assert (said.model, said.version) == (system.name, system.version)
-        assert labels[said.index] == answer["label"]
+        assert labels[said.class_index] == answer["label"]
         positive = answer.get("probability")
         shown = list(answer["probabilities"].values()) if positive is None else [1 - positive, positive]
         assert said.probabilities == pytest.approx(shown, abs=1e-7)
@@ -208,7 +208,7 @@ def test_ids_that_are_foreign_or_expired_are_refused(start: Callable[..., Server
         patch.setattr("serving.feedback.prediction_ids.time", lambda: time() + 90 * 86_400 - 60)
         read_id(old, Keys(here / "keys"), days=90)
         patch.setattr("serving.feedback.prediction_ids.time", lambda: time() + 90 * 86_400 + 60)
-        with pytest.raises(ValidationError, match="has expired: outcomes are taken for 90 days"):
+        with pytest.raises(ValidationError, match="has expired: outcomes are accepted for 90 days"):
             read_id(old, Keys(here / "keys"), days=90)
 
 

@@ -103,7 +103,7 @@ def test_what_a_false_teller_said_first_is_corrected(guarded: Server, folder: Pa
     eventually(lambda: matrix(guarded)[1] == 1, "the false one is shown")
     healthy = matrix(guarded)[0]
     refused = problem(report(guarded, one, 0), 409, "Conflict")
-    assert refused["detail"].endswith('which stays; to replace it send "correction": true, too.')
+    assert refused["detail"].endswith('which stays; send "correction": true to replace it.')
     corrected = report(guarded, one, 0, correction=True)
     assert (corrected.status_code, corrected.json()) == (202, {"status": "corrected"})
     for again in ({"correction": True}, {"correction": False}, {}):
@@ -140,7 +140,7 @@ def test_without_a_token_nothing_is_corrected(anonymous: Server) -> None:
         assert refused["detail"].startswith("Nothing is corrected here, where anybody can report")
     contradicted = problem(tell(anonymous, one, 0), 409, "Conflict")
     assert contradicted["detail"].endswith(
-        "which stays: nothing is corrected here, where anybody can report."
+        "which stays: corrections are not accepted where anybody can report."
     )
 
 

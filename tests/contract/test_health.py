@@ -49,9 +49,9 @@ def test_a_model_that_breaks_is_set_aside_and_comes_back(
     assert server.shows(1, "errors", error_type="ModelNotLoaded", endpoint="/predict")
 
     broken.unlink()
-    eventually(server.is_ready, "the model is taken back")
+    eventually(server.is_ready, "the model recovers")
     assert server.shows(1, "model_loaded", version=system.version)
     assert server.post("/predict", system.sample).status_code == 200
     version = f'"version":"{system.version}"'
     messages = [line for line in server.lines if '"message":"model ' in line and version in line]
-    assert ["set aside" in message for message in messages] == [False, True, False]
+    assert ["unavailable" in message for message in messages] == [False, True, False]

@@ -12,7 +12,7 @@ from tests.contract.test_feedback import settings_for
 from tests.harness import Server, eventually
 from tests.systems import System
 
-FIFTHS = ["0 to 0.2", "0.2 to 0.4", "0.4 to 0.6", "0.6 to 0.8", "0.8 to 1"]
+SCORE_BINS = ["0 to 0.2", "0.2 to 0.4", "0.4 to 0.6", "0.6 to 0.8", "0.8 to 1"]
 
 
 def test_figures_are_scikit_learns(start: Callable[..., Server], system: System, tmp_path: Path) -> None:
@@ -58,7 +58,7 @@ def test_figures_are_scikit_learns(start: Callable[..., Server], system: System,
             assert low < high
     came_true, score = (truth, every[:, 1]) if binary else (truth == predicted, every.max(axis=1))
     observed, forecast = calibration_curve(came_true, score, n_bins=5)
-    bins = [name for name, held in zip(FIFTHS, np.histogram(score, 5, (0, 1))[0], strict=True) if held]
+    bins = [name for name, held in zip(SCORE_BINS, np.histogram(score, 5, (0, 1))[0], strict=True) if held]
     for name, share, mean in zip(bins, observed, forecast, strict=True):
         assert shown("model_calibration_observed", bin=name) == pytest.approx(share)
         assert shown("model_calibration_score", bin=name) == pytest.approx(mean)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bench.prometheus import Prometheus, promtool
 from bundle.encoding import Encoder
-from serving.feedback.outcomes import FIFTHS, Cell
+from serving.feedback.outcomes import SCORE_BINS, Cell
 from serving.feedback.quality import assess, expected
 from tests.harness import HEART, PROJECT
 from tests.systems import System
@@ -43,8 +43,8 @@ def cells(probability: NDArray[np.float64], truth: NDArray[np.int64]) -> Iterato
     names = ("no_disease", "disease")
     for score, true in zip(probability.tolist(), truth.tolist(), strict=True):
         error = (score - true) ** 2
-        fifth = min(int(score * FIFTHS), FIFTHS - 1)
-        yield Cell("v1", names[score >= 0.5], names[true], fifth, 1, score, error, error**2)
+        score_bin = min(int(score * SCORE_BINS), SCORE_BINS - 1)
+        yield Cell("v1", names[score >= 0.5], names[true], score_bin, 1, score, error, error**2)
 
 
 def samples(system: System) -> Iterator[str]:

@@ -329,7 +329,7 @@ def test_the_threshold_decides_on_the_probability_that_is_shown() -> None:
     probability = load_model(HEART).predict(row)[0].probabilities[1]
     at = load_model(HEART, threshold=probability).predict(row)[0]
     above = load_model(HEART, threshold=probability + 1e-6).predict(row)[0]
-    assert [at.index, above.index] == [1, 0]
+    assert [at.class_index, above.class_index] == [1, 0]
     assert [at.confidence, above.confidence] == pytest.approx([probability, 1 - probability])
 
 

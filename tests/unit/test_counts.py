@@ -41,7 +41,7 @@ class Library:
     ) -> Histogram:
         return Histogram(name, documentation, names, registry=self._registry, buckets=buckets)
 
-    def up_and_down(self, name: str, documentation: str, names: Sequence[str]) -> Gauge:
+    def up_down_counter(self, name: str, documentation: str, names: Sequence[str]) -> Gauge:
         return Gauge(name, documentation, names, registry=self._registry)
 
 
@@ -49,7 +49,7 @@ def count(metrics: Any, counted: Events, seen: Events) -> None:
     events = metrics.counter("events_total", "Events.", ("kind",))
     seconds = metrics.histogram("seconds", "Seconds.", ("kind",), buckets=BUCKETS)
     bare = metrics.counter("bare_total", "No labels.", ())
-    busy = metrics.up_and_down("busy", "Busy.", ())
+    busy = metrics.up_down_counter("busy", "Busy.", ())
     if isinstance(metrics, Counts):
         bare, busy = bare.labels(), busy.labels()
     for kind, amount in counted:

@@ -20,7 +20,7 @@ from bundle.declaration import CategoryFeature, NumberFeature
 from bundle.errors import FieldError
 from bundle.manifest import CategoryDistribution
 from serving.app import create_app
-from serving.inference.catalogue import Answer, ServedModel, load_model
+from serving.inference.catalogue import Prediction, ServedModel, load_model
 from serving.inference.drift import TOGETHER, DriftCounts
 from serving.inference.monitored_model import MonitoredModel
 from serving.metrics.vocabulary import Vocabulary
@@ -135,10 +135,10 @@ def test_rows_are_counted_by_column_as_one_by_one(model: ServedModel, data: st.D
     single, ones = counts(model)
     for row in rows:
         values = model.encode_row(row)
-        single.row(values, model.predict_row(values))
+        single.add_row(values, model.predict_row(values))
     columns, many = counts(model)
     matrix = model.encode(rows)
-    columns.rows(matrix, model.predict(matrix))
+    columns.add_rows(matrix, model.predict(matrix))
     assert counted(ones, "feature_values_total") == counted(many, "feature_values_total")
     assert sum(counted(ones, "feature_values_total").values()) == len(rows) * (len(matrix.T) + 1)
     outside = counted(ones, "feature_out_of_range_total")
@@ -149,9 +149,9 @@ def test_few_rows_are_counted_as_many(heart: ServedModel) -> None:
     matrix = heart.encode([heart.declaration.example | {"oldpeak": value} for value in (0.1, 0.8, 1.6, 9.9)])
     answers = heart.predict(matrix)
     few, some = counts(heart)
-    few.rows(matrix, answers)
+    few.add_rows(matrix, answers)
     many, lots = counts(heart)
-    many.rows(np.tile(matrix, (TOGETHER, 1)), answers * TOGETHER)
+    many.add_rows(np.tile(matrix, (TOGETHER, 1)), answers * TOGETHER)
     times = {series: number * TOGETHER for series, number in counted(some, "feature_values_total").items()}
     assert times == counted(lots, "feature_values_total")
 
@@ -161,7 +161,7 @@ def test_a_row_is_in_the_bin_that_its_value_names(heart: ServedModel) -> None:
     drift = DriftCounts(heart, Vocabulary(registry))
     row = heart.declaration.example | {"age": 45, "chol": 700, "ca": None, "restecg": "normal"}
     values = heart.encode_row(row)
-    drift.row(values, heart.predict_row(values))
+    drift.add_row(values, heart.predict_row(values))
     found = counted(registry, "feature_values_total")
     assert len(found) == 14
     expected = {("age", "1: <= 45"), ("chol", "5: > 286"), ("ca", MISSING), ("restecg", "normal")}
@@ -183,9 +183,11 @@ def test_the_score_is_counted_where_it_lies(model: ServedModel) -> None:
     middle = [*(bound - 1e-4 for bound in bins.bounds[:-1]), 0.99999]
     for value in middle:
         two = [1 - value, value]
-        answer = Answer(1, two if model.declaration.binary else [(1 - value) / 2, value, (1 - value) / 2], [])
-        drift.row(values, answer)
-        drift.rows(model.encode([model.declaration.example] * TOGETHER), [answer] * TOGETHER)
+        answer = Prediction(
+            1, two if model.declaration.binary else [(1 - value) / 2, value, (1 - value) / 2], []
+        )
+        drift.add_row(values, answer)
+        drift.add_rows(model.encode([model.declaration.example] * TOGETHER), [answer] * TOGETHER)
     found = counted(registry, "feature_values_total")
     assert {name: found["score", name] for name in bins.names} == dict.fromkeys(bins.names, TOGETHER + 1)
 
@@ -198,7 +200,7 @@ def test_refused_values_are_counted_by_feature_and_unknown_names_are_not(heart: 
         FieldError("patient", "is not a feature", known=False),
         FieldError("", "must be an object"),
     ]
-    drift.refused(faults)
+    drift.count_rejected(faults)
     assert counted(registry, "feature_rejected_total") == {("chol",): 2}
 
 

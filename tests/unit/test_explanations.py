@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bundle.encoding import Encoder
 from serving.inference.catalogue import ServedModel, load_model
-from serving.inference.explanations import LEAST_PROBABILITY, all_sets, describe, random_orders
+from serving.inference.explanations import LEAST_PROBABILITY, all_sets, explanation_json, random_orders
 from tests.systems import MODELS, System
 from training.data import load_recipe, load_rows
 
@@ -36,7 +36,7 @@ def test_contributions_of_a_linear_model_add_up_to_its_score(name: str, version:
     scores = outputs(model, matrix)
     for values, score in zip(matrix.tolist(), scores, strict=True):
         explanation = model.explain(values, model.predict_row(values))
-        expected = between(score[None], explanation.index, explanation.against)[0]
+        expected = between(score[None], explanation.class_index, explanation.against)[0]
         assert explanation.log_odds == pytest.approx(expected, abs=1e-6)
         assert explanation.method.startswith("exact")
 
@@ -50,7 +50,7 @@ def test_a_contribution_is_what_the_log_odds_lose_with_other_patients_values(nam
     training = Encoder(system.declaration).encode(rows)
     for values in training[::60]:
         explanation = model.explain(values.tolist(), model.predict_row(values.tolist()))
-        classes = explanation.index, explanation.against
+        classes = explanation.class_index, explanation.against
         its = between(outputs(model, values[None]), *classes)[0]
         for column, contribution in enumerate(explanation.contributions):
             others = np.tile(values, (len(training), 1))
@@ -58,7 +58,7 @@ def test_a_contribution_is_what_the_log_odds_lose_with_other_patients_values(nam
             lost = its - between(outputs(model, others), *classes).mean()
             assert contribution == pytest.approx(lost, abs=1e-5)
         reference = between(outputs(model, training), *classes).mean()
-        assert explanation.reference == pytest.approx(reference, abs=1e-5)
+        assert explanation.baseline == pytest.approx(reference, abs=1e-5)
 
 
 def average_row(system: System) -> NDArray[np.float64]:
@@ -96,7 +96,7 @@ def test_few_features_get_their_shapley_values_by_all_orders() -> None:
                 members |= 1 << feature
         explanation = model.explain(values.tolist(), model.predict_row(values.tolist()))
         assert explanation.contributions == pytest.approx(expected.tolist(), abs=1e-4)
-        assert explanation.reference == pytest.approx(log_odds[0], abs=1e-4)
+        assert explanation.baseline == pytest.approx(log_odds[0], abs=1e-4)
         assert explanation.standard_errors is None
 
 
@@ -117,7 +117,7 @@ def test_sampled_contributions_are_as_near_as_they_say() -> None:
     values = model.encode_row(model.declaration.example)
     explanation = model.explain(values, model.predict_row(values))
     explainer = model._explainer  # noqa: SLF001
-    average = explainer._average  # type: ignore[attr-defined]  # noqa: SLF001
+    average = explainer._baseline  # type: ignore[attr-defined]  # noqa: SLF001
     random, number = np.random.default_rng(1), len(values)
     total = np.zeros(number)
     for _ in range(2000):
@@ -149,7 +149,7 @@ def test_the_sentence_names_what_counts_with_values_and_units(heart: ServedModel
     row = heart.declaration.example | {"ca": None, "oldpeak": 4.5}
     values = heart.encode_row(row)
     answer = heart.predict_row(values)
-    told = describe(heart.explain(values, answer), heart.declaration, values)
+    told = explanation_json(heart.explain(values, answer), heart.declaration, values)
     assert told["sentence"].startswith(f"disease has a probability of {answer.probabilities[1]:.1%} here")
     assert "ST depression brought on by exercise, against rest: 4.5 mm (odds x " in told["sentence"]
     shown = {it["feature"]: it for it in told["contributions"]}

@@ -42,7 +42,7 @@ def test_what_medicine_knows_is_declared() -> None:
 
 def test_the_sample_is_a_man_without_narrowing(heart: ServedModel) -> None:
     answer = heart.predict(heart.encode([SAMPLE]))[0]
-    assert heart.declaration.labels[answer.index] == "no_disease"
+    assert heart.declaration.labels[answer.class_index] == "no_disease"
     assert heart.declaration.example == SAMPLE
 
 

@@ -52,7 +52,7 @@ def content_of(**differently: Any) -> bytes:
 
 def test_an_id_of_now_is_read(keys: Keys) -> None:
     said = read_id(sign(content_of()), keys, days=1)
-    assert (said.model, said.version, said.index) == ("heart-disease", "v1", 1)
+    assert (said.model, said.version, said.class_index) == ("heart-disease", "v1", 1)
     assert said.probabilities == [0.25, 0.75]
 
 
@@ -88,7 +88,7 @@ def test_an_id_of_now_is_read(keys: Keys) -> None:
 def test_what_no_prediction_says_is_rejected_though_it_is_signed(
     keys: Keys, differently: dict[str, Any], sentence: str
 ) -> None:
-    with pytest.raises(ValidationError, match=f"is signed, and yet no prediction's: {sentence}"):
+    with pytest.raises(ValidationError, match=f"is signed but holds no prediction: {sentence}"):
         read_id(sign(content_of(**differently)), keys, days=1)
 
 

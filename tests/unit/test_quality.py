@@ -11,8 +11,8 @@ from scipy.stats import binomtest, norm
 from bundle.declaration import Declaration
 from serving.errors import ValidationError
 from serving.feedback.outcomes import Cell
-from serving.feedback.prediction_ids import Predicted, id_writer
-from serving.feedback.quality import NORMAL_QUANTILES, assess, mean, share
+from serving.feedback.prediction_ids import SignedPrediction, id_writer
+from serving.feedback.quality import NORMAL_QUANTILES, assess, mean, proportion
 from serving.feedback.service import to_outcome
 from serving.feedback.signing_keys import Keys
 from serving.inference.catalogue import ServedModel
@@ -21,7 +21,7 @@ from serving.settings import Settings, SettingsError, load_settings
 
 @pytest.mark.parametrize(("part", "whole"), [(0, 1), (1, 1), (7, 10), (0, 40), (320, 400)])
 def test_a_share_has_wilsons_interval(part: int, whole: int) -> None:
-    estimate = share(part, whole)
+    estimate = proportion(part, whole)
     assert estimate.value == part / whole
     for confidence_level, interval in estimate.intervals.items():
         expected = binomtest(part, whole).proportion_ci(float(confidence_level), method="wilson")
@@ -69,7 +69,7 @@ def test_outcomes_of_classes_that_are_no_more_are_left_out(declaration: Declarat
 
 
 def test_an_id_of_a_version_with_other_classes_is_refused(declaration: Declaration) -> None:
-    predicted = Predicted("a", "heart-disease", "v0", 0, 1, [0.2, 0.3, 0.5])
+    predicted = SignedPrediction("a", "heart-disease", "v0", 0, 1, [0.2, 0.3, 0.5])
     with pytest.raises(ValidationError, match="a version with other classes"):
         to_outcome(predicted, declaration, 1)
 

@@ -14,8 +14,8 @@ import pytest
 from serving.errors import StoreUnavailable, ValidationError
 from serving.feedback.prediction_ids import id_writer, read_id
 from serving.feedback.signing_keys import Keys
-from serving.http.response_writer import AnswerWriter
-from serving.inference.catalogue import Answer, ServedModel
+from serving.http.response_writer import ResponseWriter
+from serving.inference.catalogue import Prediction, ServedModel
 from serving.secret_files import MOST_BYTES, SecretError, check_randomness
 from serving.settings import SettingsError
 
@@ -79,7 +79,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def answer(heart: ServedModel) -> Answer:
+def answer(heart: ServedModel) -> Prediction:
     return heart.predict_row(heart.encode_row(heart.declaration.example))
 
 
@@ -140,7 +140,7 @@ def test_a_folder_without_a_key_that_signs_is_told_in_a_sentence(
 
 @EACH_BAD
 def test_a_bad_entry_does_not_stop_revocation_and_is_told_once(
-    folder: Path, heart: ServedModel, answer: Answer, caplog: pytest.LogCaptureFixture, bad: Bad
+    folder: Path, heart: ServedModel, answer: Prediction, caplog: pytest.LogCaptureFixture, bad: Bad
 ) -> None:
     put, sentence = bad
     keys = Keys(folder)
@@ -198,16 +198,16 @@ def emptied(folder: Path) -> None:
 
 @pytest.mark.parametrize("revoke", [nothing_left, only_a_future_key, no_folder, no_longer_a_folder, emptied])
 def test_where_no_key_can_sign_predictions_have_no_id_and_come_back(
-    folder: Path, heart: ServedModel, answer: Answer, revoke: Callable[[Path], None]
+    folder: Path, heart: ServedModel, answer: Prediction, revoke: Callable[[Path], None]
 ) -> None:
     keys = Keys(folder)
-    writer = AnswerWriter(heart, id_writer(keys, heart))
+    writer = ResponseWriter(heart, id_writer(keys, heart))
     old = id_writer(keys, heart)(answer)
-    assert '"prediction_id":"' in writer.one(answer, "a")
+    assert '"prediction_id":"' in writer.row(answer, "a")
     revoke(folder)
     keys.refresh()
     assert len(keys.faults) >= 1
-    assert "prediction_id" not in writer.one(answer, "a")
+    assert "prediction_id" not in writer.row(answer, "a")
     assert "prediction_id" not in writer.batch([answer], "a")
     with pytest.raises(ValidationError if revoke is only_a_future_key else StoreUnavailable):
         read_id(old, keys, days=1)
@@ -216,13 +216,13 @@ def test_where_no_key_can_sign_predictions_have_no_id_and_come_back(
     folder.mkdir(exist_ok=True)
     named(day(0), OTHER)(folder)
     keys.refresh()
-    assert '"prediction_id":"' in writer.one(answer, "a")
+    assert '"prediction_id":"' in writer.row(answer, "a")
     with pytest.raises(ValidationError):
         read_id(old, keys, days=1)
 
 
 def test_a_writer_that_has_not_written_yet_does_not_sign_with_a_key_that_is_gone(
-    folder: Path, heart: ServedModel, answer: Answer
+    folder: Path, heart: ServedModel, answer: Prediction
 ) -> None:
     keys = Keys(folder)
     write = id_writer(keys, heart)

@@ -1,4 +1,4 @@
-"""POST /feedback: what came true of a prediction."""
+"""POST /feedback: the true label of a prediction."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ def feedback_router(feedback: FeedbackService, admission: Admission) -> APIRoute
 
     @router.post(
         "/feedback",
-        summary="Tell what came true of a prediction",
+        summary="Report the true label of a prediction",
         status_code=ACCEPTED,
         responses={
             ACCEPTED: {
@@ -37,7 +37,7 @@ def feedback_router(feedback: FeedbackService, admission: Admission) -> APIRoute
     )
     async def tell(request: Request) -> JSONResponse:
         record = request.scope["record"]
-        verdict = await feedback.take(await admission.body(record, request.receive))
+        verdict = await feedback.accept(await admission.body(record, request.receive))
         record.log.add(feedback=verdict.value)
         status = "accepted" if verdict is Verdict.NEW else verdict.value
         return JSONResponse({"status": status}, OK if verdict is Verdict.KNOWN else ACCEPTED)

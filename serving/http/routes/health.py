@@ -1,4 +1,4 @@
-"""GET /health for people, and three probes for orchestrators, which ask three different questions."""
+"""GET /health for people, and one probe each for startup, liveness and readiness."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from starlette.responses import JSONResponse
 
 from serving.errors import NotReady
 from serving.http.schemas import ProbeAnswer, health_schema, problems
-from serving.inference.monitored_model import MonitoredModel
+from serving.inference.monitored_model import RECOVERY, MonitoredModel
 from serving.request import Lifecycle
 
 
@@ -18,19 +18,19 @@ def health_router(models: Sequence[MonitoredModel]) -> APIRouter:
 
     @router.get(
         "/health",
-        summary="Whether every model is usable",
+        summary="Whether every model is available",
         response_model=schema,
-        responses={503: {"model": schema, "description": "A model is not usable"}},
+        responses={503: {"model": schema, "description": "A model is unavailable"}},
     )
     async def health() -> JSONResponse:
-        usable = all(model.usable for model in models)
+        available = all(model.available for model in models)
         content = {
-            "status": "healthy" if usable else "unhealthy",
-            "model_loaded": usable,
+            "status": "healthy" if available else "unhealthy",
+            "model_loaded": available,
             **main.health,
             "model": {"name": main.name, "version": main.version},
         }
-        return JSONResponse(content, 200 if usable else 503)
+        return JSONResponse(content, 200 if available else 503)
 
     return router
 
@@ -50,9 +50,9 @@ def probes_router(models: Sequence[MonitoredModel], lifecycle: Lifecycle) -> API
     async def ready() -> ProbeAnswer:
         if lifecycle.draining:
             raise NotReady("The server is shutting down.")
-        unusable = [model.model.name for model in models if not model.usable]
-        if unusable:
-            raise NotReady(f"The model {unusable[0]} is not usable; it is tried again by itself.")
+        unavailable = [model.model.name for model in models if not model.available]
+        if unavailable:
+            raise NotReady(f"The model {unavailable[0]} is unavailable; {RECOVERY}.")
         return ProbeAnswer(status="ready")
 
     return router

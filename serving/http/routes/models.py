@@ -16,7 +16,7 @@ from serving.inference.catalogue import ServedModel
 
 def models_router(models: Sequence[ServedModel]) -> APIRouter:
     router = APIRouter(tags=["models"])
-    every = [describe(model) for model in models]
+    every = [describe_model(model) for model in models]
     main = {description.name: description for description in reversed(every)}  # the first of each name stays
 
     @router.get("/models", summary="Every version of every model that is served")
@@ -50,7 +50,7 @@ def models_router(models: Sequence[ServedModel]) -> APIRouter:
     return router
 
 
-def describe(model: ServedModel) -> ModelDescription:
+def describe_model(model: ServedModel) -> ModelDescription:
     declaration, manifest = model.declaration, model.manifest
     return ModelDescription(
         name=model.name,

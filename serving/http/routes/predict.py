@@ -15,7 +15,7 @@ from bundle.errors import FieldError, InvalidRowsError
 from serving.errors import PREDICTION_ERRORS, Overloaded, ValidationError
 from serving.http.body import read_json
 from serving.http.middleware import check_query
-from serving.http.response_writer import AnswerWriter
+from serving.http.response_writer import ResponseWriter
 from serving.http.schemas import (
     EXPLAIN_PARAMETER,
     ManyClassBatch,
@@ -30,11 +30,11 @@ from serving.http.schemas import (
     row_or_list_schema,
     row_schema,
 )
-from serving.inference.catalogue import Answer, ServedModel
-from serving.inference.explanations import describe
+from serving.inference.catalogue import Prediction, ServedModel
+from serving.inference.explanations import explanation_json
 from serving.inference.faults import Faults
 from serving.inference.monitored_model import MonitoredModel
-from serving.logs import describe as describe_error
+from serving.logs import describe_exception
 from serving.request import ClientGone, Lifecycle, RequestRecord
 from serving.rollout.canary import Rollout
 from serving.setting_groups import RequestLimits
@@ -44,17 +44,17 @@ EXPLAIN = {"true": True, "1": True, "false": False, "0": False}
 
 @dataclass(frozen=True)
 class Admission:
-    """What a request must pass before its values are looked at."""
+    """Limits that a request must pass before its values are read."""
 
     limits: RequestLimits
     lifecycle: Lifecycle
     faults: Faults | None
 
     async def body(self, record: RequestRecord, receive: Receive) -> Any:
-        """Return the request's JSON value, or raise what refuses it."""
+        """Return the request's JSON value, or raise the ApiError that rejects it."""
         limits, lifecycle = self.limits, self.lifecycle
         most = limits.active_requests
-        # an answer that only waits for its client keeps nobody from being answered
+        # a response that only waits for its client takes no place
         if lifecycle.active > most and lifecycle.active - len(lifecycle.sending) > most:
             raise Overloaded(
                 "The server has too many requests to answer; try again.", headers={"Retry-After": "1"}
@@ -75,7 +75,7 @@ class PredictionEndpoint(ABC):
         path: str,
         monitored: MonitoredModel,
         admission: Admission,
-        writers: Mapping[str, AnswerWriter],
+        writers: Mapping[str, ResponseWriter],
         rollout: Rollout | None = None,
     ) -> None:
         self.path = path
@@ -88,58 +88,60 @@ class PredictionEndpoint(ABC):
         self.shadow = rollout.shadow if rollout else None
 
     async def respond(self, record: RequestRecord, receive: Receive) -> bytes:
-        """Return the answer as JSON; ApiError where there is none."""
+        """Return the response as JSON; ApiError where it fails."""
         rollout = self.rollout
         monitored = rollout.choose(record) if rollout else self.monitored
-        monitored.asked()
+        monitored.count_request()
         try:
             body = await self.admission.body(record, receive)
             if rollout:
-                content = self.counted(body, record, monitored, rollout)
+                content = self.answer_counted(body, record, monitored, rollout)
             else:
                 content = self.answer(body, record, monitored)
         except ClientGone:
             raise
         except Exception:
-            monitored.failed()
+            monitored.count_failure()
             raise
         if record.error_type:
-            monitored.simulated_error()
+            monitored.count_simulated_error()
         return content.encode()
 
-    def counted(self, body: Any, record: RequestRecord, monitored: MonitoredModel, rollout: Rollout) -> str:
-        """Return the answer of one of two versions; the served one's where the candidate fails."""
+    def answer_counted(
+        self, body: Any, record: RequestRecord, monitored: MonitoredModel, rollout: Rollout
+    ) -> str:
+        """Return the response of one of two versions; the served version's where the candidate fails."""
         counts = rollout.counts[monitored.model.version]
         start = perf_counter()
         try:
             content = self.answer(body, record, monitored)
         except ValidationError:
-            counts.refused(1)
+            counts.count_rejected(1)
             raise
         except Exception as error:
-            counts.failed(1)
+            counts.count_error(1)
             if monitored is self.monitored:
                 raise
-            monitored.failed()
-            self.monitored.asked()
+            monitored.count_failure()
+            self.monitored.count_request()
             record.log.clear()
-            record.log.add(candidate_failed=describe_error(error))
-            return self.counted(body, record, self.monitored, rollout)
-        counts.succeeded(1)
-        counts.observe(perf_counter() - start)
+            record.log.add(candidate_failed=describe_exception(error))
+            return self.answer_counted(body, record, self.monitored, rollout)
+        counts.count_success(1)
+        counts.observe_duration(perf_counter() - start)
         return content
 
     @abstractmethod
     def answer(self, body: Any, record: RequestRecord, monitored: MonitoredModel) -> str:
-        """Return what a version answers to a body, and note in the record what its log line says."""
+        """Return a version's response to a body, and add its log fields to the record."""
 
-    def predicted(self, monitored: MonitoredModel, rows: list[object]) -> list[Answer]:
-        """Return a version's answer to each row."""
+    def predict(self, monitored: MonitoredModel, rows: list[object]) -> list[Prediction]:
+        """Return a version's prediction for each row, and mirror the served version's rows."""
         matrix = encode(monitored, rows)
-        answers = monitored.predict(matrix)
+        predictions = monitored.predict(matrix)
         if self.shadow and monitored is self.monitored:
-            self.shadow.rows(matrix, answers)
-        return answers
+            self.shadow.mirror_rows(matrix, predictions)
+        return predictions
 
 
 class RowEndpoint(PredictionEndpoint):
@@ -149,66 +151,64 @@ class RowEndpoint(PredictionEndpoint):
         declaration, writer = self.model.declaration, self.writers[monitored.model.version]
         explain = bool(record.query) and wants_explanation(record.query)
         if declaration.routes.lists and isinstance(body, list):
-            refuse_explanation(explain)
-            answers = self.predicted(monitored, limited(body, self.most))
-            record.log.add_serialised(writer.batch_log_members(answers))
-            return writer.each(answers, record.request_id)
+            reject_explanation(explain)
+            predictions = self.predict(monitored, limited(body, self.most))
+            record.log.add_serialised(writer.batch_log_members(predictions))
+            return writer.rows(predictions, record.request_id)
         values = encode_row(monitored, body)
-        answer = monitored.predict_row(values)
+        prediction = monitored.predict_row(values)
         if self.shadow and monitored is self.monitored:
-            self.shadow.row(values, answer)
-        record.log.add_serialised(writer.log_members(answer))
+            self.shadow.mirror_row(values, prediction)
+        record.log.add_serialised(writer.log_members(prediction))
         if not explain:
-            return writer.one(answer, record.request_id)
-        explanation = describe(monitored.explain(values, answer), declaration, values)
-        return writer.explained(answer, record.request_id, explanation)
+            return writer.row(prediction, record.request_id)
+        explanation = explanation_json(monitored.explain(values, prediction), declaration, values)
+        return writer.explained_row(prediction, record.request_id, explanation)
 
 
 class BatchEndpoint(PredictionEndpoint):
     def answer(self, body: Any, record: RequestRecord, monitored: MonitoredModel) -> str:
-        refuse_explanation(bool(record.query) and wants_explanation(record.query))
+        reject_explanation(bool(record.query) and wants_explanation(record.query))
         writer = self.writers[monitored.model.version]
-        answers = self.predicted(monitored, instances(body, self.most))
-        record.log.add_serialised(writer.batch_log_members(answers))
-        return writer.batch(answers, record.request_id)
+        predictions = self.predict(monitored, instances(body, self.most))
+        record.log.add_serialised(writer.batch_log_members(predictions))
+        return writer.batch(predictions, record.request_id)
 
 
-def predictions(
+def model_endpoints(
     prefix: str,
     monitored: MonitoredModel,
     admission: Admission,
-    writers: Mapping[str, AnswerWriter],
+    writers: Mapping[str, ResponseWriter],
     rollout: Rollout | None,
 ) -> list[PredictionEndpoint]:
-    """Return what answers with one model under a prefix, written by its version's writer."""
+    """Return the endpoints of one model under a prefix; each version has a writer."""
     return [
         RowEndpoint(f"{prefix}/predict", monitored, admission, writers, rollout),
         BatchEndpoint(f"{prefix}/predict/batch", monitored, admission, writers, rollout),
     ]
 
 
-def prediction_router(predictions: Iterable[PredictionEndpoint]) -> APIRouter:
+def prediction_router(endpoints: Iterable[PredictionEndpoint]) -> APIRouter:
     """Return the routes that document predictions in OpenAPI.
 
-    No request reaches them: PrometheusMiddleware calls `PredictionEndpoint.respond` itself, past routers and
-    layers, in a fifth of the time (docs/decisions/6-speed.md).
+    No request reaches them: PrometheusMiddleware calls `PredictionEndpoint.respond` itself, past routers
+    and layers, in a fifth of the time (docs/decisions/6-speed.md).
     """
     router = APIRouter(tags=["predict"], responses=problems(*PREDICTION_ERRORS))
-    for prediction in predictions:
-        documented = row_document if isinstance(prediction, RowEndpoint) else batch_document
-        document = documented(prediction.model, prediction.most)
-        if prediction.rollout:
+    for endpoint in endpoints:
+        documented = row_document if isinstance(endpoint, RowEndpoint) else batch_document
+        document = documented(endpoint.model, endpoint.most)
+        if endpoint.rollout:
             extra = document["openapi_extra"]
-            extra["parameters"] = [*extra.get("parameters", []), key_parameter(prediction.rollout.header)]
-        router.add_api_route(
-            prediction.path, endpoint(prediction), methods=list(prediction.methods), **document
-        )
+            extra["parameters"] = [*extra.get("parameters", []), key_parameter(endpoint.rollout.header)]
+        router.add_api_route(endpoint.path, handler(endpoint), methods=list(endpoint.methods), **document)
     return router
 
 
-def endpoint(prediction: PredictionEndpoint) -> Callable[[Request], Awaitable[Response]]:
+def handler(endpoint: PredictionEndpoint) -> Callable[[Request], Awaitable[Response]]:
     async def predict(request: Request) -> Response:
-        content = await prediction.respond(request.scope["record"], request.receive)
+        content = await endpoint.respond(request.scope["record"], request.receive)
         return Response(content, media_type="application/json")
 
     return predict
@@ -219,14 +219,14 @@ def row_document(model: ServedModel, most: int) -> dict[str, Any]:
     declaration = model.declaration
     row, _ = examples(declaration)
     summary = f"Predict one row with {model.name} {model.version}"
-    answered: Any = TwoClassPrediction if declaration.binary else ManyClassPrediction
+    prediction: Any = TwoClassPrediction if declaration.binary else ManyClassPrediction
     if not declaration.routes.lists:
         body = json_body(row_schema(declaration), row) | {"parameters": [EXPLAIN_PARAMETER]}
-        return {"summary": summary, "response_model": answered, "openapi_extra": body}
+        return {"summary": summary, "response_model": prediction, "openapi_extra": body}
     return {
         "summary": f"{summary}, or each of a list",
         "description": "A single row's answer says with `?explain=true` what each feature contributed.",
-        "response_model": answered | list[answered],
+        "response_model": prediction | list[prediction],
         "openapi_extra": json_body(row_or_list_schema(declaration, most), row),
     }
 
@@ -242,16 +242,16 @@ def batch_document(model: ServedModel, most: int) -> dict[str, Any]:
 
 
 def wants_explanation(query: bytes) -> bool:
-    """Tell whether `explain=true` is asked for; ValidationError where it is something else than a boolean."""
+    """Return the value of `explain`, by default False; ValidationError where it is not a boolean."""
     check_query(query)
-    asked = parse_qs(query.decode("latin-1"), keep_blank_values=True).get("explain", ["false"])[-1].lower()
-    if asked not in EXPLAIN:
+    value = parse_qs(query.decode("latin-1"), keep_blank_values=True).get("explain", ["false"])[-1].lower()
+    if value not in EXPLAIN:
         raise ValidationError("'explain' must be true or false.")
-    return EXPLAIN[asked]
+    return EXPLAIN[value]
 
 
-def refuse_explanation(asked: bool) -> None:
-    if asked:
+def reject_explanation(explain: bool) -> None:
+    if explain:
         raise ValidationError("Explanations are given for one row at a time: send it alone to /predict.")
 
 
@@ -272,28 +272,28 @@ def limited(rows: list[object], most: int) -> list[object]:
 
 
 def encode(monitored: MonitoredModel, rows: list[object]) -> Matrix:
-    """Return float32 [rows, features]; ValidationError names each fault by its row."""
+    """Return float32 [rows, features]; ValidationError names each error by its row."""
     try:
         return monitored.model.encode(rows)
     except InvalidRowsError as error:
-        monitored.refused(error.errors)
-        raise refusal(error.errors) from None
+        monitored.count_rejected(error.errors)
+        raise invalid_rows(error.errors) from None
 
 
 def encode_row(monitored: MonitoredModel, row: object) -> list[float]:
-    """Return the values of one row; ValidationError names each fault."""
+    """Return the values of one row; ValidationError names each error."""
     try:
         return monitored.model.encode_row(row)
     except InvalidRowsError as error:
-        monitored.refused(error.errors)
-        raise refusal(error.errors) from None
+        monitored.count_rejected(error.errors)
+        raise invalid_rows(error.errors) from None
 
 
-def refusal(faults: list[FieldError]) -> ValidationError:
+def invalid_rows(faults: list[FieldError]) -> ValidationError:
     first = faults[0]
-    place = "" if first.row is None else f"Row {first.row}: "
+    row = "" if first.row is None else f"Row {first.row}: "
     subject = f"'{first.field}'" if first.field else "The row"
     logged = sorted({fault.field if fault.known else "an unknown field" for fault in faults})
     return ValidationError(
-        f"{place}{subject} {first.detail}.", errors=faults, cause=f"invalid: {', '.join(logged)}"
+        f"{row}{subject} {first.detail}.", errors=faults, cause=f"invalid: {', '.join(logged)}"
     )
