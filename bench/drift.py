@@ -20,11 +20,12 @@ from numpy.typing import NDArray
 
 from bench.load import PROJECT
 from bench.prometheus import Labels, Prometheus, backfill
-from bundle.bins import Bins, Distributions, all_bins, score
+from bundle.bins import Bins, Distributions, all_bins
 from bundle.declaration import CategoryFeature, Declaration, load_declaration
 from bundle.encoding import Encoder, Matrix
 from bundle.errors import InvalidRowsError
 from bundle.manifest import CategoryDistribution, Manifest, NumberDistribution
+from bundle.score import scores
 from serving.inference.catalogue import ServedModel, load_model
 from serving.metrics.vocabulary import COMMON
 from training.data import load_recipe, load_rows
@@ -135,7 +136,7 @@ def load_training_rows(name: str, version: str, data: Path | None) -> Rows:
     probabilities = out_of_fold(
         lambda: recipe.build_pipeline(estimator, declaration), matrix, labels, len(declaration.classes)
     )
-    return Rows(name, version, declaration, matrix, score(probabilities[0]))
+    return Rows(name, version, declaration, matrix, scores(probabilities[0]))
 
 
 def held_out(rows: Rows) -> Iterator[Window]:
@@ -214,8 +215,8 @@ def shifted() -> Iterator[tuple[str, Iterator[Window]]]:
         for seed in range(SEEDS):
             random = np.random.default_rng(seed)
             moved = shift(matrix[random.integers(0, len(matrix), ROWS_OF_SHIFT)].copy(), random)
-            scores = score(np.array([answer.probabilities for answer in model.predict(moved)]))
-            yield counted(what, seed, reference, moved, scores)
+            predicted = np.array([prediction.probabilities for prediction in model.predict(moved)])
+            yield counted(what, seed, reference, moved, scores(predicted))
 
     def in_mmol(what: str) -> Iterator[Window]:
         for seed in range(SEEDS):

@@ -18,7 +18,7 @@ LEAST_SHARE = 0.05
 MISSING, OTHERS = "(missing)", "(others)"
 
 SCORE = "score"
-"""What stands for a feature where the model's answer is counted: see `score`."""
+"""Name under which the score is counted like a feature: see bundle/score.py."""
 
 
 @dataclass(frozen=True)
@@ -99,9 +99,3 @@ def _bound(edge: float) -> float:
     rounded = np.float32(edge)
     halfway = (float(rounded) + float(np.nextafter(rounded, np.float32(np.inf)))) / 2
     return halfway if np.float32(halfway) > rounded else math.nextafter(halfway, math.inf)
-
-
-def score(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the score [rows] of probabilities [rows, classes]: the positive class', or the likeliest's."""
-    two = 2
-    return probabilities[:, 1] if probabilities.shape[1] == two else probabilities.max(axis=1)

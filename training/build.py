@@ -14,7 +14,7 @@ from pydantic_core import from_json
 from sklearn.pipeline import Pipeline
 
 from bundle.additive import ADDITIVE_FILE
-from bundle.bins import all_bins, score
+from bundle.bins import all_bins
 from bundle.declaration import Declaration, load_declaration
 from bundle.errors import BundleError
 from bundle.manifest import (
@@ -31,6 +31,7 @@ from bundle.manifest import (
     sealed,
     sha256,
 )
+from bundle.score import scores
 from training.additive import derive
 from training.card import plots, render_card, render_page
 from training.data import Recipe, TrainingData, load_recipe, load_training_data
@@ -168,7 +169,7 @@ def _describe(
 ) -> Manifest:
     """Return the manifest of a version, its files and its seal excepted."""
     distribution = describe(declaration, data.matrix)
-    scores = describe_score(score(probabilities.reshape(-1, len(declaration.classes))))
+    score = describe_score(scores(probabilities.reshape(-1, len(declaration.classes))))
     return Manifest(
         schema_version=FORMAT,
         sha256=64 * "0",
@@ -185,8 +186,8 @@ def _describe(
         libraries={name: importlib.metadata.version(name) for name in LIBRARIES},
         evaluation=evaluation,
         distribution=distribution,
-        score=scores,
-        chi_square=quantiles(all_bins(declaration.features, distribution, scores)),
+        score=score,
+        chi_square=quantiles(all_bins(declaration.features, distribution, score)),
         probes=make_probes(declaration, distribution, pipeline),
     )
 

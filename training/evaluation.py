@@ -24,6 +24,7 @@ from bundle.manifest import (
     MetricEstimate,
     ThresholdMetrics,
 )
+from bundle.score import scores
 from training.metrics import (
     RESAMPLES,
     Floats,
@@ -206,6 +207,6 @@ def _predicted_and_observed(predictions: Predictions) -> tuple[Floats, Floats]:
     """
     labels, probabilities = predictions.labels, predictions.probabilities
     if predictions.declaration.binary:
-        return probabilities[:, :, 1], np.tile(labels.astype(np.float64), (len(probabilities), 1))
+        return scores(probabilities), np.tile(labels.astype(np.float64), (len(probabilities), 1))
     right = probabilities.argmax(axis=2) == labels
-    return probabilities.max(axis=2), right.astype(np.float64)
+    return scores(probabilities), right.astype(np.float64)

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from anyio import CapacityLimiter, to_thread
 
 from bundle.declaration import Declaration
+from bundle.score import score
 from serving.bearer import BearerToken
 from serving.errors import Conflict, StoreUnavailable, ValidationError
 from serving.feedback.outcomes import SCORE_BINS, Outcome, StoreError, Verdict
@@ -196,10 +197,8 @@ def to_outcome(prediction: SignedPrediction, declaration: Declaration, reported:
     true = declaration.labels.index(label)
     probabilities = prediction.probabilities
     if declaration.binary:
-        score = probabilities[1]
-        squared_error = (score - true) ** 2
+        squared_error = (probabilities[1] - true) ** 2
     else:
-        score = probabilities[prediction.class_index]
         squared_error = sum(
             (probability - (index == true)) ** 2 for index, probability in enumerate(probabilities)
         )
@@ -211,7 +210,7 @@ def to_outcome(prediction: SignedPrediction, declaration: Declaration, reported:
         received_at=int(time()),
         predicted=declaration.labels[prediction.class_index],
         outcome=label,
-        score=score,
+        score=score(probabilities, prediction.class_index),
         squared_error=squared_error,
     )
 

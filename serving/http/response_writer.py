@@ -58,10 +58,8 @@ class ResponseWriter:
 
     def log_members(self, prediction: Prediction) -> str:
         """Return the serialised log fields of one row, without its values."""
-        probability = prediction.probabilities[1] if self._binary else prediction.confidence
-        return (
-            f'{self._log_heads[prediction.class_index]}{probability!r},"warnings":{len(prediction.warnings)}'
-        )
+        head, warnings = self._log_heads[prediction.class_index], len(prediction.warnings)
+        return f'{head}{prediction.score!r},"warnings":{warnings}'
 
     def batch_log_members(self, predictions: Sequence[Prediction]) -> str:
         """Return the serialised log fields of several rows."""

@@ -24,6 +24,7 @@ from bundle.manifest import (
     probe_error,
     read_files,
 )
+from bundle.score import score, scores
 from serving.inference.engine import AdditiveEngine, Engine, EngineError, OnnxEngine
 from serving.inference.explanations import AdditiveExplainer, Explainer, Explanation, ShapleyExplainer
 from serving.setting_groups import ModelSettings
@@ -44,10 +45,11 @@ class TrainedRange:
 
 @dataclass(slots=True)
 class Prediction:
-    """What a model predicts for one row: the index of the class, and the probability of each class."""
+    """What a model predicts for one row: the index of the class, the probability of each, and the score."""
 
     class_index: int
     probabilities: list[float]
+    score: float
     warnings: list[TrainedRange]
 
     @property
@@ -141,9 +143,12 @@ class ServedModel:
     def _prediction(self, probabilities: list[float]) -> Prediction:
         if self.threshold is None:
             rounded = [round(p, DECIMALS) for p in probabilities]
-            return Prediction(max(range(len(rounded)), key=rounded.__getitem__), rounded, [])
-        positive = round(probabilities[1], DECIMALS)
-        return Prediction(int(positive >= self.threshold), [round(1 - positive, DECIMALS), positive], [])
+            class_index = max(range(len(rounded)), key=rounded.__getitem__)
+        else:
+            positive = round(probabilities[1], DECIMALS)
+            rounded = [round(1 - positive, DECIMALS), positive]
+            class_index = int(positive >= self.threshold)
+        return Prediction(class_index, rounded, score(rounded, class_index), [])
 
     def _predictions(self, probabilities: NDArray[np.float64]) -> list[Prediction]:
         """Return what `_prediction` does, for float64 [rows, classes]."""
@@ -153,8 +158,8 @@ class ServedModel:
         else:
             indexes = (rounded[:, 1] >= self.threshold).astype(np.intp)
             rounded[:, 0] = (1 - rounded[:, 1]).round(DECIMALS)
-        rows = zip(indexes.tolist(), rounded.tolist(), strict=True)
-        return [Prediction(class_index, row, []) for class_index, row in rows]
+        rows = zip(indexes.tolist(), rounded.tolist(), scores(rounded).tolist(), strict=True)
+        return [Prediction(*row, []) for row in rows]
 
 
 Version = TypeVar("Version")

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from bundle.bins import Bins, all_bins, score
+from bundle.bins import Bins, all_bins
 from bundle.declaration import NumberFeature
 from bundle.encoding import Matrix
 from bundle.errors import FieldError
@@ -26,7 +26,6 @@ class DriftCounts:
     def __init__(self, model: ServedModel, vocabulary: Vocabulary) -> None:
         declaration, manifest = model.declaration, model.manifest
         origin = {"model": model.name, "version": model.version}
-        self._binary = declaration.binary
         self._features: list[tuple[Bins, list[Recorder]]] = []
         for feature, bins in all_bins(declaration.features, manifest.distribution, manifest.score).items():
             counts = []
@@ -55,8 +54,7 @@ class DriftCounts:
 
     def add_row(self, values: Iterable[float], prediction: Prediction) -> None:
         """Add a predicted row, as encoded values in declared order; it is counted together with others."""
-        scored = prediction.probabilities[1] if self._binary else prediction.confidence
-        self._pending.append((*values, scored))
+        self._pending.append((*values, prediction.score))
         for trained in prediction.warnings:
             self._count_out_of_range[trained.field](1)
         if len(self._pending) == TOGETHER:
@@ -68,7 +66,7 @@ class DriftCounts:
             for values, prediction in zip(matrix.tolist(), predictions, strict=True):
                 self.add_row(values, prediction)
             return
-        self._count(matrix.T, score(np.array([prediction.probabilities for prediction in predictions])))
+        self._count(matrix.T, np.array([prediction.score for prediction in predictions]))
         for prediction in predictions:
             for trained in prediction.warnings:
                 self._count_out_of_range[trained.field](1)

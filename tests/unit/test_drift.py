@@ -15,10 +15,11 @@ from prometheus_client import CollectorRegistry
 from scipy.stats import chi2
 
 import serving.app
-from bundle.bins import MISSING, OTHERS, Bins, all_bins, category_bins, score
+from bundle.bins import MISSING, OTHERS, Bins, all_bins, category_bins
 from bundle.declaration import CategoryFeature, NumberFeature
 from bundle.errors import FieldError
 from bundle.manifest import CategoryDistribution
+from bundle.score import score, scores
 from serving.app import create_app
 from serving.inference.catalogue import Prediction, ServedModel, load_model
 from serving.inference.drift import TOGETHER, DriftCounts
@@ -172,8 +173,17 @@ def test_a_row_is_in_the_bin_that_its_value_names(heart: ServedModel) -> None:
 def test_the_score_is_the_positive_class_or_the_likeliest() -> None:
     two: NDArray[np.float64] = np.array([[0.8, 0.2], [0.1, 0.9]])
     three: NDArray[np.float64] = np.array([[0.1, 0.7, 0.2], [0.5, 0.2, 0.3]])
-    assert score(two).tolist() == [0.2, 0.9]
-    assert score(three).tolist() == [0.7, 0.5]
+    assert scores(two).tolist() == [0.2, 0.9]
+    assert scores(three).tolist() == [0.7, 0.5]
+    for rows in (two, three):
+        alone = [score(row, int(np.argmax(row))) for row in rows.tolist()]
+        assert alone == scores(rows).tolist()
+
+
+def test_a_prediction_holds_its_score(model: ServedModel) -> None:
+    row = model.declaration.example
+    for prediction in (model.predict_row(model.encode_row(row)), *model.predict(model.encode([row]))):
+        assert prediction.score == score(prediction.probabilities, prediction.class_index)
 
 
 def test_the_score_is_counted_where_it_lies(model: ServedModel) -> None:
@@ -183,9 +193,9 @@ def test_the_score_is_counted_where_it_lies(model: ServedModel) -> None:
     middle = [*(bound - 1e-4 for bound in bins.bounds[:-1]), 0.99999]
     for value in middle:
         two = [1 - value, value]
-        answer = Prediction(
-            1, two if model.declaration.binary else [(1 - value) / 2, value, (1 - value) / 2], []
-        )
+        three = [(1 - value) / 2, value, (1 - value) / 2]
+        probabilities = two if model.declaration.binary else three
+        answer = Prediction(1, probabilities, score(probabilities, 1), [])
         drift.add_row(values, answer)
         drift.add_rows(model.encode([model.declaration.example] * TOGETHER), [answer] * TOGETHER)
     found = counted(registry, "feature_values_total")
