@@ -58,7 +58,7 @@ cluster-down: .venv/dev.done ## stop it, and the Docker engine of test-compose, 
 k8s: .venv/dev.done ## render k8s/ from the chart (needs helm)
 	@PATH="$${XDG_CACHE_HOME:-$$HOME/.cache}/heart-disease-api/bin:$$PATH" .venv/bin/python -m tools.render_k8s
 
-dashboards: .venv/dev.done ## write Grafana's dashboards and the summary of what is tracked
+dashboards: .venv/dev.done ## write Grafana's dashboards, the summary of what is tracked and the tables of docs/metrics.md
 	@.venv/bin/python -m monitoring.dashboards
 
 lint: .venv/dev.done ## check style, types and workflows

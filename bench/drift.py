@@ -27,7 +27,7 @@ from bundle.errors import InvalidRowsError
 from bundle.manifest import CategoryDistribution, Manifest, NumberDistribution
 from bundle.score import scores
 from serving.inference.catalogue import ServedModel, load_model
-from serving.metrics.vocabulary import COMMON
+from serving.metrics import concepts
 from training.data import load_recipe, load_rows
 from training.distribution import describe, describe_score, quantiles
 from training.evaluation import out_of_fold
@@ -262,18 +262,18 @@ def series(window: Window) -> Iterator[tuple[str, str, Labels, float]]:
     reference = window.reference
     labels = {"namespace": window.namespace, "job": "api", "model": reference.model}
     labels |= {"model_version": reference.version}
-    yield COMMON["feature_reference_rows"].name, "gauge", labels, reference.rows
+    yield concepts.FEATURE_REFERENCE_ROWS.common, "gauge", labels, reference.rows
     for number, quantile in quantiles(reference.bins).items():
-        yield COMMON["feature_chi_square"].name, "gauge", labels | {"bins": str(number)}, quantile
+        yield concepts.FEATURE_CHI_SQUARE.common, "gauge", labels | {"bins": str(number)}, quantile
     for feature, bins in reference.bins.items():
         of_feature = labels | {"feature": feature}
         for bin_, share, number in zip(bins.names, bins.shares, window.values[feature].tolist(), strict=True):
             of_bin = of_feature | {"bin": bin_}
-            yield COMMON["feature_values"].name, "counter", of_bin, number
-            yield COMMON["feature_reference_share"].name, "gauge", of_bin, share
-        yield COMMON["feature_rejected"].name, "counter", of_feature, window.refused.get(feature, 0)
+            yield concepts.FEATURE_VALUES.common, "counter", of_bin, number
+            yield concepts.FEATURE_REFERENCE_SHARE.common, "gauge", of_bin, share
+        yield concepts.FEATURE_REJECTED.common, "counter", of_feature, window.refused.get(feature, 0)
         if feature in window.outside:
-            yield COMMON["feature_out_of_range"].name, "counter", of_feature, window.outside[feature]
+            yield concepts.FEATURE_OUT_OF_RANGE.common, "counter", of_feature, window.outside[feature]
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Command line: `python -m monitoring.dashboards` writes dashboards and the summary where they are read."""
+"""Command line: `python -m monitoring.dashboards` writes dashboards, and the pages about metrics."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,6 +7,7 @@ from grafana_foundation_sdk.builders import dashboard as dashboards
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
 from monitoring.dashboards import api, churn, fraud, health, iris, objectives, quality, versions
+from monitoring.dashboards.reference import reference
 from monitoring.dashboards.summary import summary
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
@@ -36,7 +37,7 @@ def render() -> dict[str, str]:
         for name, make in DASHBOARDS.items()
     }
     page = summary({name: boards[name] for name in CLUSTER})
-    return boards | {"monitoring/IMPLEMENTATION_SUMMARY.md": page}
+    return boards | {"monitoring/IMPLEMENTATION_SUMMARY.md": page, "docs/metrics.md": reference()}
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from bundle.declaration import load_declaration
-from serving.metrics.vocabulary import COMMON, HELP
+from serving.metrics.concepts import CONCEPTS, NAMEABLE
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 MONITORING = PROJECT / "monitoring"
@@ -64,10 +64,13 @@ def summary(dashboards: dict[str, str]) -> str:
 
 
 def _metrics() -> Iterator[str]:
-    declared = load_declaration(PROJECT / "models" / "heart-disease").metrics
-    for concept, metric in (declared | COMMON).items():
-        labels = ", ".join(f"`{label}`" for label in metric.labels)
-        yield f"| `{metric.name}` | {labels} | {HELP[concept]} |"
+    declaration = load_declaration(PROJECT / "models" / "heart-disease")
+    concepts = [NAMEABLE[name] for name in declaration.metrics]
+    concepts += [concept for concept in CONCEPTS if concept.common]
+    for concept in concepts:
+        if metric := concept.name_in(declaration):
+            labels = ", ".join(f"`{label}`" for label in metric.labels)
+            yield f"| `{metric.name}` | {labels} | {concept.help} |"
 
 
 def _panels(dashboards: dict[str, str]) -> Iterator[str]:

@@ -26,15 +26,20 @@ SLACK_SECONDS = 3600
 class Retention:
     """Deletes old outcomes; `delete(predicted_before, received_before, most)` returns how many it deleted."""
 
-    def __init__(self, settings: FeedbackSettings, delete: Callable[[int, int, int], Awaitable[int]]) -> None:
+    def __init__(
+        self,
+        settings: FeedbackSettings,
+        delete: Callable[[int, int, int], Awaitable[int]],
+        store_answers: asyncio.Event,
+    ) -> None:
         self._delete = delete
-        self.store_answers = asyncio.Event()
+        self._store_answers = store_answers
         self._predicted_seconds = settings.days * SECONDS_A_DAY + SLACK_SECONDS
         self._received_seconds = settings.window_days * SECONDS_A_DAY + SLACK_SECONDS
 
     async def run(self) -> None:
         """Delete old outcomes once the store answers, and then for as long as the server runs."""
-        await self.store_answers.wait()
+        await self._store_answers.wait()
         while True:
             deleted = await self._delete_batch()
             await asyncio.sleep(PAUSE_SECONDS if deleted else BETWEEN_SECONDS)

@@ -13,7 +13,8 @@ from serving.errors import NotFound, raise_api_error
 from serving.http.middleware import QUIET_PATHS, DirectEndpoint, PrometheusMiddleware
 from serving.http.openapi import declared_routes
 from serving.http.routes.metrics import metrics_router
-from serving.metrics.vocabulary import HttpMetrics, Vocabulary
+from serving.metrics.http import HttpMetrics
+from serving.metrics.vocabulary import Vocabulary
 from serving.request import Lifecycle
 
 

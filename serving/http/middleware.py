@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from serving.errors import ApiError, InternalError, ValidationError, problem_response
 from serving.http.browsers import NOSNIFF, guarded
 from serving.logs import describe_exception, write_line
-from serving.metrics.vocabulary import UNMATCHED, HttpMetrics
+from serving.metrics.http import UNMATCHED, HttpMetrics
 from serving.request import ClientGone, Lifecycle, RequestRecord, Sending
 
 log = logging.getLogger("serving")

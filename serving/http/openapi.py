@@ -10,7 +10,7 @@ from fastapi.routing import APIRoute
 from serving.errors import MethodNotAllowed, NotFound
 from serving.http.middleware import QUIET_PATHS
 from serving.http.schemas import Problem
-from serving.metrics.vocabulary import UNMATCHED, DeclaredRoute
+from serving.metrics.http import UNMATCHED, DeclaredRoute
 
 
 def openapi_router(app: FastAPI) -> APIRouter:

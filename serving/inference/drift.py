@@ -14,6 +14,14 @@ from bundle.declaration import NumberFeature
 from bundle.encoding import Matrix
 from bundle.errors import FieldError
 from serving.inference.catalogue import Prediction, ServedModel
+from serving.metrics.concepts import (
+    FEATURE_CHI_SQUARE,
+    FEATURE_OUT_OF_RANGE,
+    FEATURE_REFERENCE_ROWS,
+    FEATURE_REFERENCE_SHARE,
+    FEATURE_REJECTED,
+    FEATURE_VALUES,
+)
 from serving.metrics.vocabulary import Recorder, Vocabulary
 
 TOGETHER = 256
@@ -31,22 +39,22 @@ class DriftCounts:
             counts = []
             for name, share in zip(bins.names, bins.shares, strict=True):
                 dimensions = origin | {"feature": feature, "bin": name}
-                counts.append(vocabulary.counter(declaration, "feature_values", **dimensions))
-                vocabulary.gauge(declaration, "feature_reference_share", "livemax", **dimensions)(share)
+                counts.append(vocabulary.counter(declaration, FEATURE_VALUES, **dimensions))
+                vocabulary.gauge(declaration, FEATURE_REFERENCE_SHARE, **dimensions)(share)
             self._features.append((bins, counts))
         for number, quantile in manifest.chi_square.items():
             dimensions = origin | {"bins": str(number)}
-            vocabulary.gauge(declaration, "feature_chi_square", "livemax", **dimensions)(quantile)
-        vocabulary.gauge(declaration, "feature_reference_rows", "livemax", **origin)(manifest.data.rows)
+            vocabulary.gauge(declaration, FEATURE_CHI_SQUARE, **dimensions)(quantile)
+        vocabulary.gauge(declaration, FEATURE_REFERENCE_ROWS, **origin)(manifest.data.rows)
         self._pending: list[tuple[float, ...]] = []
         vocabulary.before_collecting(self.count_pending)
         self._count_rejected = {
-            feature.name: vocabulary.counter(declaration, "feature_rejected", feature=feature.name, **origin)
+            feature.name: vocabulary.counter(declaration, FEATURE_REJECTED, feature=feature.name, **origin)
             for feature in declaration.features
         }
         self._count_out_of_range = {
             feature.name: vocabulary.counter(
-                declaration, "feature_out_of_range", feature=feature.name, **origin
+                declaration, FEATURE_OUT_OF_RANGE, feature=feature.name, **origin
             )
             for feature in declaration.features
             if isinstance(feature, NumberFeature)

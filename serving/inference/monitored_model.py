@@ -12,7 +12,20 @@ from serving.inference.catalogue import Prediction, ServedModel
 from serving.inference.drift import DriftCounts
 from serving.inference.engine import EngineError
 from serving.inference.explanations import Explanation
-from serving.metrics.vocabulary import LATENCY_BUCKETS, Recorder, Vocabulary, check_concepts, unmeasured
+from serving.metrics.concepts import (
+    ACCURACY,
+    CONFIDENCE,
+    EXPECTED_CONFIDENCE,
+    EXPECTED_SHARE,
+    LATENCY_BUCKETS,
+    MODEL_ERRORS,
+    MODEL_INFO,
+    MODEL_LOADED,
+    MODEL_REQUESTS,
+    PREDICTION_DURATION,
+    PREDICTIONS,
+)
+from serving.metrics.vocabulary import Recorder, Vocabulary, unmeasured
 
 Input = TypeVar("Input")
 Output = TypeVar("Output")
@@ -38,35 +51,33 @@ class MonitoredModel:
         self.available = False
         self._origin = {"model": model.name, "version": model.version}
         declaration, manifest = model.declaration, model.manifest
-        check_concepts(declaration)
         dimensions = self._origin | {"estimator": manifest.estimator.name, "service": declaration.service}
         self._observe_duration = vocabulary.histogram(
-            declaration, "prediction_duration", LATENCY_BUCKETS, **dimensions
+            declaration, PREDICTION_DURATION, LATENCY_BUCKETS, **dimensions
         )
         buckets = confidence_buckets(len(declaration.classes))
         self._count_prediction = [
-            vocabulary.counter(declaration, "predictions", result=label, outcome="success", **dimensions)
+            vocabulary.counter(declaration, PREDICTIONS, result=label, outcome="success", **dimensions)
             for label in declaration.labels
         ]
         self._count_failed_prediction = self._failed_prediction_counter(vocabulary, dimensions)
-        self._count_model_request = vocabulary.counter(declaration, "model_requests", **dimensions)
-        self._count_model_error = vocabulary.counter(declaration, "model_errors", **dimensions)
+        self._count_model_request = vocabulary.counter(declaration, MODEL_REQUESTS, **dimensions)
+        self._count_model_error = vocabulary.counter(declaration, MODEL_ERRORS, **dimensions)
         self._observe_confidence = [
-            vocabulary.histogram(declaration, "confidence", buckets, result=label, **dimensions)
+            vocabulary.histogram(declaration, CONFIDENCE, buckets, result=label, **dimensions)
             for label in declaration.labels
         ]
-        self._set_loaded = vocabulary.gauge(declaration, "model_loaded", "livemin", **dimensions)
+        self._set_loaded = vocabulary.gauge(declaration, MODEL_LOADED, **dimensions)
         set_info = vocabulary.gauge(
             declaration,
-            "model_info",
-            "livemax",
+            MODEL_INFO,
             estimator_type=manifest.estimator.type,
             path=f"{model.name}/{model.version}",
             **dimensions,
         )
         set_info(1)
         if accuracy := manifest.evaluation.metrics.get("accuracy"):
-            vocabulary.gauge(declaration, "accuracy", "livemax", **dimensions)(accuracy.value)
+            vocabulary.gauge(declaration, ACCURACY, **dimensions)(accuracy.value)
         self._set_expectation(vocabulary, dimensions)
         self._drift = DriftCounts(model, vocabulary)
         self.probe()
@@ -142,10 +153,10 @@ class MonitoredModel:
     def _failed_prediction_counter(self, vocabulary: Vocabulary, dimensions: dict[str, str]) -> Recorder:
         """Return the counter of failed requests among the predictions, where a label marks them."""
         declaration = self.model.declaration
-        named = declaration.metrics.get("predictions")
+        named = PREDICTIONS.name_in(declaration)
         if named is None or "outcome" not in named.labels.values():
             return unmeasured
-        return vocabulary.counter(declaration, "predictions", result="error", outcome="error", **dimensions)
+        return vocabulary.counter(declaration, PREDICTIONS, result="error", outcome="error", **dimensions)
 
     def _set_expectation(self, vocabulary: Vocabulary, dimensions: dict[str, str]) -> None:
         """Show expected shares and confidence; they are unknown for a threshold other than the bundle's."""
@@ -154,8 +165,8 @@ class MonitoredModel:
             return
         expectation, declaration = manifest.evaluation.expectation, self.model.declaration
         for label, share in expectation.shares.items():
-            vocabulary.gauge(declaration, "expected_share", "livemax", result=label, **dimensions)(share)
-        vocabulary.gauge(declaration, "expected_confidence", "livemax", **dimensions)(expectation.confidence)
+            vocabulary.gauge(declaration, EXPECTED_SHARE, result=label, **dimensions)(share)
+        vocabulary.gauge(declaration, EXPECTED_CONFIDENCE, **dimensions)(expectation.confidence)
 
     def _failure(self, error: EngineError) -> ModelNotLoaded:
         """Mark the model unavailable, and return the error for the client."""

@@ -3,6 +3,7 @@
 import psutil
 
 from bundle.declaration import Declaration
+from serving.metrics.concepts import APP_INFO, CPU, MEMORY
 from serving.metrics.vocabulary import Vocabulary
 
 REFRESH_SECONDS = 15
@@ -13,11 +14,9 @@ class ProcessMetrics:
 
     def __init__(self, vocabulary: Vocabulary, declaration: Declaration, version: str) -> None:
         self._process = psutil.Process()
-        self._set_memory = vocabulary.gauge(declaration, "memory", "livesum")
-        self._set_cpu = vocabulary.gauge(declaration, "cpu", "livesum")
-        set_info = vocabulary.gauge(
-            declaration, "app_info", "livemax", app_version=version, service=declaration.service
-        )
+        self._set_memory = vocabulary.gauge(declaration, MEMORY)
+        self._set_cpu = vocabulary.gauge(declaration, CPU)
+        set_info = vocabulary.gauge(declaration, APP_INFO, app_version=version, service=declaration.service)
         set_info(1)
         self._process.cpu_percent()  # the first call only starts the clock
         self.refresh()

@@ -8,7 +8,8 @@ from hashlib import blake2s
 
 from bundle.declaration import Declaration
 from serving.inference.monitored_model import MonitoredModel
-from serving.metrics.vocabulary import LATENCY_BUCKETS, Vocabulary
+from serving.metrics.concepts import LATENCY_BUCKETS, VERSION_DURATION, VERSION_REQUESTS, VERSION_TARGET_SHARE
+from serving.metrics.vocabulary import Vocabulary
 from serving.request import RequestRecord
 from serving.rollout.shadow import Shadow
 from serving.setting_groups import RolloutSettings
@@ -22,13 +23,11 @@ class VersionCounts:
     def __init__(self, declaration: Declaration, version: str, share: float, vocabulary: Vocabulary) -> None:
         origin = {"model": declaration.name, "version": version}
         self.count_success, self.count_rejected, self.count_error = (
-            vocabulary.counter(declaration, "version_requests", outcome=outcome, **origin)
+            vocabulary.counter(declaration, VERSION_REQUESTS, outcome=outcome, **origin)
             for outcome in ("success", "rejected", "error")
         )
-        self.observe_duration = vocabulary.histogram(
-            declaration, "version_duration", LATENCY_BUCKETS, **origin
-        )
-        vocabulary.gauge(declaration, "version_target_share", "livemostrecent", **origin)(share)
+        self.observe_duration = vocabulary.histogram(declaration, VERSION_DURATION, LATENCY_BUCKETS, **origin)
+        vocabulary.gauge(declaration, VERSION_TARGET_SHARE, **origin)(share)
 
 
 class Rollout:

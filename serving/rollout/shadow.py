@@ -25,7 +25,14 @@ from bundle.errors import BundleError
 from serving.inference.catalogue import Prediction, ServedModel, load_model
 from serving.inference.engine import EngineError
 from serving.inference.faults import candidate_wrapper
-from serving.metrics.vocabulary import LATENCY_BUCKETS, Vocabulary
+from serving.metrics.concepts import (
+    LATENCY_BUCKETS,
+    SHADOW_DIFFERENCE,
+    SHADOW_DURATION,
+    SHADOW_ROWS,
+    SHADOW_UP,
+)
+from serving.metrics.vocabulary import Vocabulary
 from serving.setting_groups import RolloutSettings
 from serving.settings import PROJECT
 
@@ -65,16 +72,12 @@ class Shadow:
         self._any_waiting = asyncio.Event()
         self._origin = origin = {"model": declaration.name, "version": version}
         self._count_agreed, self._count_disagreed, self._count_failed, self._count_dropped = (
-            vocabulary.counter(declaration, "shadow_rows", outcome=outcome, **origin)
+            vocabulary.counter(declaration, SHADOW_ROWS, outcome=outcome, **origin)
             for outcome in ("agreed", "disagreed", "failed", "dropped")
         )
-        self._observe_difference = vocabulary.histogram(
-            declaration, "shadow_difference", DIFFERENCES, **origin
-        )
-        self._observe_duration = vocabulary.histogram(
-            declaration, "shadow_duration", LATENCY_BUCKETS, **origin
-        )
-        self._set_up = vocabulary.gauge(declaration, "shadow_up", "livemin", **origin)
+        self._observe_difference = vocabulary.histogram(declaration, SHADOW_DIFFERENCE, DIFFERENCES, **origin)
+        self._observe_duration = vocabulary.histogram(declaration, SHADOW_DURATION, LATENCY_BUCKETS, **origin)
+        self._set_up = vocabulary.gauge(declaration, SHADOW_UP, **origin)
         self._set_up(0)
 
     def mirror_row(self, values: list[float], prediction: Prediction) -> None:

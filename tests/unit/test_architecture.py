@@ -47,12 +47,17 @@ ROOMS = {
     "transport": {"request"},
 }
 
+NAMED_BY_ELEMENT = ["serving", "registry", "retrain_api"]
+"""Packages whose variables name their element."""
+
 MEASURING = {
     "serving/app.py",
     "serving/http/application.py",
     "serving/http/routes/metrics.py",
     "serving/metrics/counts.py",
+    "serving/metrics/exposition.py",
     "serving/metrics/vocabulary.py",
+    "serving/metrics/workers.py",
     "serving/workers.py",
 }
 
@@ -93,6 +98,20 @@ def test_only_measuring_modules_touch_prometheus() -> None:
         if any(name.startswith("prometheus_client") for name in imports(file))
     }
     assert touching <= MEASURING
+
+
+def bound_names(file: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+        elif isinstance(node, ast.arg):
+            yield node.arg
+
+
+@pytest.mark.parametrize("package", NAMED_BY_ELEMENT)
+def test_a_variable_names_its_element(package: str) -> None:
+    for file in sources(package):
+        assert not {"it", "its", "one"} & set(bound_names(file)), file
 
 
 def test_only_roots_see_all_settings() -> None:

@@ -16,7 +16,8 @@ from serving.errors import ValidationError
 from serving.http.middleware import PrometheusMiddleware
 from serving.http.routes.predict import wants_explanation
 from serving.logs import JsonFormatter
-from serving.metrics.vocabulary import HttpMetrics, Vocabulary
+from serving.metrics.http import HttpMetrics
+from serving.metrics.vocabulary import Vocabulary
 from serving.request import Lifecycle
 from serving.settings import Settings
 from tests.harness import SAMPLE

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from bundle.declaration import ClassDeclaration, Declaration
 from serving.errors import ValidationError
 from serving.feedback.prediction_ids import CLOCK_SKEW_SECONDS, id_writer, read_id
-from serving.feedback.service import to_outcome
+from serving.feedback.reports import to_outcome
 from serving.feedback.signing_keys import Keys
 from serving.inference.catalogue import ServedModel
 from serving.settings import SettingsError

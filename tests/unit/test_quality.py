@@ -13,7 +13,7 @@ from serving.errors import ValidationError
 from serving.feedback.outcomes import Cell
 from serving.feedback.prediction_ids import SignedPrediction, id_writer
 from serving.feedback.quality import NORMAL_QUANTILES, assess, mean, proportion
-from serving.feedback.service import to_outcome
+from serving.feedback.reports import to_outcome
 from serving.feedback.signing_keys import Keys
 from serving.inference.catalogue import ServedModel
 from serving.settings import Settings, SettingsError, load_settings

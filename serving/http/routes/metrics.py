@@ -6,7 +6,7 @@ from fastapi import APIRouter, Header
 from prometheus_client import CollectorRegistry
 from starlette.responses import Response
 
-from serving.metrics.vocabulary import exposition
+from serving.metrics.exposition import exposition
 
 
 def metrics_router(registry: CollectorRegistry) -> APIRouter:
