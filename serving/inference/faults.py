@@ -1,4 +1,4 @@
-"""Injected faults, for alert demonstrations and tests: off by default, refused in production, seeded."""
+"""Injected faults, for alert demonstrations and tests: off by default, not allowed in production, seeded."""
 
 import asyncio
 import random
@@ -24,7 +24,7 @@ class Faults:
         self._random = random.Random(settings.seed)
         strength = vocabulary.own_gauge(
             "fault_injection",
-            "Strength of a fault that is injected on purpose; absent where none is.",
+            "Strength of an injected fault; absent where there is none.",
             ["fault"],
             across_workers="livemax",
         )
@@ -32,7 +32,7 @@ class Faults:
             strength.labels(name).set(value)
 
     async def inject(self, record: RequestRecord) -> None:
-        """Do what the settings ask for before a prediction; InternalError for a failed one."""
+        """Inject the faults of the settings before a prediction; InternalError for a failed one."""
         if self._settings.latency_seconds:
             await asyncio.sleep(self._settings.latency_seconds)
         if self._random.random() < self._settings.error_rate:
@@ -43,7 +43,7 @@ class Faults:
 
 
 def with_faults(settings: FaultSettings, engine: Engine, *, candidate: bool) -> Engine:
-    """Return the engine with the faults that files switch on; with a candidate's, where it is one."""
+    """Return the engine with faults that files switch on, and a candidate's engine with its faults."""
     if settings.engine_file:
         engine = BreakableEngine(engine, settings.engine_file)
     return candidate_wrapper(settings.candidate_file if candidate else None)(engine)

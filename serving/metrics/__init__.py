@@ -1,1 +1,1 @@
-"""What is measured, under which names, and how it is counted."""
+"""The concepts that are measured, their names in a model's vocabulary, and their counts."""

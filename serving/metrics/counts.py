@@ -1,9 +1,9 @@
 """Counters and histograms in plain numbers: cheaper than the library's (docs/decisions/6-speed.md).
 
-prometheus_client's objects take a lock and look at names for each event, and with several workers pack each
-value into a file. The application lives in one thread, and an event is an addition to a number: one in a
-list, or in memory that several workers' files map. A scrape goes through the library's registry and
-exposition as ever, and adds up what the workers' files hold.
+prometheus_client takes a lock and looks up names for each event, and with several workers packs each value
+into a file. The application runs in one thread, and an event adds to a number: in a list, or in a file that
+is mapped into memory where several workers share counts. A scrape still goes through the library's registry
+and exposition, and adds up the files of all workers.
 """
 
 import json
@@ -22,14 +22,14 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.utils import floatToGoString
 
 CAPACITY = 1 << 15
-"""Numbers that a worker's file has room for: a pod has a few hundred."""
+"""Most numbers of a worker's file; a pod needs a few hundred."""
 
 Series = dict[tuple[str, ...], list[float]]
-"""The numbers of a metric by its labels' values."""
+"""The numbers of a metric by label values."""
 
 
 class Cells:
-    """Numbers that events are added to, by metric and labels' values; in files where workers share them."""
+    """The numbers of all series, by metric and label values; in a pair of files where workers share them."""
 
     def __init__(self, file: Path | None) -> None:
         self.values: Any = []
@@ -57,7 +57,7 @@ class Cells:
         return self._ranges[key][0]
 
     def read(self) -> dict[str, Series]:
-        """Return what this process has counted."""
+        """Return the numbers of this process."""
         read: dict[str, Series] = {}
         for (metric, labels), (begin, end) in self._ranges.items():
             read.setdefault(metric, {})[labels] = self.values[begin:end]
@@ -65,7 +65,7 @@ class Cells:
 
 
 def read_files(folder: Path, kind: str) -> dict[str, Series]:
-    """Return the sums over all workers' files of a kind; a worker may come or go meanwhile."""
+    """Return the sums over all workers' files of a kind; workers may start or end meanwhile."""
     sums: dict[str, Series] = {}
     for file in folder.glob(f"{kind}-*.keys"):
         with suppress(FileNotFoundError):
@@ -82,7 +82,7 @@ def read_files(folder: Path, kind: str) -> dict[str, Series]:
 
 
 class Count:
-    """The events of one set of labels, or a number that goes up and down."""
+    """One series: a number of events, or one that goes up and down."""
 
     __slots__ = ("_cells", "_index")
 
@@ -95,7 +95,7 @@ class Count:
 
 
 class Distribution:
-    """The values of one set of labels: how many lie at or below each bound, and their sum."""
+    """One series of observed values: how many are at or below each bound, and their sum."""
 
     __slots__ = ("_bounds", "_cells", "_index", "_sum")
 
@@ -112,7 +112,7 @@ class Distribution:
 
 
 class Family:
-    """A metric, and what is counted for each set of its labels; ValueError where labels have other names."""
+    """A metric with its series; ValueError where labels have other names."""
 
     _shown_as: type[CounterMetricFamily | GaugeMetricFamily] = CounterMetricFamily
 
@@ -131,7 +131,7 @@ class Family:
         return Count(self._cells, self._cells.allocate(self.name, labels, 1))
 
     def metric(self, series: Series) -> Metric:
-        """Return the metric as the library's exposition takes it."""
+        """Return the metric for the library's exposition."""
         family = self._shown_as(self.name, self._documentation, labels=self._names)
         for labels, (value,) in series.items():
             family.add_metric(labels, value)
@@ -164,9 +164,9 @@ class DistributionFamily(Family):
 
 
 class Counts:
-    """The counters and histograms of a process, in a registry; with a folder, those of all its workers.
+    """The counters and histograms of a process, in a registry; with a folder, those of all workers.
 
-    What a worker has counted stays when it dies; what it was busy with does not: `forget`.
+    Counts of a dead worker stay; its in-flight requests do not: `forget`.
     """
 
     def __init__(self, registry: CollectorRegistry, folder: Path | None) -> None:
@@ -190,7 +190,7 @@ class Counts:
         return self._made(GaugeFamily(self._live, name, documentation, names))
 
     def before_collecting(self, count: Callable[[], None]) -> None:
-        """Have something counted before each scrape that this process answers."""
+        """Call `count` before each scrape that this process answers."""
         self._late.append(count)
 
     def collect(self) -> Iterator[Metric]:
@@ -209,6 +209,6 @@ class Counts:
 
 
 def forget(folder: Path, worker: int) -> None:
-    """Take what a dead worker was busy with out of the sums."""
+    """Take the in-flight requests of a dead worker out of the sums."""
     for file in folder.glob(f"live-{worker}-*"):
         file.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""What the process uses, as gauges for the vocabularies that name them, on every system."""
+"""Memory and CPU of the process, as gauges for vocabularies that name them, on every operating system."""
 
 import psutil
 
@@ -10,7 +10,7 @@ REFRESH_SECONDS = 15
 
 
 class ProcessMetrics:
-    """Resident memory, and CPU since the last refresh; over several workers they add up."""
+    """Resident memory, and CPU since the last refresh; several workers add up."""
 
     def __init__(self, vocabulary: Vocabulary, declaration: Declaration, version: str) -> None:
         self._process = psutil.Process()

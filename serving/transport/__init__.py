@@ -1,1 +1,1 @@
-"""What uvicorn lacks: bounds on connections, on pipelined requests and on slow readers, and two ports."""
+"""What uvicorn lacks: limits for connections, pipelined requests and slow clients, and a second port."""

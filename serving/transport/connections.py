@@ -1,8 +1,8 @@
-"""Connections of a process: bounded in number, and cut where the client does not take its answer.
+"""Limits the connections of a process, and closes those whose clients do not read their responses.
 
-uvicorn writes an answer and knows no deadline for it: a client that does not read keeps its connection, what
-is written to it, and its place among the active requests for ever. Looking at all connections once a second
-costs a request nothing.
+uvicorn has no deadline for writing: a client that does not read keeps its connection, the response in memory
+and its place among the in-flight requests for ever. One check a second of all connections costs a request
+nothing.
 """
 
 import logging
@@ -16,31 +16,31 @@ if TYPE_CHECKING:  # at run time it would import prometheus_client, which `servi
 log = logging.getLogger("serving")
 
 LONGEST = 6
-"""Deadlines for progress that a whole answer may take."""
+"""A whole response may take this many times `write_seconds`."""
 
 SEND_BUFFER = 64 * 1024
-"""What the kernel is asked to hold for a client that does not read, where it would take megabytes."""
+"""Bytes that the kernel buffers for a client that does not read; by default it takes megabytes."""
 
 SILENT, IDLE, NEW, SLOW, BUSY = range(5)
-"""What a connection is doing: nothing yet, nothing now, about to ask, waiting for its client, or for us."""
+"""State of a connection: never used, idle, new, waiting for its client, or waiting for us."""
 
 NEW_SECONDS = 2
-"""How long a connection may take to ask for something before it counts as silent."""
+"""How long a connection may take to send a request before it counts as silent."""
 
 Protocol = Any
-"""uvicorn's of one connection, which has no type that all of its parsers share."""
+"""uvicorn's protocol of one connection; its parsers share no type."""
 
 
 @dataclass(slots=True)
 class Waiting:
-    """What was last seen of an answer that waits for its client, and since when that has not changed."""
+    """Last seen state of a response that waits for its client, and since when it is unchanged."""
 
     state: tuple[object, ...]
     since: float
 
 
 class Connections(dict[Protocol, Waiting | None]):
-    """What uvicorn keeps as a set of connections, the oldest first; a new one takes the place of another."""
+    """Replaces uvicorn's set of connections, the oldest first; at the limit a new one replaces another."""
 
     def __init__(self, most: int, write_seconds: float, lifecycle: "Lifecycle") -> None:
         super().__init__()
@@ -50,7 +50,7 @@ class Connections(dict[Protocol, Waiting | None]):
         self._closed = 0
 
     def add(self, protocol: Protocol) -> None:
-        """Take up a connection. Where there are too many, the one is closed that is missed least."""
+        """Add a connection; at the limit, close the one that loses least."""
         if len(self) >= self._most:
             least = min(self, key=self._worth)
             if self._worth(least) >= SLOW:
@@ -63,9 +63,9 @@ class Connections(dict[Protocol, Waiting | None]):
         self.pop(protocol, None)
 
     def look(self) -> None:
-        """Cut the connections whose clients do not take their answers; to be called once a second."""
+        """Close connections whose clients do not read their responses; to be called once a second."""
         now = monotonic()
-        self._tell()
+        self._log_closed()
         for protocol in list(self):
             if protocol.transport.get_write_buffer_size() == 0:
                 if not self._is_new(protocol, now):
@@ -75,7 +75,7 @@ class Connections(dict[Protocol, Waiting | None]):
                 self._abort(protocol)
 
     def _overdue(self, protocol: Protocol, now: float) -> str | None:
-        """Return why a client has waited too long with its answer; None where it has not."""
+        """Return why a response has waited too long for its client; None where it has not."""
         sending = self._lifecycle.sending.get(protocol.client)
         pieces, begun = (sending.pieces, sending.begun) if sending else (0, now)
         state = (protocol.transport.get_write_buffer_size(), protocol.cycle, pieces)
@@ -101,8 +101,8 @@ class Connections(dict[Protocol, Waiting | None]):
         self.discard(protocol)
         protocol.transport.abort()
 
-    def _tell(self) -> None:
-        """Log what was closed without a request whose line could say it."""
+    def _log_closed(self) -> None:
+        """Log connections that were closed without a request, whose log line would say so."""
         for cause in self._lifecycle.cut.values():
             log.info("connection closed", extra={"fields": {"cause": cause}})
         self._lifecycle.cut.clear()
@@ -113,7 +113,7 @@ class Connections(dict[Protocol, Waiting | None]):
 
 
 def worth(protocol: Protocol) -> int:
-    """Return how much is lost with a connection: one that has asked for nothing yet comes first."""
+    """Return how much is lost by closing a connection: a silent one comes first."""
     cycle = protocol.cycle
     if cycle is None:
         return SILENT

@@ -1,4 +1,4 @@
-"""Which application answers on which port, where scrapes have one of their own (METRICS_PORT)."""
+"""Which application answers on which port, where scrapes have a port (METRICS_PORT)."""
 
 import socket
 from collections.abc import Sequence
@@ -8,9 +8,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 
 class ByPort:
-    """Answers by `scrapes` what comes in on its port, and all else by `api`.
+    """Passes requests on the metrics port to `scrapes`, all others to `api`.
 
-    The port is that of the accepted connection, whatever a request says of itself.
+    The port is that of the accepted connection, not that of the Host header.
     """
 
     def __init__(self, api: ASGIApp, scrapes: ASGIApp, metrics_port: int) -> None:
@@ -25,7 +25,7 @@ class ByPort:
 
 
 def by_port(app: FastAPI, listeners: Sequence[socket.socket]) -> ASGIApp:
-    """Return what answers on these sockets: the API's and, where there is a second, that of scrapes."""
+    """Return the application for these sockets: the API's and, where there is a second, that of scrapes."""
     if len(listeners) == 1:
         return app
     return ByPort(app, app.state.scrapes, listeners[1].getsockname()[1])
