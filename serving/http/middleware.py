@@ -233,7 +233,8 @@ def check_query(query: bytes) -> None:
 
 def unexpected(error: Exception) -> InternalError:
     return InternalError(
-        "The server failed; its log has the cause under this request id.", cause=describe_exception(error),
+        "The server failed; its log has the cause under this request id.",
+        cause=describe_exception(error),
     )
 
 

@@ -245,25 +245,10 @@ def load_model(
         )
     path = folder / manifest.version
     file = path / manifest.served_file
-    content, features, trained = contents[file.name], declaration.features, manifest.distribution
-    if file.name == ADDITIVE_FILE:
-        additive = parse_additive(content, features, str(file))
-        engine = wrap(AdditiveEngine(additive))
-        explainer: Explainer = AdditiveExplainer(additive, features, trained)
-    else:
-        try:
-            engine = wrap(OnnxEngine(content))
-        except EngineError as error:
-            raise BundleError(f"{file}: {error}") from error
-        explainer = ShapleyExplainer(engine, features, trained)
+    engine, explainer = load_engine(file, contents[file.name], declaration, manifest, wrap)
     try:
         model = ServedModel(
-            declaration,
-            manifest,
-            engine,
-            explainer=explainer,
-            threshold=threshold,
-            card=card_page(contents),
+            declaration, manifest, engine, explainer=explainer, threshold=threshold, card=card_page(contents)
         )
         model.check_probes()
     except EngineError as error:
@@ -274,6 +259,21 @@ def load_model(
             f"(make train MODEL={declaration.name})"
         ) from None
     return model
+
+
+def load_engine(
+    file: Path, content: bytes, declaration: Declaration, manifest: Manifest, wrap: Callable[[Engine], Engine]
+) -> tuple[Engine, Explainer]:
+    """Return what predicts with the served file of a bundle, and what explains its predictions."""
+    features, trained = declaration.features, manifest.distribution
+    if file.name == ADDITIVE_FILE:
+        additive = parse_additive(content, features, str(file))
+        return wrap(AdditiveEngine(additive)), AdditiveExplainer(additive, features, trained)
+    try:
+        engine = wrap(OnnxEngine(content))
+    except EngineError as error:
+        raise BundleError(f"{file}: {error}") from error
+    return engine, ShapleyExplainer(engine, features, trained)
 
 
 def read_bundle(folder: Path, version: str | None) -> tuple[Declaration, Manifest, dict[str, bytes]]:

@@ -68,17 +68,7 @@ class MonitoredModel:
             for label in declaration.labels
         ]
         self._set_loaded = vocabulary.gauge(declaration, MODEL_LOADED, **dimensions)
-        set_info = vocabulary.gauge(
-            declaration,
-            MODEL_INFO,
-            estimator_type=manifest.estimator.type,
-            path=f"{model.name}/{model.version}",
-            **dimensions,
-        )
-        set_info(1)
-        if accuracy := manifest.evaluation.metrics.get("accuracy"):
-            vocabulary.gauge(declaration, ACCURACY, **dimensions)(accuracy.value)
-        self._set_expectation(vocabulary, dimensions)
+        self._set_constants(vocabulary, dimensions)
         self._drift = DriftCounts(model, vocabulary)
         self.probe()
 
@@ -157,6 +147,16 @@ class MonitoredModel:
         if named is None or "outcome" not in named.labels.values():
             return unmeasured
         return vocabulary.counter(declaration, PREDICTIONS, result="error", outcome="error", **dimensions)
+
+    def _set_constants(self, vocabulary: Vocabulary, dimensions: dict[str, str]) -> None:
+        """Set the gauges that describe the version, and do not change."""
+        model, declaration, manifest = self.model, self.model.declaration, self.model.manifest
+        path = f"{model.name}/{model.version}"
+        info = dimensions | {"estimator_type": manifest.estimator.type, "path": path}
+        vocabulary.gauge(declaration, MODEL_INFO, **info)(1)
+        if accuracy := manifest.evaluation.metrics.get("accuracy"):
+            vocabulary.gauge(declaration, ACCURACY, **dimensions)(accuracy.value)
+        self._set_expectation(vocabulary, dimensions)
 
     def _set_expectation(self, vocabulary: Vocabulary, dimensions: dict[str, str]) -> None:
         """Show expected shares and confidence; they are unknown for a threshold other than the bundle's."""
