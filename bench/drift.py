@@ -21,10 +21,12 @@ from numpy.typing import NDArray
 from bench.load import PROJECT
 from bench.prometheus import Labels, Prometheus, backfill
 from bundle.bins import Bins, Distributions, all_bins
-from bundle.declaration import CategoryFeature, Declaration, load_declaration
+from bundle.declaration import Declaration, load_declaration
+from bundle.distributions import CategoryDistribution, NumberDistribution
 from bundle.encoding import Encoder, Matrix
 from bundle.errors import InvalidRowsError
-from bundle.manifest import CategoryDistribution, Manifest, NumberDistribution
+from bundle.features import CategoryFeature
+from bundle.manifest import Manifest
 from bundle.score import scores
 from serving.inference.catalogue import ServedModel, load_model
 from serving.metrics import concepts

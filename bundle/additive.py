@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from bundle.declaration import CategoryFeature, Feature
 from bundle.errors import BundleError
+from bundle.features import CategoryFeature, Feature
 
 ADDITIVE_FILE = "additive.json"
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bundle.declaration import CategoryFeature, Feature
-from bundle.manifest import CategoryDistribution, NumberDistribution
+from bundle.distributions import CategoryDistribution, NumberDistribution
+from bundle.features import CategoryFeature, Feature
 
 LEAST_SHARE = 0.05
 MISSING, OTHERS = "(missing)", "(others)"

@@ -4,19 +4,17 @@ import json
 import math
 import tomllib
 from collections.abc import Sequence
-from functools import cached_property
 from itertools import chain, pairwise
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
-from bundle.errors import BundleError
+from bundle.errors import BundleError, first_reason
+from bundle.features import CategoryFeature, Declared, Feature, Name, NumberFeature
 from bundle.files import read_file
-from bundle.precision import Bound, Code, check_range
-from bundle.spelling import Number, Switch, Text, Whole, check_codes, meaning
+from bundle.spelling import Number, Switch, Text, Whole, meaning
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
 Version = Annotated[str, Field(pattern=r"^v[1-9][0-9]{0,8}$")]
 
 BY_VERSION = {"model_loaded", "model_info", "accuracy", "expected_share", "expected_confidence"}
@@ -38,112 +36,6 @@ DECIDING = {
 """What decides a prediction: a version trained with anything else is not served."""
 
 
-class Declared(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class FeatureBase(Declared):
-    """One input: how clients send it, and how it is encoded in the matrix (NaN is a missing value).
-
-    `rising` has lists of values along which the positive class becomes likelier, by domain knowledge.
-    """
-
-    name: Name
-    column: Text
-    description: str
-    nullable: Switch = False
-    missing_codes: tuple[Whole, ...] = ()
-    rising: tuple[tuple[Number | str, ...], ...] = ()
-
-    @property
-    def or_unknown(self) -> str:
-        codes = "".join(f" or {code}" for code in self.missing_codes)
-        return f", or null{codes} where it is unknown" if self.nullable else ""
-
-
-class NumberFeature(FeatureBase):
-    """A measured quantity. Values outside `range` are impossible and rejected.
-
-    The matrix holds the first seven digits of a number, and integers exactly: a range beyond that is invalid.
-    """
-
-    type: Literal["number", "integer"]
-    unit: str
-    range: tuple[Bound, Bound]
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        low, high = self.range
-        if not low < high:
-            raise ValueError("a range goes from a lower to a higher value")
-        check_range(low, high, whole=self.type == "integer")
-        if any(low <= code <= high for code in self.missing_codes):
-            raise ValueError("a missing code must lie outside of the range")
-        return self
-
-    @property
-    def expectation(self) -> str:
-        kind = "a whole number" if self.type == "integer" else "a number"
-        low, high = self.range
-        return f"{kind} from {low:g} to {high:g} ({self.unit}){self.or_unknown}"
-
-    def encode(self, value: object) -> float:
-        """Return the value in the matrix; ValueError says what was expected."""
-        if type(value) in (int, float):
-            if value in self.missing_codes:
-                return math.nan
-            low, high = self.range
-            if low <= value <= high and (self.type == "number" or value == int(value)):  # type: ignore[operator, call-overload]
-                return float(value)  # type: ignore[arg-type]
-        elif value is None and self.nullable:
-            return math.nan
-        raise ValueError(f"must be {self.expectation}")
-
-
-class CategoryFeature(FeatureBase):
-    """One of a few values. `codes` maps each spelled-out category to the integer clients may send instead.
-
-    A name that reads as a number must not be another's code: clients turn "1" into 1, and 1 into 1.0.
-    """
-
-    type: Literal["category"]
-    codes: dict[Text, Code] = Field(min_length=2)
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        check_codes(self.codes, self.missing_codes)
-        return self
-
-    @cached_property
-    def values(self) -> dict[object, float]:
-        """Every accepted value and its code in the matrix."""
-        missing: list[object] = [*self.missing_codes, *([None] if self.nullable else [])]
-        return (
-            {code: float(code) for code in self.codes.values()}
-            | {name: float(code) for name, code in self.codes.items()}
-            | dict.fromkeys(missing, math.nan)
-        )
-
-    @property
-    def expectation(self) -> str:
-        listed = ", ".join(f"{code} ({name})" for name, code in self.codes.items())
-        return f"one of {listed}, as a code or spelled out{self.or_unknown}"
-
-    def encode(self, value: object) -> float:
-        """Return the category's code; ValueError says what was expected.
-
-        The check of the type rejects true, which equals 1, and lists, which cannot be looked up.
-        """
-        if value is None or type(value) in (int, float, str):
-            encoded = self.values.get(value)
-            if encoded is not None:
-                return encoded
-        raise ValueError(f"must be {self.expectation}")
-
-
-Feature = Annotated[NumberFeature | CategoryFeature, Field(discriminator="type")]
-
-
 class ClassDeclaration(Declared):
     """A class: its name, and the value of `prediction` in an answer.
 
@@ -159,7 +51,7 @@ class MetricName(Declared):
     """The name of a metric in this system's vocabulary, and its labels: label -> dimension."""
 
     name: Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]*$")]
-    labels: dict[Name, str] = {}
+    labels: dict[Name, str] = Field(default={})
 
 
 class Group(Declared):
@@ -224,7 +116,7 @@ class Declaration(Declared):
     example: dict[str, Whole | Number | str | None]
     groups: tuple[Group, ...] = ()
     routes: Routes = Routes()
-    health: dict[Name, str] = {}
+    health: dict[Name, str] = Field(default={})
     metrics: dict[str, MetricName]
 
     @property
@@ -357,10 +249,8 @@ def load_declaration(folder: Path) -> Declaration:
     except RecursionError:
         raise BundleError(f"{path} cannot be read: its values are nested too deeply") from None
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the declaration"
-        said = first["msg"].removeprefix("Value error, ")
-        raise BundleError(f"{path} is not a valid declaration: {place}: {said}") from None
+        reason = first_reason(error, "the declaration")
+        raise BundleError(f"{path} is not a valid declaration: {reason}") from None
     except ValueError as error:  # not UTF-8, not TOML, or a number of thousands of digits
         raise BundleError(f"{path} cannot be read: {error}") from None
     if declaration.name != folder.name:

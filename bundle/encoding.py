@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bundle.declaration import CategoryFeature, Declaration, NumberFeature
+from bundle.declaration import Declaration
 from bundle.errors import FieldError, InvalidRowsError
+from bundle.features import CategoryFeature, NumberFeature
 
 Matrix = NDArray[np.float32]
 

@@ -6,6 +6,8 @@ InvalidRowsError   rows that cannot be encoded: a FieldError for each reason
 
 from dataclasses import dataclass
 
+from pydantic import ValidationError
+
 MOST_CHARACTERS = 1000
 
 
@@ -19,6 +21,13 @@ def printable(text: str) -> str:
         for character in text[: MOST_CHARACTERS + 1]
     )
     return safe if len(safe) <= MOST_CHARACTERS else f"{safe[: MOST_CHARACTERS - 3]}..."
+
+
+def first_reason(error: ValidationError, whole: str) -> str:
+    """Return place and reason of the first error of a file; `whole` names the place if it is all of it."""
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"]) or whole
+    return f"{place}: {first['msg'].removeprefix('Value error, ')}"
 
 
 class BundleError(Exception):

@@ -10,20 +10,23 @@ own content. The hashes detect edits and mix-ups. They are no signature: who wri
 
 import hashlib
 import json
-import math
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 from pydantic_core import from_json
 
 from bundle.additive import ADDITIVE_FILE
-from bundle.declaration import CategoryFeature, Declaration
-from bundle.errors import BundleError
+from bundle.declaration import Declaration
+from bundle.distributions import CategoryDistribution, Distribution, NumberDistribution
+from bundle.errors import BundleError, first_reason
+from bundle.evaluation import Evaluation
+from bundle.features import CategoryFeature
 from bundle.files import read_file
+from bundle.records import Record, Share, check_sum
 
 MODEL_FILE = "model.onnx"
 MANIFEST_FILE = "bundle.json"
@@ -37,19 +40,11 @@ MOST_MANIFEST_BYTES = 64 * 1024 * 1024
 MOST_FILE_BYTES = 2**31 - 1
 """The limit of ONNX for one file."""
 
-ROUNDING = 1e-4
-"""Largest rounding error of one of the shares that sum up to 1."""
-
 PARITY_TOLERANCE = 1e-5
 """Largest difference between a served probability and scikit-learn's, in training and at every probe."""
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 FileName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}$")]
-Share = Annotated[float, Field(ge=0, le=1)]
-
-
-class Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Estimator(Record):
@@ -64,65 +59,6 @@ class Data(Record):
     rows: int = Field(gt=0, le=10**12)
 
 
-class MetricEstimate(Record):
-    """The value of a metric, with the bounds of its 95 % confidence interval."""
-
-    value: float
-    lower: float
-    upper: float
-
-
-class GroupMetrics(Record):
-    feature: str
-    group: str
-    rows: int
-    positives: int
-    metrics: dict[str, MetricEstimate]
-
-
-class CalibrationBin(Record):
-    """Rows of one score bin: how many, their mean predicted probability, and the observed frequency."""
-
-    rows: int
-    predicted: Share
-    observed: MetricEstimate
-
-
-class ThresholdMetrics(Record):
-    """Error rates where the positive class is predicted from `threshold` on.
-
-    `cost` is that of the errors in 1,000 rows; a false positive costs 1.
-    """
-
-    threshold: Share
-    false_negative_rate: MetricEstimate
-    false_positive_rate: MetricEstimate
-    cost: MetricEstimate
-
-
-class Expectation(Record):
-    """What to expect of rows like the training data's: share of each predicted class, mean confidence."""
-
-    shares: dict[str, Share]
-    confidence: Share
-
-    @model_validator(mode="after")
-    def _whole(self) -> Self:
-        check_sum(self.shares.values())
-        return self
-
-
-class Evaluation(Record):
-    """How the model was evaluated, its metrics by name, and what to expect of its predictions."""
-
-    method: str
-    expectation: Expectation
-    metrics: dict[str, MetricEstimate]
-    groups: list[GroupMetrics]
-    calibration: list[CalibrationBin]
-    thresholds: list[ThresholdMetrics]
-
-
 class Probe(Record):
     """A row as clients send it, and the probability of each class that scikit-learn gives it."""
 
@@ -133,58 +69,6 @@ class Probe(Record):
     def _whole(self) -> Self:
         check_sum(self.probabilities)
         return self
-
-
-class NumberDistribution(Record):
-    """Training values of a number: range and mean without missing values, and the share of rows in each bin.
-
-    `edges` are the inner edges of right-closed bins.
-    """
-
-    minimum: float
-    maximum: float
-    mean: float
-    edges: list[float]
-    shares: list[Share]
-    missing: Share
-
-    @model_validator(mode="after")
-    def _fitting(self) -> Self:
-        ascending = [self.minimum, *self.edges, self.maximum]
-        if ascending != sorted(ascending) or len(set(self.edges)) != len(self.edges):
-            raise ValueError("edges must ascend from minimum to maximum")
-        if len(self.shares) != len(self.edges) + 1:
-            raise ValueError("there must be one share more than edges")
-        if not self.minimum <= self.mean <= self.maximum:
-            raise ValueError("the mean must lie between minimum and maximum")
-        check_sum([*self.shares, self.missing])
-        return self
-
-
-class CategoryDistribution(Record):
-    """Training values of a category: share of rows by spelled-out value."""
-
-    shares: dict[str, Share]
-    missing: Share
-
-    @model_validator(mode="after")
-    def _whole(self) -> Self:
-        check_sum([*self.shares.values(), self.missing])
-        return self
-
-
-def _kind(distribution: object) -> str:
-    """Return the kind of a distribution: only that of a number has edges."""
-    number = isinstance(distribution, NumberDistribution) or (
-        isinstance(distribution, dict) and "edges" in distribution
-    )
-    return "number" if number else "category"
-
-
-Distribution = Annotated[
-    Annotated[NumberDistribution, Tag("number")] | Annotated[CategoryDistribution, Tag("category")],
-    Discriminator(_kind),
-]
 
 
 class Manifest(Record):
@@ -231,12 +115,6 @@ def _train_again(path: Path) -> str:
     return f"train the model again (make train MODEL={path.parent.parent.name})"
 
 
-def check_sum(shares: Collection[float]) -> None:
-    """Raise ValueError where shares do not sum up to 1."""
-    if abs(math.fsum(shares) - 1) > ROUNDING * len(shares):
-        raise ValueError("shares must sum up to 1")
-
-
 def sealed(manifest: Mapping[str, Any]) -> dict[str, Any]:
     """Return a manifest with its `sha256`: that of the other members as JSON, sorted and without blanks."""
     rest = {name: value for name, value in manifest.items() if name != "sha256"}
@@ -253,9 +131,23 @@ def load_manifest(folder: Path, declaration: Declaration) -> Manifest:
     """Read `folder/bundle.json` and check it against the declaration; BundleError names the file."""
     path = folder / MANIFEST_FILE
     manifest = _parse(path)
+    if not {MODEL_FILE, CARD_FILE} <= set(manifest.files):
+        raise BundleError(f"{path} is incomplete: {_train_again(path)}")
+    _check_identity(path, manifest, declaration)
+    _check_distribution(path, manifest, declaration)
+    _check_classes(path, manifest, declaration)
+    if manifest.declaration != sha256(declaration.deciding):
+        raise BundleError(
+            f"{folder.parent / 'model.toml'} changed after {folder.name} was trained (a feature's type, "
+            f"unit, range or codes, or a class's prediction): undo the change, or {_train_again(path)}"
+        )
+    return manifest
+
+
+def _check_identity(path: Path, manifest: Manifest, declaration: Declaration) -> None:
     expected = {
         "model": declaration.name,
-        "version": folder.name,
+        "version": path.parent.name,
         "classes": declaration.labels,
         "features": declaration.feature_names,
         "threshold": declaration.threshold,
@@ -270,16 +162,6 @@ def load_manifest(folder: Path, declaration: Declaration) -> Manifest:
             raise BundleError(
                 f"{path} has another '{field}' than model.toml and the folder's name: {_train_again(path)}"
             )
-    if not {MODEL_FILE, CARD_FILE} <= set(manifest.files):
-        raise BundleError(f"{path} is incomplete: {_train_again(path)}")
-    _check_distribution(path, manifest, declaration)
-    _check_classes(path, manifest, declaration)
-    if manifest.declaration != sha256(declaration.deciding):
-        raise BundleError(
-            f"{folder.parent / 'model.toml'} changed after {folder.name} was trained (a feature's type, "
-            f"unit, range or codes, or a class's prediction): undo the change, or {_train_again(path)}"
-        )
-    return manifest
 
 
 def _check_distribution(path: Path, manifest: Manifest, declaration: Declaration) -> None:
@@ -300,6 +182,29 @@ def _check_classes(path: Path, manifest: Manifest, declaration: Declaration) -> 
         len(probe.probabilities) != len(declaration.classes) for probe in manifest.probes
     ):
         raise BundleError(f"{path} has other classes than model.toml: {_train_again(path)}")
+
+
+def _parse(path: Path) -> Manifest:
+    try:
+        document = from_json(read_file(path, MOST_MANIFEST_BYTES), allow_inf_nan=False)
+    except OSError as error:
+        raise BundleError(f"{path} cannot be read: {error.strerror}; {_train_again(path)}") from None
+    except ValueError as error:
+        raise BundleError(f"{path} is not JSON: {error}; {_train_again(path)}") from None
+    if not isinstance(document, dict) or document.get("schema_version") != FORMAT:
+        raise BundleError(f"{path} is no bundle manifest of schema_version {FORMAT}: {_train_again(path)}")
+    try:
+        manifest = Manifest.model_validate(document)
+    except ValidationError as error:
+        raise BundleError(
+            f"{path} is not a valid bundle manifest: {first_reason(error, 'the file')}"
+        ) from None
+    if sealed(document)["sha256"] != manifest.sha256:
+        raise BundleError(
+            f"{path} was edited after training, its sha256 differs: {_train_again(path)}; the setting "
+            "THRESHOLD serves another threshold"
+        )
+    return manifest
 
 
 def read_files(folder: Path, manifest: Manifest) -> dict[str, bytes]:
@@ -324,27 +229,3 @@ def _read(path: Path, expected: str) -> bytes:
     if sha256(content) != expected:
         raise BundleError(f"{path} is not the file that {MANIFEST_FILE} describes: its sha256 differs")
     return content
-
-
-def _parse(path: Path) -> Manifest:
-    try:
-        document = from_json(read_file(path, MOST_MANIFEST_BYTES), allow_inf_nan=False)
-    except OSError as error:
-        raise BundleError(f"{path} cannot be read: {error.strerror}; {_train_again(path)}") from None
-    except ValueError as error:
-        raise BundleError(f"{path} is not JSON: {error}; {_train_again(path)}") from None
-    if not isinstance(document, dict) or document.get("schema_version") != FORMAT:
-        raise BundleError(f"{path} is no bundle manifest of schema_version {FORMAT}: {_train_again(path)}")
-    try:
-        manifest = Manifest.model_validate(document)
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the file"
-        said = first["msg"].removeprefix("Value error, ")
-        raise BundleError(f"{path} is not a valid bundle manifest: {place}: {said}") from None
-    if sealed(document)["sha256"] != manifest.sha256:
-        raise BundleError(
-            f"{path} was edited after training, its sha256 differs: {_train_again(path)}; the setting "
-            "THRESHOLD serves another threshold"
-        )
-    return manifest

@@ -8,8 +8,9 @@ import joblib
 import numpy as np
 from numpy.typing import NDArray
 
-from bundle.declaration import Declaration, NumberFeature, load_declaration
+from bundle.declaration import Declaration, load_declaration
 from bundle.encoding import Encoder
+from bundle.features import NumberFeature
 from bundle.manifest import Manifest, load_manifest
 from tests.harness import SAMPLE
 from training.export import generate_rows

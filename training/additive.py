@@ -5,8 +5,9 @@ from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 
 from bundle.additive import HIGHEST_CODE, AdditiveEvaluator, AdditiveModel, CategoryTerm, NumberTerm, Outputs
-from bundle.declaration import CategoryFeature, Declaration, Feature
+from bundle.declaration import Declaration
 from bundle.encoding import Encoder, Matrix
+from bundle.features import CategoryFeature, Feature
 
 TOLERANCE = 1e-9
 """Largest difference of a probability from scikit-learn's, both in float64."""
@@ -29,21 +30,24 @@ def derive(pipeline: Pipeline, declaration: Declaration, matrices: list[Matrix])
         return outputs.reshape(len(values), -1)
 
     at_base = log_odds(0, [float(base[0])])[0]
-    terms: list[NumberTerm | CategoryTerm] = []
+    terms = []
     for column, feature in enumerate(declaration.features):
         values = [*_values(feature), *([np.nan] if feature.nullable else [])]
-        rises = (log_odds(column, values) - at_base).tolist()
-        missing: Outputs | None = rises.pop() if feature.nullable else None
-        if isinstance(feature, CategoryFeature):
-            contributions = dict(zip(feature.codes.values(), rises, strict=True))
-            terms.append(CategoryTerm(contributions=contributions, missing=missing))
-            continue
-        low, high = feature.range
-        slope = [(after - before) / (high - low) for before, after in zip(*rises, strict=True)]
-        offset = [before - rate * low for before, rate in zip(rises[0], slope, strict=True)]
-        terms.append(NumberTerm(offset=offset, slope=slope, missing=missing))
+        terms.append(_term(feature, (log_odds(column, values) - at_base).tolist()))
     model = AdditiveModel(intercept=at_base.tolist(), terms=terms)
     return model if _difference(pipeline, model, matrices) < TOLERANCE else None
+
+
+def _term(feature: Feature, changes: list[Outputs]) -> NumberTerm | CategoryTerm:
+    """Return the term of a feature, from the change of the log-odds at each of its values."""
+    present, missing = (changes[:-1], changes[-1]) if feature.nullable else (changes, None)
+    if isinstance(feature, CategoryFeature):
+        contributions = dict(zip(feature.codes.values(), present, strict=True))
+        return CategoryTerm(contributions=contributions, missing=missing)
+    low, high = feature.range
+    slope = [(after - before) / (high - low) for before, after in zip(*present, strict=True)]
+    offset = [before - rate * low for before, rate in zip(present[0], slope, strict=True)]
+    return NumberTerm(offset=offset, slope=slope, missing=missing)
 
 
 def _tabular(feature: Feature) -> bool:

@@ -17,6 +17,7 @@ from bundle.additive import ADDITIVE_FILE
 from bundle.bins import all_bins
 from bundle.declaration import Declaration, load_declaration
 from bundle.errors import BundleError
+from bundle.evaluation import Evaluation
 from bundle.manifest import (
     CARD_FILE,
     FORMAT,
@@ -25,7 +26,6 @@ from bundle.manifest import (
     PIPELINE_FILE,
     Data,
     Estimator,
-    Evaluation,
     Manifest,
     load_manifest,
     sealed,

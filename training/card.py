@@ -5,15 +5,11 @@ from html import escape
 
 from markdown_it import MarkdownIt
 
-from bundle.declaration import Declaration, Feature
-from bundle.manifest import (
-    CategoryDistribution,
-    Evaluation,
-    GroupMetrics,
-    Manifest,
-    MetricEstimate,
-    ThresholdMetrics,
-)
+from bundle.declaration import Declaration
+from bundle.distributions import CategoryDistribution
+from bundle.evaluation import Evaluation, GroupMetrics, MetricEstimate, ThresholdMetrics
+from bundle.features import Feature
+from bundle.manifest import Manifest
 from training.plots import calibration_plot, groups_plot
 
 CALIBRATION_PLOT = "calibration.svg"

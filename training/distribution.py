@@ -7,9 +7,10 @@ from numpy.typing import NDArray
 from scipy.stats import chi2
 
 from bundle.bins import Bins
-from bundle.declaration import CategoryFeature, Declaration
+from bundle.declaration import Declaration
+from bundle.distributions import CategoryDistribution, NumberDistribution
 from bundle.encoding import Matrix
-from bundle.manifest import CategoryDistribution, NumberDistribution
+from bundle.features import CategoryFeature
 
 BINS = 5
 CONFIDENCE_LEVEL = 0.999

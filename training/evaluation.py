@@ -14,9 +14,9 @@ from sklearn.model_selection import StratifiedKFold
 from sklearn.pipeline import Pipeline
 from tqdm import tqdm
 
-from bundle.declaration import CategoryFeature, Declaration, NumberFeature
+from bundle.declaration import Declaration
 from bundle.encoding import Matrix
-from bundle.manifest import (
+from bundle.evaluation import (
     CalibrationBin,
     Evaluation,
     Expectation,
@@ -24,6 +24,7 @@ from bundle.manifest import (
     MetricEstimate,
     ThresholdMetrics,
 )
+from bundle.features import CategoryFeature, NumberFeature
 from bundle.score import scores
 from training.metrics import (
     RESAMPLES,

@@ -5,8 +5,9 @@ from skl2onnx import to_onnx
 from skl2onnx.common.data_types import FloatTensorType
 from sklearn.pipeline import Pipeline
 
-from bundle.declaration import CategoryFeature, Declaration
+from bundle.declaration import Declaration
 from bundle.encoding import Matrix
+from bundle.features import CategoryFeature
 from bundle.manifest import PARITY_TOLERANCE
 from bundle.runtime import INPUT, Session
 

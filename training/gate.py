@@ -8,7 +8,7 @@ from sklearn.pipeline import Pipeline
 
 from bundle.declaration import Declaration
 from bundle.encoding import Matrix
-from bundle.manifest import Evaluation, MetricEstimate
+from bundle.evaluation import Evaluation, MetricEstimate
 from training.compare import LOWER_IS_BETTER, Difference, compared_metrics, interval
 from training.data import TrainingData
 from training.evaluation import group_members

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from bundle.manifest import MetricEstimate
+from bundle.evaluation import MetricEstimate
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int64]

@@ -8,7 +8,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bundle.manifest import CalibrationBin, GroupMetrics, MetricEstimate
+from bundle.evaluation import CalibrationBin, GroupMetrics, MetricEstimate
 
 mpl.rcParams.update({"svg.hashsalt": "card", "svg.fonttype": "none", "font.family": "sans-serif"})
 

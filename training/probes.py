@@ -9,9 +9,11 @@ from collections.abc import Mapping
 import numpy as np
 from sklearn.pipeline import Pipeline
 
-from bundle.declaration import CategoryFeature, Declaration, Feature
+from bundle.declaration import Declaration
+from bundle.distributions import CategoryDistribution, NumberDistribution
 from bundle.encoding import Encoder
-from bundle.manifest import CategoryDistribution, NumberDistribution, Probe
+from bundle.features import CategoryFeature, Feature
+from bundle.manifest import Probe
 
 LEAST_ROWS = 8
 SIGNIFICANT_DIGITS = 6

@@ -9,6 +9,7 @@ changes for what is served: the new version can then be tried as a candidate (do
 With `--models-from`, the models' folders are a volume that holds only versions (training/volume.py).
 """
 
+import argparse
 import fcntl
 import os
 import re
@@ -225,7 +226,7 @@ def lock_folder(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def _command() -> argparse.ArgumentParser:
     command = parser("training.retrain", "Train the next version, and write it if it passes the gate.")
     command.add_argument("--served", help="the version to compare with (the model's default)")
     command.add_argument(
@@ -237,7 +238,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="where recipe, data and declaration are, if --models-dir is a volume that holds only versions; "
         "an empty volume is filled from there",
     )
-    options = command.parse_args(arguments)
+    return command
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = _command().parse_args(arguments)
     folder = options.models_dir / options.model
     source = (options.models_from or options.models_dir) / options.model
 

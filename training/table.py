@@ -4,7 +4,8 @@ import csv
 from collections.abc import Iterator
 from pathlib import Path
 
-from bundle.declaration import CategoryFeature, Declaration, NumberFeature
+from bundle.declaration import Declaration
+from bundle.features import CategoryFeature, NumberFeature
 from bundle.spelling import BLANKS, parse_number
 
 Value = int | float | str | None
@@ -27,6 +28,13 @@ def read_table(
             "recipe.py passes target or classes to read_table: leave them out, and declare in model.toml the "
             "column (target) and its value for each class (target of the class)"
         )
+    rows, labels = _read_rows(path, declaration)
+    if not rows:
+        raise DataError(f"{path} has no rows")
+    return rows, labels
+
+
+def _read_rows(path: Path, declaration: Declaration) -> tuple[Rows, list[str]]:
     if declaration.target is None:
         raise DataError("model.toml does not declare the column that holds the class: add target")
     targets, features = declaration.targets, declaration.features
@@ -41,8 +49,6 @@ def read_table(
         labels.append(targets[cell])
         values = zip(features, others, strict=True)
         rows.append({feature.name: _value(place, feature, other) for feature, other in values})
-    if not rows:
-        raise DataError(f"{path} has no rows")
     return rows, labels
 
 

@@ -9,7 +9,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from bundle.declaration import Declaration, NumberFeature
+from bundle.declaration import Declaration
+from bundle.features import NumberFeature
 from training.table import Rows, read_table
 
 

@@ -5,8 +5,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from bundle.declaration import CategoryFeature, Declaration, NumberFeature
-from bundle.manifest import Evaluation
+from bundle.declaration import Declaration
+from bundle.evaluation import Evaluation
+from bundle.features import CategoryFeature, NumberFeature
 from serving.errors import PROBLEM_JSON, ApiError
 
 Schema = dict[str, Any]

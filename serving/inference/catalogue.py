@@ -11,14 +11,15 @@ from numpy.typing import NDArray
 
 from bundle.additive import ADDITIVE_FILE, parse_additive
 from bundle.card import card_page
-from bundle.declaration import Declaration, Feature, NumberFeature, load_declaration
+from bundle.declaration import Declaration, load_declaration
+from bundle.distributions import NumberDistribution
 from bundle.encoding import Encoder, Matrix
 from bundle.errors import BundleError
+from bundle.features import Feature, NumberFeature
 from bundle.manifest import (
     MANIFEST_FILE,
     PARITY_TOLERANCE,
     Manifest,
-    NumberDistribution,
     check_inspected,
     load_manifest,
     probe_error,

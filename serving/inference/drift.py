@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bundle.bins import Bins, all_bins
-from bundle.declaration import NumberFeature
 from bundle.encoding import Matrix
 from bundle.errors import FieldError
+from bundle.features import NumberFeature
 from serving.inference.catalogue import Prediction, ServedModel
 from serving.metrics.concepts import (
     FEATURE_CHI_SQUARE,

@@ -21,8 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bundle.additive import AdditiveModel, CategoryTerm, NumberTerm, Outputs
-from bundle.declaration import CategoryFeature, Declaration, Feature
-from bundle.manifest import CategoryDistribution, NumberDistribution
+from bundle.declaration import Declaration
+from bundle.distributions import CategoryDistribution, NumberDistribution
+from bundle.features import CategoryFeature, Feature
 from serving.inference.engine import Engine
 
 Distributions = Mapping[str, NumberDistribution | CategoryDistribution]

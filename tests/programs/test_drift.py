@@ -15,8 +15,8 @@ import yaml
 from bench.drift import RESULTS, RULES, measure, stability_index
 from bench.prometheus import Prometheus
 from bundle.bins import all_bins
+from bundle.distributions import CategoryDistribution
 from bundle.encoding import Encoder
-from bundle.manifest import CategoryDistribution
 from tests.harness import Server, eventually
 from tests.systems import PAGES, System
 

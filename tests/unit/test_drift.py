@@ -16,9 +16,9 @@ from scipy.stats import chi2
 
 import serving.app
 from bundle.bins import MISSING, OTHERS, Bins, all_bins, category_bins
-from bundle.declaration import CategoryFeature, NumberFeature
+from bundle.distributions import CategoryDistribution
 from bundle.errors import FieldError
-from bundle.manifest import CategoryDistribution
+from bundle.features import CategoryFeature, NumberFeature
 from bundle.score import score, scores
 from serving.app import create_app
 from serving.inference.catalogue import Prediction, ServedModel, load_model

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_iris
 
+from bundle.distributions import NumberDistribution
 from bundle.encoding import Encoder
-from bundle.manifest import NumberDistribution, load_manifest, read_files, sha256
+from bundle.manifest import load_manifest, read_files, sha256
 from tests.systems import MODELS, PAGES, System
 from training.build import build
 from training.data import load_recipe, load_rows

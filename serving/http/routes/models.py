@@ -6,8 +6,8 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from starlette.responses import HTMLResponse
 
-from bundle.declaration import CategoryFeature, NumberFeature
-from bundle.manifest import NumberDistribution
+from bundle.distributions import NumberDistribution
+from bundle.features import CategoryFeature, NumberFeature
 from serving.errors import NotFound, ValidationError
 from serving.http.browsers import Page
 from serving.http.schemas import FeatureDescription, ModelDescription, Models, problems
