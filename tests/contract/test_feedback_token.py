@@ -131,13 +131,13 @@ def test_a_correction_is_true_or_false(guarded: Server) -> None:
     assert report(guarded, one, 0, correction=True).json() == {"status": "accepted"}
 
 
-def test_without_a_token_nothing_is_corrected(anonymous: Server) -> None:
+def test_without_a_token_corrections_are_rejected(anonymous: Server) -> None:
     (one,) = ids(anonymous, [SAMPLE])
     assert tell(anonymous, one, 1).status_code == 202
     for outcome in (0, 1):
         body = {"prediction_id": one, "outcome": outcome, "correction": True}
         refused = problem(anonymous.post("/feedback", body), 422, "ValidationError")
-        assert refused["detail"].startswith("Nothing is corrected here, where anybody can report")
+        assert refused["detail"].startswith("Corrections are not accepted where anybody can report")
     contradicted = problem(tell(anonymous, one, 0), 409, "Conflict")
     assert contradicted["detail"].endswith(
         "which stays: corrections are not accepted where anybody can report."
