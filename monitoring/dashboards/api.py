@@ -1,4 +1,4 @@
-"""The dashboard of the API: what comes in, how it is answered, and what the model says."""
+"""The dashboard of the API: requests, responses, predictions and the state of the model."""
 
 from grafana_foundation_sdk.builders import dashboard as dashboards
 
@@ -31,16 +31,16 @@ def dashboard() -> dashboards.Dashboard:
         .with_panel(
             status(
                 "Model Status",
-                "Red when any pod cannot use its model, and when no pod reports. "
+                "Red if the model of any pod is unavailable, and if no pod reports. "
                 "Page: monitoring/runbooks/ModelNotLoaded.md",
                 f"min(model_loaded{{{VERSION}}}) or vector(0)",
-                {"0": "not usable", "1": "loaded"},
+                {"0": "unavailable", "1": "loaded"},
             )
         )
         .with_panel(
             number(
                 "Total Predictions",
-                "Rows answered in the chosen time.",
+                "Rows predicted in the chosen time range.",
                 "short",
                 f"sum(increase(predictions_total{{{VERSION}}}[$__range])) or vector(0)",
             )
@@ -48,7 +48,7 @@ def dashboard() -> dashboards.Dashboard:
         .with_panel(
             number(
                 "Total Errors",
-                "Requests that failed in the chosen time, by whosever fault.",
+                "Requests that failed in the chosen time range, by the client's or the server's fault.",
                 "short",
                 f"sum(increase(api_errors_total{{{SELECTOR}}}[$__range])) or vector(0)",
             )
@@ -56,7 +56,7 @@ def dashboard() -> dashboards.Dashboard:
         .with_panel(
             share(
                 "Success Rate",
-                "Share of prediction requests in the chosen time that were answered with 2xx.",
+                "Share of prediction requests in the chosen time range that got a 2xx response.",
                 f"{successes} / ({requests} > 0)",
                 (None, RED),
                 (0.9, YELLOW),
@@ -80,7 +80,7 @@ def dashboard() -> dashboards.Dashboard:
         .with_panel(
             series(
                 "Request Duration p95",
-                "19 of 20 requests are faster, by route. The objective is 0.25 s for 99 %.",
+                "95th percentile of request duration, by route. The objective is 0.25 s for 99 %.",
                 "s",
                 (
                     (
@@ -105,14 +105,14 @@ def dashboard() -> dashboards.Dashboard:
         .with_panel(
             distribution(
                 "Prediction Confidence Distribution",
-                "How sure the model was of the class it predicted: from 0.5, a coin's toss, to 1.",
+                "Probability of the predicted class: from 0.5, a coin toss, to 1.",
                 f"sum by (le) (increase(prediction_confidence_score_bucket{{{VERSION}}}{RATE}))",
             )
         )
         .with_panel(
             series(
                 "Prediction Latency",
-                "Time that the model itself takes for a row or a batch.",
+                "Seconds that the model takes for a row or a batch.",
                 "s",
                 *percentiles(f"prediction_duration_seconds_bucket{{{VERSION}}}"),
             )
@@ -131,7 +131,7 @@ def dashboard() -> dashboards.Dashboard:
         .with_panel(
             series(
                 "Active Requests",
-                "Requests in work, by pod. Page: monitoring/runbooks/ApiSaturated.md",
+                "Requests in flight, by pod. Page: monitoring/runbooks/ApiSaturated.md",
                 "short",
                 (f"sum by (pod) (active_requests{{{SELECTOR}}})", "{{pod}}"),
             )
@@ -139,7 +139,7 @@ def dashboard() -> dashboards.Dashboard:
         .with_panel(
             series(
                 "Share of Predictions against Expectation",
-                "Share of each class over an hour, and its share in the model's evaluation. "
+                "Share of each predicted class over an hour, and its share in the model's evaluation. "
                 "Page: monitoring/runbooks/PredictionMixShift.md",
                 "percentunit",
                 (

@@ -1,4 +1,4 @@
-"""The dashboard of the churn system, whose two versions stand side by side."""
+"""The dashboard of the churn system, which serves two versions side by side."""
 
 from grafana_foundation_sdk.builders import dashboard as dashboards
 
@@ -43,7 +43,7 @@ def dashboard() -> dashboards.Dashboard:
         .with_panel(
             number(
                 "Total Predictions",
-                "Rows answered, and requests that failed, since the start.",
+                "Rows predicted, and failed requests, since the start.",
                 "short",
                 f"sum({predictions})",
             )
@@ -61,7 +61,7 @@ def dashboard() -> dashboards.Dashboard:
         .with_panel(
             number(
                 "P95 Latency",
-                "19 of 20 prediction requests are faster. HighLatency fires over 0.5 s.",
+                "95th percentile of prediction requests. HighLatency fires over 0.5 s.",
                 "s",
                 "histogram_quantile(0.95, sum by (le) "
                 '(rate(http_request_duration_seconds_bucket{endpoint=~".*/predict(/batch)?"}[5m]))) >= 0',
@@ -78,7 +78,7 @@ def dashboard() -> dashboards.Dashboard:
         .with_panel(
             series(
                 "Prediction Latency Percentiles",
-                "Time that the model itself takes, by version.",
+                "Seconds that the model takes, by version.",
                 "s",
                 *percentiles(f"ml_prediction_duration_seconds_bucket{{{OF_VERSION}}}", by="model_version"),
             )
@@ -115,5 +115,5 @@ def dashboard() -> dashboards.Dashboard:
                 (f"sum by (status) ({predictions})", "{{status}}"),
             )
         )
-        .with_panel(alert_list("Active Alerts", "Alerts of Prometheus that are pending or firing."))
+        .with_panel(alert_list("Active Alerts", "Prometheus alerts that are pending or firing."))
     )

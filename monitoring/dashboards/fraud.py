@@ -21,7 +21,7 @@ def dashboard() -> dashboards.Dashboard:
         .with_panel(
             number(
                 "Total Errors",
-                "Requests since the start that failed, or that count as failed by simulation.",
+                "Requests since the start that failed, simulated errors included.",
                 "short",
                 "sum(total_error_total)",
             )
@@ -39,7 +39,7 @@ def dashboard() -> dashboards.Dashboard:
         .with_panel(
             number(
                 "P95 Latency",
-                "19 of 20 predictions take the model less.",
+                "95th percentile of the model's time for a prediction.",
                 "s",
                 "histogram_quantile(0.95, sum by (le) (rate(model_latency_seconds_bucket[5m]))) >= 0",
             )
@@ -63,7 +63,7 @@ def dashboard() -> dashboards.Dashboard:
         .with_panel(
             series(
                 "Latency",
-                "Time that the model takes for a row or a batch.",
+                "Seconds that the model takes for a row or a batch.",
                 "s",
                 *percentiles("model_latency_seconds_bucket"),
                 width=24,

@@ -28,7 +28,7 @@ def dashboard() -> dashboards.Dashboard:
         new_dashboard(
             "Model health",
             "model-health",
-            "Whether the model is asked about rows like those that it was trained on, and answers as then.",
+            "Whether requests and predictions are still distributed like the training data.",
             variables=(NAMESPACE, MODEL, VERSION),
             labels_of=REFERENCE,
             refresh="30s",
@@ -37,8 +37,8 @@ def dashboard() -> dashboards.Dashboard:
         .with_panel(
             series(
                 "Drift by Feature",
-                "Population stability index over an hour: a warning from 0.1 on, critical from 0.25 on, if "
-                f"chance does not explain it. `score` is the model's answer. Page: {page}",
+                "Population stability index over an hour: a warning from 0.1, critical from 0.25, if chance "
+                f"does not explain it. `score` is the model's output. Page: {page}",
                 "none",
                 (f"max by (feature, model_version) (job:feature:psi1h{{{CHOSEN}}})", LEGEND),
             )
@@ -46,7 +46,7 @@ def dashboard() -> dashboards.Dashboard:
         .with_panel(
             series(
                 "Drift of the Chosen Feature",
-                "Its index over an hour and over a day, and the values above which they are a warning: none "
+                "Its index over an hour and over a day, and the thresholds of a warning: there is none "
                 f"under 300 rows. Page: {page}",
                 "none",
                 *(
@@ -73,8 +73,8 @@ def dashboard() -> dashboards.Dashboard:
         .with_panel(
             bars(
                 "Score against Training",
-                "Share of rows by score, over an hour and on rows the model had not seen in training. The "
-                "score is the probability of the positive class or, with more than two, of the likeliest.",
+                "Share of rows by score, over an hour and on held-out rows in training. The score is the "
+                "probability of the positive class or, with more than two classes, of the predicted one.",
                 (f'max by (bin) (job:feature_values:share1h{{{CHOSEN}, feature="score"}})', "live"),
                 (f'max by (bin) (job:feature_reference:share{{{CHOSEN}, feature="score"}})', "training"),
             )
@@ -82,16 +82,16 @@ def dashboard() -> dashboards.Dashboard:
         .with_panel(
             series(
                 "Values out of Range",
-                "Share of answered values that lie outside of the training data, each a warning "
-                "in the answer. Page: monitoring/runbooks/FeatureOutOfRange.md",
+                "Share of accepted values outside the range of the training data; each is a warning "
+                "in the response. Page: monitoring/runbooks/FeatureOutOfRange.md",
                 "percentunit",
                 (f"max by (feature, model_version) (job:feature_out_of_range:share1h{{{CHOSEN}}})", LEGEND),
             )
         )
         .with_panel(
             series(
-                "Refused Values",
-                "Share of values that the model does not accept, by feature. "
+                "Rejected Values",
+                "Share of values that the model rejects, by feature. "
                 "Page: monitoring/runbooks/FeatureRejected.md",
                 "percentunit",
                 (f"max by (feature, model_version) (job:feature_rejected:share1h{{{CHOSEN}}})", LEGEND),
@@ -100,7 +100,7 @@ def dashboard() -> dashboards.Dashboard:
         .with_panel(
             series(
                 "Rows by Version",
-                "Rows answered over an hour, by version of the model. Under 300 there is no alert.",
+                "Rows predicted over an hour, by model version. Under 300 rows there is no alert.",
                 "short",
                 (
                     (

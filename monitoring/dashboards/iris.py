@@ -16,13 +16,13 @@ def dashboard() -> dashboards.Dashboard:
         new_dashboard(
             "ML API Dashboard",
             "ml-api",
-            "Requests to the iris API, and what the model answers.",
+            "Requests to the iris API and its predictions.",
             variables=(),
         )
         .with_panel(
             number(
                 "Total Predictions",
-                "Rows answered since the API started.",
+                "Rows predicted since the API started.",
                 "short",
                 "sum(ml_predictions_total)",
             )
@@ -38,7 +38,7 @@ def dashboard() -> dashboards.Dashboard:
         .with_panel(
             share(
                 "Model Accuracy",
-                "Share of held-out rows that the evaluation saw named right.",
+                "Share of held-out rows that the evaluation found predicted right.",
                 "max(ml_model_accuracy)",
                 (None, RED),
                 (0.8, YELLOW),
@@ -58,7 +58,7 @@ def dashboard() -> dashboards.Dashboard:
         .with_panel(
             series(
                 "Latency",
-                "Half, 19 of 20, and 99 of 100 prediction requests are answered within this time.",
+                "50th, 95th and 99th percentile of prediction requests.",
                 "s",
                 *percentiles(f"http_request_duration_seconds_bucket{{{PREDICT}}}"),
             )

@@ -1,4 +1,4 @@
-"""The dashboard of the objectives: how much of the month's allowance of failures is being spent."""
+"""The dashboard of the objectives: how much of the month's error budget is spent, and how fast."""
 
 from grafana_foundation_sdk.builders import dashboard as dashboards
 
@@ -20,8 +20,8 @@ def dashboard() -> dashboards.Dashboard:
     ):
         board = board.with_panel(
             share(
-                f"{name}: allowance left",
-                f"1 where nothing failed in three days, 0 at {allowed:.1%}, the objective.",
+                f"{name}: budget left",
+                f"Error budget left over three days: 1 without failures, 0 at {allowed:.1%}, the objective.",
                 f"clamp_min(1 - max({ratio}3d{{{NAMESPACE}}}) / {allowed}, 0)",
                 (None, RED),
                 (0.25, YELLOW),
@@ -29,9 +29,9 @@ def dashboard() -> dashboards.Dashboard:
             )
         ).with_panel(
             series(
-                f"{name}: pace",
-                "1 spends the month's allowance in a month. Somebody is woken at 14.4 over an hour or 6 over "
-                f"six hours, and told at 3 over a day or 1 over three. Page: monitoring/runbooks/{page}.md",
+                f"{name}: burn rate",
+                "1 spends the month's error budget in a month. An alert pages at 14.4 over an hour or 6 over "
+                f"six hours, and warns at 3 over a day or 1 over three. Page: monitoring/runbooks/{page}.md",
                 "none",
                 *((f"max({ratio}{window}{{{NAMESPACE}}}) / {allowed}", window) for window in WINDOWS),
                 width=18,
@@ -39,8 +39,8 @@ def dashboard() -> dashboards.Dashboard:
         )
     return board.with_panel(
         series(
-            "Predictions that count",
-            "Prediction requests over an hour, without those that a client did wrong.",
+            "Requests that count",
+            "Prediction requests over an hour, without those that got a 4xx response.",
             "short",
             (f"sum by (job) (job:prediction_requests:increase1h{{{NAMESPACE}}})", "{{job}}"),
             width=24,

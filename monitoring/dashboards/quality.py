@@ -1,4 +1,4 @@
-"""The dashboard of the model's quality: what outcomes say of it, beside its card."""
+"""The dashboard of the model's quality: metrics from reported outcomes, beside those of the card."""
 
 from grafana_foundation_sdk.builders import dashboard as dashboards
 
@@ -15,24 +15,30 @@ from monitoring.dashboards.panels import (
 )
 
 CHOSEN = 'namespace=~"$namespace", model=~"$model", model_version=~"$model_version"'
-TOLD = 'namespace=~"$namespace", model=~"$model"'
+REPORTED = 'namespace=~"$namespace", model=~"$model"'
 PAGE = "Page: monitoring/runbooks/ModelQualityBelowCard.md"
-FIGURES = {
-    "accuracy": ("Accuracy", "Share of outcomes that were predicted."),
-    "brier": ("Brier Score", "Mean squared error of the probability: lower is better."),
-    "sensitivity": ("Sensitivity", "Share of the positive outcomes that were called positive."),
-    "specificity": ("Specificity", "Share of the negative outcomes that were called negative."),
+METRICS = {
+    "accuracy": ("Accuracy", "Share of predictions whose class was right."),
+    "brier": ("Brier Score", "Mean squared error of the predicted probability: lower is better."),
+    "sensitivity": (
+        "Sensitivity",
+        "Share of positive outcomes that were predicted positive (1 - false negative rate).",
+    ),
+    "specificity": (
+        "Specificity",
+        "Share of negative outcomes that were predicted negative (1 - false positive rate).",
+    ),
 }
 
 
 def dashboard() -> dashboards.Dashboard:
-    """Return the dashboard; its queries read what every model shows where outcomes are taken."""
+    """Return the dashboard; its queries read what every model shows where feedback is on."""
     outcomes = f"max by (model, model_version, predicted, outcome) (model_outcomes{{{CHOSEN}}})"
     board = (
         new_dashboard(
             "Model quality",
             "model-quality",
-            "How good the model is by the outcomes that were told, beside the figures of its card.",
+            "How good the model is by reported outcomes, compared with the metrics on its card.",
             variables=(NAMESPACE, MODEL, VERSION),
             labels_of="model_quality_expected",
             refresh="30s",
@@ -40,31 +46,34 @@ def dashboard() -> dashboards.Dashboard:
         .with_panel(
             status(
                 "Database of Outcomes",
-                "Red while a pod cannot read it. Page: monitoring/runbooks/FeedbackNotStored.md",
+                "Red while a pod cannot read the database. Page: monitoring/runbooks/FeedbackNotStored.md",
                 'min(feedback_store_up{namespace=~"$namespace"}) or vector(0)',
-                {"0": "away", "1": "answers"},
+                {"0": "unavailable", "1": "available"},
             )
         )
         .with_panel(
             number(
-                "Outcomes", "Those of the window, 30 days unless set otherwise.", "short", f"sum({outcomes})"
+                "Outcomes",
+                "Reported outcomes of predictions in the window, 30 days by default.",
+                "short",
+                f"sum({outcomes})",
             )
         )
         .with_panel(
             numbers(
                 "Predicted / True",
-                "The confusion matrix: outcomes by predicted and by true class.",
+                "The confusion matrix: predictions by predicted and true class.",
                 "short",
                 (f"sum by (predicted, outcome) ({outcomes})", "{{predicted}} / {{outcome}}"),
                 width=12,
             )
         )
     )
-    for figure, (title, description) in FIGURES.items():
+    for metric, (title, description) in METRICS.items():
         board = board.with_panel(
             series(
                 title,
-                f"{description} With its 95 % interval, and the card's. {PAGE}",
+                f"{description} With its 95 % confidence interval, and the value on the card. {PAGE}",
                 "none",
                 *(
                     (
@@ -72,10 +81,10 @@ def dashboard() -> dashboards.Dashboard:
                         f"{legend} {{{{model_version}}}}",
                     )
                     for name, labels, legend in (
-                        ("model_quality", f'metric="{figure}"', "outcomes"),
-                        ("model_quality_lower", f'metric="{figure}", confidence_level="0.95"', "from"),
-                        ("model_quality_upper", f'metric="{figure}", confidence_level="0.95"', "to"),
-                        ("model_quality_expected", f'metric="{figure}"', "card"),
+                        ("model_quality", f'metric="{metric}"', "outcomes"),
+                        ("model_quality_lower", f'metric="{metric}", confidence_level="0.95"', "lower bound"),
+                        ("model_quality_upper", f'metric="{metric}", confidence_level="0.95"', "upper bound"),
+                        ("model_quality_expected", f'metric="{metric}"', "card"),
                     )
                 ),
             )
@@ -83,25 +92,25 @@ def dashboard() -> dashboards.Dashboard:
     return board.with_panel(
         bars(
             "Calibration",
-            "By fifths of the score: its mean, and how often it came true, with the 95 % interval of that. "
-            "The score is the probability of the positive class or, with more than two, of the answer.",
+            "By score bin: the mean score, and the observed frequency with its 95 % confidence interval. "
+            "The score is the probability of the positive class or, with more than two, the predicted one.",
             *(
                 (f"max by (bin) (model_calibration_{name}{{{CHOSEN}}})", legend)
                 for name, legend in (
                     ("score", "mean score"),
-                    ("observed", "came true"),
-                    ("low", "from"),
-                    ("high", "to"),
+                    ("observed", "observed"),
+                    ("lower", "lower bound"),
+                    ("upper", "upper bound"),
                 )
             ),
         )
     ).with_panel(
         series(
             "Feedback",
-            "Outcomes told a second, by what became of them.",
+            "Reported outcomes a second, by verdict.",
             "short",
             (
-                f"sum by (verdict) (rate(feedback_total{{{TOLD}}}[$__rate_interval]))",
+                f"sum by (verdict) (rate(feedback_total{{{REPORTED}}}[$__rate_interval]))",
                 "{{verdict}}",
             ),
         )

@@ -34,8 +34,8 @@ def dashboard() -> dashboards.Dashboard:
         )
         for name, confidence_level, what in (
             ("model_quality", "", ""),
-            ("model_quality_lower", ', confidence_level="0.95"', "from"),
-            ("model_quality_upper", ', confidence_level="0.95"', "to"),
+            ("model_quality_lower", ', confidence_level="0.95"', "lower bound"),
+            ("model_quality_upper", ', confidence_level="0.95"', "upper bound"),
         )
     ]
     scored = f'feature_values_total{{{CHOSEN}, feature="score"}}'
@@ -44,22 +44,22 @@ def dashboard() -> dashboards.Dashboard:
         new_dashboard(
             "Model versions",
             "model-versions",
-            "The served version and its candidate: what each gets, how it answers, and how good it is.",
+            "The served version and its candidate: their traffic, latency, errors and quality.",
             variables=(MODEL,),
             labels_of="version_target_share",
         )
         .with_panel(
             numbers(
-                "Share Meant",
-                f"Share of requests that a version is meant to get. {PAGE}",
+                "Target Share",
+                f"Share of requests that a version should get. {PAGE}",
                 "percentunit",
                 (f"max by (model_version) (version_target_share{{{CHOSEN}}})", VERSION),
             )
         )
         .with_panel(
             numbers(
-                "Share Got",
-                "Share of requests that a version got in the range shown.",
+                "Actual Share",
+                "Share of requests that a version got in the chosen time range.",
                 "percentunit",
                 (f"sum by (model_version) ({got}) / ignoring(model_version) group_left sum({got})", VERSION),
             )
@@ -67,15 +67,15 @@ def dashboard() -> dashboards.Dashboard:
         .with_panel(
             status(
                 "Shadow",
-                "Red while a candidate does not answer in the shadow, or where none is asked.",
+                "Red while the shadow candidate does not answer, and without one.",
                 f"min(shadow_up{{{CHOSEN}}}) or vector(0)",
-                {"0": "silent", "1": "answers"},
+                {"0": "unavailable", "1": "answers"},
             )
         )
         .with_panel(
             number(
-                "Shadow Disagrees",
-                "Share of the rows in the range shown for which the candidate's class is another.",
+                "Shadow Disagreement",
+                "Share of mirrored rows in the chosen time range whose predicted class differs.",
                 "percentunit",
                 f'sum(increase(shadow_rows_total{{{CHOSEN}, outcome="disagreed"}}[$__range])) / '
                 f'(sum(increase(shadow_rows_total{{{CHOSEN}, outcome=~"agreed|disagreed"}}[$__range])) > 0)',
@@ -84,7 +84,7 @@ def dashboard() -> dashboards.Dashboard:
         .with_panel(
             series(
                 "Requests",
-                "Prediction requests a second of a version, by outcome; refused ones were invalid.",
+                "Prediction requests a second of a version, by outcome; rejected ones were invalid.",
                 "reqps",
                 (f"sum by (model_version, outcome) ({requests})", f"{VERSION} {{{{outcome}}}}"),
             )
@@ -92,7 +92,7 @@ def dashboard() -> dashboards.Dashboard:
         .with_panel(
             series(
                 "Errors",
-                "Share of a version's requests that failed; the candidate's were then answered for.",
+                "Share of a version's requests that failed; if the candidate fails, the served version answers.",
                 "percentunit",
                 (f"sum by (model_version) ({failed}) / sum by (model_version) ({requests})", VERSION),
             )
@@ -100,7 +100,7 @@ def dashboard() -> dashboards.Dashboard:
         .with_panel(
             series(
                 "Latency",
-                "Seconds from a request's body to its answer.",
+                "Seconds from the request body to the response.",
                 "s",
                 *percentiles(f"version_duration_seconds_bucket{{{CHOSEN}}}", "model_version"),
             )
@@ -108,7 +108,7 @@ def dashboard() -> dashboards.Dashboard:
         .with_panel(
             series(
                 "Latency in the Shadow",
-                "Seconds that the candidate took for a row, in its own process at the lowest priority.",
+                "Seconds that the shadow candidate takes for a row, in a process of lowest priority.",
                 "s",
                 *percentiles(f"shadow_duration_seconds_bucket{{{CHOSEN}}}"),
             )
@@ -127,7 +127,7 @@ def dashboard() -> dashboards.Dashboard:
         .with_panel(
             series(
                 "Score Difference in the Shadow",
-                "Largest difference between a class's probability by candidate and served version.",
+                "Largest difference in any class's probability between candidate and served version.",
                 "percentunit",
                 *percentiles(difference),
             )
@@ -135,11 +135,11 @@ def dashboard() -> dashboards.Dashboard:
         .with_panel(
             series(
                 "Shadow Rows",
-                "Rows a second that a candidate agreed or disagreed about, failed on, or had no time for.",
+                "Mirrored rows a second: agreed, disagreed, failed, or dropped for lack of time.",
                 "short",
                 (f"sum by (outcome) ({shown})", "{{outcome}}"),
             )
         )
     )
-    described = "Figures by the outcomes told, with their 95 % intervals."
+    described = "Metrics from reported outcomes, with their 95 % confidence intervals."
     return board.with_panel(series("Quality", described, "none", *quality))

@@ -36,7 +36,7 @@ class Quality:
     """Quality of one version: outcomes by predicted and true class, metrics, calibration by score bin."""
 
     outcomes: dict[tuple[str, str], int]
-    figures: dict[str, Estimate]
+    metrics: dict[str, Estimate]
     calibration: dict[int, CalibrationBin]
 
 
@@ -62,7 +62,7 @@ def mean(total: float, squares: float, rows: int) -> Estimate:
 
 
 def assess(declaration: Declaration, cells: Iterable[Cell]) -> Quality:
-    """Return the quality of the version whose cells these are; without any there are no figures.
+    """Return the quality of the version whose cells these are; without any there are no metrics.
 
     Outcomes of classes that the model no longer has are left out.
     """
@@ -72,15 +72,15 @@ def assess(declaration: Declaration, cells: Iterable[Cell]) -> Quality:
     for cell in cells:
         outcomes[cell.predicted, cell.outcome] += cell.rows
     rows = sum(outcomes.values())
-    figures = {}
+    metrics = {}
     if rows:
-        figures["accuracy"] = proportion(sum(outcomes[label, label] for label in labels), rows)
+        metrics["accuracy"] = proportion(sum(outcomes[label, label] for label in labels), rows)
         squared = sum(cell.squared_error for cell in cells), sum(cell.squared_error_squared for cell in cells)
-        figures["brier"] = mean(*squared, rows)
+        metrics["brier"] = mean(*squared, rows)
     if declaration.binary:
         for name, label in zip(("specificity", "sensitivity"), labels, strict=True):
             if positives := sum(outcomes[predicted, label] for predicted in labels):
-                figures[name] = proportion(outcomes[label, label], positives)
+                metrics[name] = proportion(outcomes[label, label], positives)
     calibration = {}
     for score_bin in range(SCORE_BINS):
         inside = [cell for cell in cells if cell.score_bin == score_bin]
@@ -88,7 +88,7 @@ def assess(declaration: Declaration, cells: Iterable[Cell]) -> Quality:
             events = sum(cell.rows for cell in inside if _is_event(declaration, cell))
             score = sum(cell.score for cell in inside) / number
             calibration[score_bin] = CalibrationBin(score, proportion(events, number))
-    return Quality(outcomes, figures, calibration)
+    return Quality(outcomes, metrics, calibration)
 
 
 def _is_event(declaration: Declaration, cell: Cell) -> bool:

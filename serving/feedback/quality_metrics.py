@@ -74,7 +74,7 @@ def quality_values(quality: Quality) -> dict[Series, float]:
     values: dict[Series, float] = {}
     for classes, rows in quality.outcomes.items():
         values[MODEL_OUTCOMES, classes] = rows
-    for metric, estimate in quality.figures.items():
+    for metric, estimate in quality.metrics.items():
         values[MODEL_QUALITY, (metric,)] = estimate.value
         for confidence_level, (lower, upper) in estimate.intervals.items():
             values[MODEL_QUALITY_LOWER, (metric, confidence_level)] = lower

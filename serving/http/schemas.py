@@ -78,7 +78,7 @@ class ExplanationAnswer(Documented):
     against: str
     method: str
     log_odds: float
-    reference: float = Field(description="Log-odds of an average row of the training data")
+    reference: float = Field(description="Log-odds of the baseline: means and most frequent categories")
     contributions: list[Contribution]
     sentence: str
 

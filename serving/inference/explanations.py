@@ -5,7 +5,7 @@ the second most probable. The baseline's log-odds and the contributions add up t
 the model's output, not what causes the outcome.
 
 An additive model is explained exactly, from its terms; its baseline is the mean over the training data. For
-any other model the baseline is the average training row (means, and most frequent categories). The model
+any other model the baseline has the means and most frequent categories of the training data. The model
 predicts rows that take some values from the explained row and the others from the baseline, and contributions
 are Shapley values (Shapley, "A value for n-person games", 1953; Lundberg and Lee, "A unified approach to
 interpreting model predictions", 2017): over all sets of features where there are few, else over random orders
@@ -229,7 +229,7 @@ def _sentence(
     of, against = declaration.labels[explanation.class_index], declaration.labels[explanation.against]
     subject = of if declaration.binary else f"{of}, if it is that or {against},"
     here, usual = (1 / (1 + math.exp(-log_odds)) for log_odds in (explanation.log_odds, explanation.baseline))
-    sentences = [f"{subject} has a probability of {here:.1%} here, and of {usual:.1%} for an average row."]
+    sentences = [f"{subject} has a probability of {here:.1%} here, and of {usual:.1%} for the baseline."]
     ranked = sorted(enumerate(explanation.contributions), key=lambda contribution: -abs(contribution[1]))
     for sign, opening in ((1, "Most for it"), (-1, "Most against it")):
         found = [(index, added) for index, added in ranked if sign * added >= LEAST_MENTIONED][:MENTIONED]

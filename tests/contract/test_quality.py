@@ -42,24 +42,24 @@ def test_figures_are_scikit_learns(start: Callable[..., Server], system: System,
             for it in answers
         ]
     )
-    figures = {"accuracy": accuracy_score(truth, predicted)}
+    metrics = {"accuracy": accuracy_score(truth, predicted)}
     if binary:
-        figures["brier"] = brier_score_loss(truth, every[:, 1])
-        figures["sensitivity"] = recall_score(truth, predicted)
-        figures["specificity"] = recall_score(truth, predicted, pos_label=0)
+        metrics["brier"] = brier_score_loss(truth, every[:, 1])
+        metrics["sensitivity"] = recall_score(truth, predicted)
+        metrics["specificity"] = recall_score(truth, predicted, pos_label=0)
     else:
-        figures["brier"] = float(((every - np.eye(len(labels))[truth]) ** 2).sum(axis=1).mean())
-    for metric, value in figures.items():
+        metrics["brier"] = float(((every - np.eye(len(labels))[truth]) ** 2).sum(axis=1).mean())
+    for metric, value in metrics.items():
         assert shown("model_quality", metric=metric) == pytest.approx(value, abs=1e-6), metric
         for confidence_level in ("0.95", "0.9999"):
             low = shown("model_quality_lower", metric=metric, confidence_level=confidence_level)
             high = shown("model_quality_upper", metric=metric, confidence_level=confidence_level)
             assert low <= value <= high  # one that is 1 is its own upper bound
             assert low < high
-    came_true, score = (truth, every[:, 1]) if binary else (truth == predicted, every.max(axis=1))
-    observed, forecast = calibration_curve(came_true, score, n_bins=5)
+    right, score = (truth, every[:, 1]) if binary else (truth == predicted, every.max(axis=1))
+    observed, predicted_mean = calibration_curve(right, score, n_bins=5)
     bins = [name for name, held in zip(SCORE_BINS, np.histogram(score, 5, (0, 1))[0], strict=True) if held]
-    for name, share, mean in zip(bins, observed, forecast, strict=True):
+    for name, share, mean in zip(bins, observed, predicted_mean, strict=True):
         assert shown("model_calibration_observed", bin=name) == pytest.approx(share)
         assert shown("model_calibration_score", bin=name) == pytest.approx(mean)
         assert (

@@ -29,7 +29,7 @@ MINUTE = 60
 
 
 def held_out(system: System) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Return probabilities and labels of the evaluation's forecasts, each of rows the model had not seen."""
+    """Return probabilities and labels of the evaluation's predictions, each of held-out rows."""
     recipe = load_recipe(HEART)
     rows, labels, _ = load_rows(HEART, system.declaration, recipe, None)
     matrix = Encoder(system.declaration).encode(rows)
@@ -69,16 +69,16 @@ def samples(system: System) -> Iterator[str]:
                 for (predicted, true), rows in quality.outcomes.items():
                     its = f'predicted="{predicted}",outcome="{true}"'
                     lines.setdefault("model_outcomes", []).append(f"{{{origin},{its}}} {rows} {at}")
-                for figure, estimate in quality.figures.items():
+                for metric, estimate in quality.metrics.items():
                     low, high = estimate.intervals["0.9999"]
-                    its = f'metric="{figure}"'
+                    its = f'metric="{metric}"'
                     bounds = {"model_quality_lower": low, "model_quality_upper": high}
                     for name, value in bounds.items():
                         lines.setdefault(name, []).append(
                             f'{{{origin},{its},confidence_level="0.9999"}} {value} {at}'
                         )
                     lines.setdefault("model_quality_expected", []).append(
-                        f"{{{origin},{its}}} {card[figure]} {at}"
+                        f"{{{origin},{its}}} {card[metric]} {at}"
                     )
     for name, found in lines.items():
         yield f"# TYPE {name} gauge"

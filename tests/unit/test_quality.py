@@ -65,7 +65,7 @@ def test_outcomes_of_classes_that_are_no_more_are_left_out(declaration: Declarat
     gone = replace(CELL, predicted="sick"), replace(CELL, outcome="well")
     assert assess(declaration, [CELL, *gone]) == assess(declaration, [CELL])
     assert assess(declaration, [CELL]).outcomes["disease", "disease"] == 3
-    assert assess(declaration, []).figures == {}
+    assert assess(declaration, []).metrics == {}
 
 
 def test_an_id_of_a_version_with_other_classes_is_refused(declaration: Declaration) -> None:
