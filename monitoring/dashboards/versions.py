@@ -92,7 +92,7 @@ def dashboard() -> dashboards.Dashboard:
         .with_panel(
             series(
                 "Errors",
-                "Share of a version's requests that failed; if the candidate fails, the served version answers.",
+                "Share of a version's requests that failed; if a candidate fails, the other version answers.",
                 "percentunit",
                 (f"sum by (model_version) ({failed}) / sum by (model_version) ({requests})", VERSION),
             )

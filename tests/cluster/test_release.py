@@ -102,7 +102,7 @@ def build(project: Path, image: str) -> None:
 
 def test_a_rebuilt_latest_rolls_on_upgrade(release: None, other_image: Path) -> None:
     """The plain way: rebuild under the same name, helm upgrade, and the new behaviour answers."""
-    page = other_image / "serving" / "routes" / "health.py"
+    page = other_image / "serving" / "http" / "routes" / "health.py"
     page.write_text(page.read_text(encoding="utf-8").replace('"alive"', '"alive and new"'), encoding="utf-8")
     try:
         build(other_image, "heart-disease-api:latest")

@@ -17,7 +17,7 @@ def test_a_change_of_the_source_is_served(tmp_path: Path) -> None:
     run(*compose, "up", "--detach", "--wait", "model-api", settings=stack.environment)
     try:
         assert requests.get(f"{stack.url}/livez", timeout=5).json() == {"status": "alive"}
-        source = copy / "serving" / "routes" / "health.py"
+        source = copy / "serving" / "http" / "routes" / "health.py"
         changed = source.read_text(encoding="utf-8").replace('"alive"', '"changed"')
         source.write_text(changed, encoding="utf-8")
         eventually(lambda: status(stack) == "changed", "the change is served", 60)
