@@ -26,7 +26,7 @@ RUN find models -type f ! -name model.toml ! -name bundle.json ! -name model.onn
 
 FROM ${PYTHON_IMAGE} AS application
 LABEL org.opencontainers.image.title="heart-disease-api" \
-      org.opencontainers.image.description="A heart-disease prediction API that is watched from its first request" \
+      org.opencontainers.image.description="A heart-disease prediction API that is monitored from its first request" \
       org.opencontainers.image.licenses="MIT"
 ENV PATH=/opt/venv/bin:${PATH} PYTHONUNBUFFERED=1
 WORKDIR /app
