@@ -22,6 +22,13 @@ BY_VERSION = {"model_loaded", "model_info", "accuracy", "expected_share", "expec
 
 
 MOST_BYTES = 256 * 1024
+RENAMED = {
+    "cost_of_miss": "cost_of_false_negative",
+    "miss_rate": "false_negative_rate",
+    "false_alarm_rate": "false_positive_rate",
+}
+"""Names of a top-level member or of a metric in [health], before and now."""
+
 MOST_DOTS = 300
 """Per line: the time to parse a dotted key grows with the square of its parts."""
 
@@ -232,6 +239,15 @@ def _first_twice(values: Sequence[str | float]) -> str | None:
     return next((str(value).removesuffix(".0") for value in twice), None)
 
 
+def reject_renamed(declared: dict[str, object]) -> None:
+    """Raise ValueError for a name of an earlier release, and say the one that it has now."""
+    health = declared.get("health")
+    named = [*declared, *(str(metric) for metric in (health.values() if isinstance(health, dict) else ()))]
+    for name in named:
+        if name in RENAMED:
+            raise ValueError(f"{name} is now called {RENAMED[name]}: rename it")
+
+
 def load_declaration(folder: Path) -> Declaration:
     """Read `folder/model.toml`; BundleError names the file and its first error."""
     path = folder / "model.toml"
@@ -239,7 +255,9 @@ def load_declaration(folder: Path) -> Declaration:
         content = read_file(path, MOST_BYTES).decode()
         if any(line.count(".") > MOST_DOTS for line in content.splitlines()):
             raise ValueError(f"a line has more than {MOST_DOTS} dots")  # noqa: TRY301
-        declaration = Declaration.model_validate(tomllib.loads(content))
+        declared = tomllib.loads(content)
+        reject_renamed(declared)
+        declaration = Declaration.model_validate(declared)
     except FileNotFoundError:
         raise BundleError(
             f"{path} is missing: is MODELS_DIR right, and is '{folder.name}' a model in it?"

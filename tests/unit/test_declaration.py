@@ -211,3 +211,21 @@ def test_the_server_names_the_file_and_the_place(tmp_path: Path) -> None:
     (folder / "model.toml").write_text(text, encoding="utf-8")
     with pytest.raises(BundleError, match=r"model\.toml is not a valid declaration: features\.1.*'1' reads"):
         load_declaration(folder)
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ("cost_of_miss = 5", "cost_of_miss is now called cost_of_false_negative: rename it"),
+        ('health = { missed = "miss_rate" }', "miss_rate is now called false_negative_rate: rename it"),
+    ],
+)
+def test_a_name_of_an_earlier_release_is_rejected_with_the_one_that_it_has_now(
+    line: str, sentence: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "heart-disease"
+    folder.mkdir()
+    kept = (HEART / "model.toml").read_text(encoding="utf-8")
+    (folder / "model.toml").write_text(f"{line}\n{kept}", encoding="utf-8")
+    with pytest.raises(BundleError, match=sentence):
+        load_declaration(folder)
