@@ -4,6 +4,7 @@ For counting instructions (bench/instructions.py) and for profilers. APP is ours
 """
 
 import asyncio
+import gc
 import sys
 from typing import Any
 
@@ -59,6 +60,8 @@ async def drive(app: ASGIApp, requests: int) -> int:
     transport = MemoryTransport()
     protocol.connection_made(transport)
     request = request_bytes()
+    gc.collect()
+    gc.freeze()  # a collection of all that the start has made would fall on some requests, or on none
     for _ in range(requests):
         protocol.data_received(request)
         await transport.answered.wait()
