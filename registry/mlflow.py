@@ -1,7 +1,7 @@
 """Asks an MLflow server for what it keeps, before anything is served or trained.
 
 The server has to serve its artifacts itself, as `mlflow server` does by default. It is asked by MLflow's REST
-API 2.0, because its client would bring forty packages with it (docs/decisions/4-compose.md). It is not
+API 2.0, because its client would bring forty packages with it (docs/decisions/12-mlflow.md). It is not
 trusted: what it sends is bounded in bytes and time, and nothing of it stands in a message as it is.
 """
 

@@ -1,4 +1,4 @@
-"""Counters and histograms in plain numbers: cheaper than the library's (docs/decisions/6-speed.md).
+"""Counters and histograms in plain numbers: cheaper than the library's (docs/decisions/20-counts.md).
 
 prometheus_client takes a lock and looks up names for each event, and with several workers packs each value
 into a file. The application runs in one thread, and an event adds to a number: in a list, or in a file that

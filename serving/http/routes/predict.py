@@ -193,7 +193,7 @@ def prediction_router(endpoints: Iterable[PredictionEndpoint]) -> APIRouter:
     """Return the routes that document predictions in OpenAPI.
 
     No request reaches them: PrometheusMiddleware calls `PredictionEndpoint.respond` itself, past routers
-    and layers, in a fifth of the time (docs/decisions/6-speed.md).
+    and layers, in a fifth of the time (docs/decisions/17-bypass.md).
     """
     router = APIRouter(tags=["predict"], responses=problems(*PREDICTION_ERRORS))
     for endpoint in endpoints:
