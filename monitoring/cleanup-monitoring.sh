@@ -38,7 +38,7 @@ main() {
         --purge) PURGE=true && shift ;;
         --dry-run) DRY_RUN=true && shift ;;
         --help | -h) usage && exit ;;
-        *) refuse_argument "$1" ;;
+        *) reject_argument "$1" ;;
         esac
     done
     check_namespace "$NAMESPACE"

@@ -163,7 +163,7 @@ client() {
         first=$(((number * 7919) + sent))
         if [ -z "$DURATION" ]; then first=$((number * (REQUESTS / CONCURRENCY) + sent)); fi
         curl_requests "$first" "$size" >"$SCRATCH/requests.$number"
-        # a request that fails has its line, and is told by its status
+        # a failed request has its line, and is known by its status
         curl --config "$SCRATCH/requests.$number" >>"$SCRATCH/answers.$number" 2>/dev/null || true
         sent=$((sent + size))
         if [ -z "$DURATION" ]; then left=$((left - size)); fi
@@ -340,7 +340,7 @@ main() {
         --url) need_value 'an address' "$@" && URL=$2 && shift 2 ;;
         --namespace) need_value 'a name' "$@" && NAMESPACE=$2 && shift 2 ;;
         --help | -h) usage && exit ;;
-        *) refuse_argument "$1" ;;
+        *) reject_argument "$1" ;;
         esac
     done
     check_arguments

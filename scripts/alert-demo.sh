@@ -132,7 +132,7 @@ main() {
         --without-grafana) SERVICES='app prometheus alertmanager' && shift ;;
         --down) KEEP=false && shift ;;
         --help | -h) usage && exit ;;
-        *) refuse_argument "$1" ;;
+        *) reject_argument "$1" ;;
         esac
     done
     find_addresses

@@ -12,7 +12,7 @@ need_value() {
     case ${3-} in '' | -*) fail "$2 needs $1" ;; esac
 }
 
-refuse_argument() {
+reject_argument() {
     usage >&2
     case $1 in
     -*) fail "unknown option ${1%%=*}; an option's value follows it after a space" ;;

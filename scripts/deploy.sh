@@ -195,7 +195,7 @@ main() {
         --dry-run) DRY_RUN=true && shift ;;
         --help | -h) usage && exit ;;
         --) shift && break ;;
-        *) refuse_argument "$1" ;;
+        *) reject_argument "$1" ;;
         esac
     done
     check_namespace "$NAMESPACE"
