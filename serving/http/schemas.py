@@ -72,13 +72,13 @@ class Contribution(Documented):
 
 
 class ExplanationAnswer(Documented):
-    """What the model made of each value: `reference` and the contributions add up to `log_odds`."""
+    """What the model made of each value: `baseline` and the contributions add up to `log_odds`."""
 
     of: str = Field(description="The class whose log-odds these are")
     against: str
     method: str
     log_odds: float
-    reference: float = Field(description="Log-odds of the baseline: means and most frequent categories")
+    baseline: float = Field(description="Log-odds of the baseline: means and most frequent categories")
     contributions: list[Contribution]
     sentence: str
 

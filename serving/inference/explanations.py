@@ -88,7 +88,7 @@ class AdditiveExplainer:
             for term, value, mean in zip(self._terms, values, self._means, strict=True)
         ]
         baseline = difference(self._baseline, class_index, against)
-        return Explanation(class_index, against, "exact: the model adds up", baseline, contributions)
+        return Explanation(class_index, against, "exact: the model is additive", baseline, contributions)
 
 
 def difference(outputs: Outputs, class_index: int, against: int) -> float:
@@ -208,7 +208,7 @@ def explanation_json(
         "against": against,
         "method": explanation.method,
         "log_odds": round(explanation.log_odds, 6),
-        "reference": round(explanation.baseline, 6),
+        "baseline": round(explanation.baseline, 6),
         "contributions": members,
         "sentence": _sentence(explanation, declaration, shown),
     }

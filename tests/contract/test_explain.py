@@ -14,7 +14,7 @@ def test_an_explained_answer_is_the_answer_and_what_made_it(server: Server, syst
     explanation = explained.pop("explanation")
     assert explained == plain
     assert [it["feature"] for it in explanation["contributions"]] == system.declaration.feature_names
-    total = explanation["reference"] + sum(it["contribution"] for it in explanation["contributions"])
+    total = explanation["baseline"] + sum(it["contribution"] for it in explanation["contributions"])
     assert total == pytest.approx(explanation["log_odds"], abs=1e-4)
     of = plain["probability"] if system.declaration.binary else plain["probabilities"][explanation["of"]]
     against = 1 - of if system.declaration.binary else plain["probabilities"][explanation["against"]]
