@@ -67,10 +67,11 @@ def length(head: bytes) -> int:
 
 async def p99(port: int, seconds: float, connections: int, body: bytes) -> float:
     end = perf_counter() + seconds
+    loop = asyncio.get_running_loop()
     opened = [Connection(request_bytes(body), end) for _ in range(connections)]
-    for one in opened:
-        await asyncio.get_running_loop().create_connection(lambda one=one: one, "127.0.0.1", port)  # type: ignore[misc]
-    await asyncio.gather(*(one.closed for one in opened))
+    for connection in opened:
+        await loop.create_connection(lambda connection=connection: connection, "127.0.0.1", port)  # type: ignore[misc]
+    await asyncio.gather(*(connection.closed for connection in opened))
     return float(np.percentile([seconds for connection in opened for seconds in connection.seconds], 99))
 
 

@@ -74,7 +74,7 @@ def run(say: Say) -> None:
 
 def against(base: list[Load], others: list[Load], what: str, goal: str = "", reason: str = "") -> Measurement:
     """Return the requests a CPU second of others, as a multiple of the base's."""
-    ratios = [one.cpu / other.cpu for one, other in zip(base, others, strict=True)]
+    ratios = [load.cpu / compared.cpu for load, compared in zip(base, others, strict=True)]
     return of_rounds(f"requests a CPU second of {what}", ratios, "x", goal, reason)
 
 
@@ -160,7 +160,7 @@ def snapshot(port: int, folder: Path) -> int:
 
 
 def query(port: int, expression: str) -> float:
-    """Return a number that Prometheus tells of itself on its own page."""
+    """Return a number from Prometheus' own metrics."""
     name, _, labels = expression.partition("{")
     for line in get(f"http://127.0.0.1:{port}/metrics").splitlines():
         if line.startswith(name) and labels.replace("'", '"').rstrip("}") in line:

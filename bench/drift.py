@@ -334,16 +334,16 @@ def false_alarms(windows: list[Window], outcome: Outcome) -> dict[str, Any]:
 
 def power(feature: str, windows: list[Window], outcome: Outcome) -> dict[str, Any]:
     """Return the line of the table on windows in which a feature was shifted."""
-    told = [outcome.alerts[window.namespace] for window in windows]
+    raised = [outcome.alerts[window.namespace] for window in windows]
     index = [outcome.index[window.namespace].get(feature, 0) for window in windows]
     return {
         "shift": windows[0].scenario,
         "feature": feature,
         "windows": len(windows),
-        "named": sum(any(name == feature for _, name in alerts) for alerts in told),
-        "alerts": sorted({alert for alerts in told for alert, name in alerts if name == feature}),
-        "score": sum(any(name == "score" for _, name in alerts) for alerts in told),
-        "others": sum(any(name not in (feature, "score") for _, name in alerts) for alerts in told),
+        "named": sum(any(name == feature for _, name in alerts) for alerts in raised),
+        "alerts": sorted({alert for alerts in raised for alert, name in alerts if name == feature}),
+        "score": sum(any(name == "score" for _, name in alerts) for alerts in raised),
+        "others": sum(any(name not in (feature, "score") for _, name in alerts) for alerts in raised),
         "index": round(float(np.mean(index)), 3),
     }
 

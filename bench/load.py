@@ -172,7 +172,7 @@ class MeasuredServer:
 
 
 def put_load(url: str, body: bytes, seconds: int, connections: int, cpu_seconds: Callable[[], float]) -> Load:
-    """Post a body again and again; `cpu_seconds` tells what the server has used so far."""
+    """Post a body again and again; `cpu_seconds` returns what the server has used so far."""
     with tempfile.NamedTemporaryFile() as file:
         file.write(body)
         file.flush()

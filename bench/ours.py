@@ -363,8 +363,10 @@ def memory() -> Iterator[Measurement]:
 
 
 def workers() -> Iterator[Measurement]:
-    with MeasuredServer(OURS) as one, MeasuredServer(OURS, WORKERS="2") as two:
-        rounds = [(one.load(SECONDS).cpu, two.load(SECONDS).cpu) for _ in range(ROUNDS + 1)][1:]
+    with MeasuredServer(OURS) as one_worker, MeasuredServer(OURS, WORKERS="2") as two_workers:
+        rounds = [(one_worker.load(SECONDS).cpu, two_workers.load(SECONDS).cpu) for _ in range(ROUNDS + 1)][
+            1:
+        ]
     yield of_rounds(
         "requests a CPU second of two workers against one", [a / b for a, b in rounds], "x", "at least 0.95"
     )

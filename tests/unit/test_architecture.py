@@ -47,7 +47,16 @@ ROOMS = {
     "transport": {"request"},
 }
 
-NAMED_BY_ELEMENT = ["serving", "registry", "retrain_api"]
+NAMED_BY_ELEMENT = [
+    "serving",
+    "registry",
+    "retrain_api",
+    "bundle",
+    "training",
+    "tools",
+    "bench",
+    "monitoring",
+]
 """Packages whose variables name their element."""
 
 MEASURING = {

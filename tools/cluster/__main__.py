@@ -71,11 +71,11 @@ def up() -> None:
     step("network", network.up)
     step("certificates", certificates.make)
     step("control plane", lambda: control_plane.up(binaries))
-    for one in NODES:
-        step(f"containerd on {one.name}", lambda one=one: node.start_containerd(one, binaries))  # type: ignore[misc]
+    for member in NODES:
+        step(f"containerd on {member.name}", lambda member=member: node.start_containerd(member, binaries))  # type: ignore[misc]
     step("images", lambda: images.load_binary_images(binaries))
-    for one in NODES:
-        node.start_proxy(one, binaries)
+    for member in NODES:
+        node.start_proxy(member, binaries)
     step("nodes", lambda: start_nodes(binaries))
     step("cluster services", lambda: install_services(binaries))
     step("base image", images.build_base_image)
@@ -97,7 +97,7 @@ def write_environment(binaries: Path) -> None:
     settings = {
         "KUBECONFIG": str(KUBECONFIG),
         "PATH": f"{binaries}:$PATH",
-        "CONTAINERD_ADDRESSES": " ".join(str(one.containerd) for one in NODES),
+        "CONTAINERD_ADDRESSES": " ".join(str(member.containerd) for member in NODES),
         **images.BUILDAH,
     }
     ENVIRONMENT.write_text("".join(f'export {k}="{v}"\n' for k, v in settings.items()), encoding="utf-8")
@@ -108,13 +108,13 @@ def down() -> None:
     processes.stop_all()  # the kubelets first of all, which would start again what is killed
     docker.remove_bridge()
     refuse_another_cluster()
-    for one in NODES:
-        remove_pods(one)
-        processes.kill(network.programs(one))  # containerd's shims outlive it
+    for member in NODES:
+        remove_pods(member)
+        processes.kill(network.programs(member))  # containerd's shims outlive it
     unmount(STATE)
     network.down()
-    for one in NODES:
-        node.remove_cgroup(one)
+    for member in NODES:
+        node.remove_cgroup(member)
     shutil.rmtree(STATE, ignore_errors=True)
 
 
@@ -139,8 +139,8 @@ def packages() -> None:
 
 def refuse_another_cluster() -> None:
     """Leave alone what another checkout runs: the names of networks and cgroups are the machine's."""
-    for one in NODES:
-        for process, command in network.programs(one).items():
+    for member in NODES:
+        for process, command in network.programs(member).items():
             if "/containerd.toml" in command and str(STATE) not in command:
                 raise ClusterError(
                     "a test cluster of another folder runs on this machine: run make cluster-down there, "
@@ -154,12 +154,12 @@ def start_nodes(binaries: Path) -> None:
     All kubelets of a machine listen on one socket in /var/lib/kubelet, where each removes that of the one
     before: two at once may both find it taken. A kubelet ends itself then, and relies on being started anew.
     """
-    for one in NODES:
-        ready = kubectl(binaries, "wait", "--for=condition=Ready", f"node/{one.name}", "--timeout=1s")
+    for member in NODES:
+        ready = kubectl(binaries, "wait", "--for=condition=Ready", f"node/{member.name}", "--timeout=1s")
         processes.wait_for(
             ready,
-            f"node {one.name}",
-            meanwhile=lambda one=one: node.start_kubelet(one, binaries),  # type: ignore[misc]
+            f"node {member.name}",
+            meanwhile=lambda member=member: node.start_kubelet(member, binaries),  # type: ignore[misc]
         )
 
 
@@ -183,10 +183,10 @@ def kubectl(binaries: Path, *arguments: str) -> list[str]:
     return [str(binaries / "kubectl"), f"--kubeconfig={KUBECONFIG}", *arguments]
 
 
-def remove_pods(one: Node) -> None:
+def remove_pods(member: Node) -> None:
     """Kill what runs in a node's containers."""
     for hierarchy in (node.CGROUPS / "pids", node.CGROUPS):
-        for procs in (hierarchy / one.name).rglob("cgroup.procs"):
+        for procs in (hierarchy / member.name).rglob("cgroup.procs"):
             processes.kill(int(pid) for pid in procs.read_text().split())
 
 

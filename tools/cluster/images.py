@@ -58,7 +58,7 @@ def save_image(name: str, folder: Path) -> Path:
 
 def binary_archive(name: str, binaries: Path) -> Path:
     """Return a docker archive of one of the images that are static programs."""
-    return _binary_archive(name, {one: binaries / one for one in BINARY_IMAGES[name]})
+    return _binary_archive(name, {program: binaries / program for program in BINARY_IMAGES[name]})
 
 
 def load_archive(archive: Path, binaries: Path, nodes: Iterable[Node] = NODES) -> None:
@@ -101,7 +101,7 @@ def build_image(name: str, project: Path, dockerfile: str = "Dockerfile") -> Non
 def _binary_archive(name: str, programs: dict[str, Path]) -> Path:
     """Return a docker archive of an image that is static programs on nothing, in /bin."""
     program = next(iter(programs))
-    content = {f"bin/{one}": path.read_bytes() for one, path in programs.items()}
+    content = {f"bin/{binary}": path.read_bytes() for binary, path in programs.items()}
     layer = _tar(content | {"tmp/": b"", "etc/": b"", f"{program}/": b""})  # the last: where volumes go
     digest = hashlib.sha256(layer).hexdigest()
     archive = CACHE / "images" / f"{program}-{digest[:16]}.tar"
