@@ -59,9 +59,9 @@ def test_panels_do_not_overlap_and_are_named_once(name: str) -> None:
     panels = load(name)["panels"]
     titles = [panel["title"] for panel in panels]
     assert len(set(titles)) == len(titles)
-    for one, other in itertools.combinations((panel["gridPos"] for panel in panels), 2):
-        apart_x = one["x"] + one["w"] <= other["x"] or other["x"] + other["w"] <= one["x"]
-        apart_y = one["y"] + one["h"] <= other["y"] or other["y"] + other["h"] <= one["y"]
+    for first, second in itertools.combinations((panel["gridPos"] for panel in panels), 2):
+        apart_x = first["x"] + first["w"] <= second["x"] or second["x"] + second["w"] <= first["x"]
+        apart_y = first["y"] + first["h"] <= second["y"] or second["y"] + second["h"] <= first["y"]
         assert apart_x or apart_y
     assert all(panel["gridPos"]["x"] + panel["gridPos"]["w"] <= 24 for panel in panels)
 
@@ -79,7 +79,7 @@ def test_panels_say_what_they_show(name: str) -> None:
 
 @EACH
 def test_rates_follow_the_scrape_interval(name: str) -> None:
-    for panel in (one for one in load(name)["panels"] if one["type"] in {"timeseries", "heatmap"}):
+    for panel in (panel for panel in load(name)["panels"] if panel["type"] in {"timeseries", "heatmap"}):
         for target in panel["targets"]:
             assert not re.search(r"rate\([^)]*\[\d", target["expr"].replace("ratio_rate", "")), target["expr"]
 
@@ -87,12 +87,14 @@ def test_rates_follow_the_scrape_interval(name: str) -> None:
 def test_dashboards_have_ids_of_their_own_and_alerts_on_them() -> None:
     boards = {name: load(name) for name in DASHBOARDS}
     for grafana in {name.rpartition("/")[0] for name in boards}:
-        its = [board for name, board in boards.items() if name.startswith(grafana)]
-        assert len({board["uid"] for board in its}) == len({board["title"] for board in its}) == len(its)
+        group = [board for name, board in boards.items() if name.startswith(grafana)]
+        assert (
+            len({board["uid"] for board in group}) == len({board["title"] for board in group}) == len(group)
+        )
     for board in boards.values():
         assert "ALERTS" in board["annotations"]["list"][0]["expr"]
     for name in CLUSTER:
-        variables = [one["name"] for one in load(name)["templating"]["list"]]
+        variables = [variable["name"] for variable in load(name)["templating"]["list"]]
         health = ["namespace", "model", "model_version", "feature"]
         usual = health[:3] if "quality" in name else ["namespace", "pod", "model_version"]
         expected = ["model"] if "versions" in name else health if "health" in name else usual
@@ -101,7 +103,7 @@ def test_dashboards_have_ids_of_their_own_and_alerts_on_them() -> None:
 
 def test_the_chosen_feature_is_one_and_bars_stand_side_by_side() -> None:
     board = load("monitoring/grafana-health.json")
-    feature = next(one for one in board["templating"]["list"] if one["name"] == "feature")
+    feature = next(variable for variable in board["templating"]["list"] if variable["name"] == "feature")
     assert not feature.get("multi")
     assert not feature.get("includeAll")
     bars = [panel for panel in board["panels"] if panel["type"] == "barchart"]

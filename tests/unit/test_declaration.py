@@ -35,7 +35,9 @@ def accepted(change: Change) -> Declaration:
 
 def feature(name: str, **changes: Any) -> Change:
     def change(content: dict[str, Any]) -> None:
-        next(its for its in content["features"] if its["name"] == name).update(changes)
+        next(
+            declared_feature for declared_feature in content["features"] if declared_feature["name"] == name
+        ).update(changes)
 
     return change
 

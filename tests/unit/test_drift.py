@@ -51,7 +51,9 @@ def counted(registry: CollectorRegistry, name: str) -> Counted:
     found: Counted = {}
     for sample in (sample for family in registry.collect() for sample in family.samples):
         if sample.name == name and sample.value:
-            found[tuple(sample.labels[it] for it in ("feature", "bin") if it in sample.labels)] = sample.value
+            found[tuple(sample.labels[label] for label in ("feature", "bin") if label in sample.labels)] = (
+                sample.value
+            )
     return found
 
 
@@ -67,7 +69,7 @@ def test_bins_have_the_training_datas_shares_and_are_few(model: ServedModel) -> 
         assert set(bins.places) == set(range(len(bins.names)))
         assert all(low < high for low, high in pairwise(bins.bounds))
         assert feature == "score" or (MISSING in bins.names) == model.declaration.feature(feature).nullable
-    for number in (it for it in model.declaration.features if isinstance(it, NumberFeature)):
+    for number in (feature for feature in model.declaration.features if isinstance(feature, NumberFeature)):
         assert len(bins_of(model)[number.name].names) <= BINS + number.nullable
 
 

@@ -51,11 +51,11 @@ def test_a_contribution_is_what_the_log_odds_lose_with_other_patients_values(nam
     for values in training[::60]:
         explanation = model.explain(values.tolist(), model.predict_row(values.tolist()))
         classes = explanation.class_index, explanation.against
-        its = between(outputs(model, values[None]), *classes)[0]
+        score = between(outputs(model, values[None]), *classes)[0]
         for column, contribution in enumerate(explanation.contributions):
             others = np.tile(values, (len(training), 1))
             others[:, column] = training[:, column]
-            lost = its - between(outputs(model, others), *classes).mean()
+            lost = score - between(outputs(model, others), *classes).mean()
             assert contribution == pytest.approx(lost, abs=1e-5)
         reference = between(outputs(model, training), *classes).mean()
         assert explanation.baseline == pytest.approx(reference, abs=1e-5)
@@ -149,11 +149,13 @@ def test_the_sentence_names_what_counts_with_values_and_units(heart: ServedModel
     row = heart.declaration.example | {"ca": None, "oldpeak": 4.5}
     values = heart.encode_row(row)
     answer = heart.predict_row(values)
-    told = explanation_json(heart.explain(values, answer), heart.declaration, values)
-    assert told["sentence"].startswith(f"disease has a probability of {answer.probabilities[1]:.1%} here")
-    assert "ST depression brought on by exercise, against rest: 4.5 mm (odds x " in told["sentence"]
-    shown = {it["feature"]: it for it in told["contributions"]}
+    explanation = explanation_json(heart.explain(values, answer), heart.declaration, values)
+    assert explanation["sentence"].startswith(
+        f"disease has a probability of {answer.probabilities[1]:.1%} here"
+    )
+    assert "ST depression brought on by exercise, against rest: 4.5 mm (odds x " in explanation["sentence"]
+    shown = {contribution["feature"]: contribution for contribution in explanation["contributions"]}
     assert (shown["ca"]["value"], shown["ca"]["unit"]) == (None, "vessels")
     assert (shown["cp"]["value"], shown["cp"]["unit"]) == ("typical angina", None)
     assert (shown["trestbps"]["value"], shown["oldpeak"]["value"]) == (145, 4.5)
-    assert 1 / (1 + exp(-told["log_odds"])) == pytest.approx(answer.probabilities[1], abs=1e-5)
+    assert 1 / (1 + exp(-explanation["log_odds"])) == pytest.approx(answer.probabilities[1], abs=1e-5)

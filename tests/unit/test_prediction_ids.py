@@ -127,11 +127,11 @@ def nearly_contents(draw: st.DrawFn) -> bytes:
 @given(st.one_of(st.binary(min_size=22, max_size=120), nearly_contents()), st.sampled_from([0, 1, "disease"]))
 @example(content_of(), 1)
 def test_whatever_is_signed_is_rejected_or_finite(
-    keys: Keys, declaration: Declaration, content: bytes, told: object
+    keys: Keys, declaration: Declaration, content: bytes, reported: object
 ) -> None:
     with suppress(ValidationError):
         predicted = read_id(sign(content), keys, days=90)
-        outcome = to_outcome(predicted, declaration, told)
+        outcome = to_outcome(predicted, declaration, reported)
         assert 0 <= outcome.score <= 1
         assert 0 <= outcome.squared_error <= 1
         assert {outcome.predicted, outcome.outcome} <= set(declaration.labels)

@@ -97,13 +97,13 @@ def test_rows_that_spoil_a_model_fail(folder: Path, rows: Callable[[], Records],
 
 def test_the_same_rows_give_the_same_verdict_and_version(folder: Path, tmp_path: Path) -> None:
     other = shutil.copytree(folder, tmp_path / "again" / "heart-disease")
-    told: dict[Path, list[str]] = {folder: [], other: []}
-    for copy, said in told.items():
+    messages: dict[Path, list[str]] = {folder: [], other: []}
+    for copy, said in messages.items():
         assert retrain(copy, None, None, None, said.append) == "v2"
-    assert [line for line in told[folder] if "wrote" not in line] == [
-        line for line in told[other] if "wrote" not in line
+    assert [line for line in messages[folder] if "wrote" not in line] == [
+        line for line in messages[other] if "wrote" not in line
     ]
-    assert "No metric of v2 differs from v1's beyond noise on these rows." in told[folder]
+    assert "No metric of v2 differs from v1's beyond noise on these rows." in messages[folder]
     assert contents(folder) == contents(other)
     again = {name: content for name, content in contents(folder).items() if name.startswith("v1/")}
     assert again == {name: content for name, content in contents(HEART).items() if name.startswith("v1/")}

@@ -80,9 +80,9 @@ def test_servers_with_one_salt_choose_alike_and_others_differ(salt: Callable[[st
     assert is_share(len(ours), len(KEYS), 0.1)
     assert ours == chosen(KEYS, salt(SALT))
     for other in (salt(SALT[:-1] + "g"), salt(SALT[::-1]), None):
-        its = chosen(KEYS, other)
-        assert is_share(len(its), len(KEYS), 0.1)
-        assert is_share(len(ours & its), len(ours), 0.1)
+        theirs = chosen(KEYS, other)
+        assert is_share(len(theirs), len(KEYS), 0.1)
+        assert is_share(len(ours & theirs), len(ours), 0.1)
     assert chosen(KEYS, None) != chosen(KEYS, None)
 
 

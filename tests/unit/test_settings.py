@@ -108,14 +108,14 @@ POSSIBLE = {"CANARY_KEY_HEADER", "FAULT_CANDIDATE_FILE", "FAULT_ENGINE_FILE", "H
 
 @pytest.mark.parametrize("name", NAMES)
 def test_no_setting_is_told_with_a_secret(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    told = []
+    messages = []
     for mistake in MISTAKES:
         monkeypatch.setenv(name, mistake)
         with suppress(SettingsError) if name in POSSIBLE else pytest.raises(SettingsError) as caught:
             load_settings()
-        told.append(str(caught.value) if caught else "")
-    assert SECRET not in "".join(told)
-    assert "".join(told).isprintable()
+        messages.append(str(caught.value) if caught else "")
+    assert SECRET not in "".join(messages)
+    assert "".join(messages).isprintable()
 
 
 def test_an_address_is_told_without_user_password_and_query(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -83,7 +83,7 @@ def answer(heart: ServedModel) -> Prediction:
     return heart.predict_row(heart.encode_row(heart.declaration.example))
 
 
-def told(caplog: pytest.LogCaptureFixture) -> list[tuple[int, str, Any]]:
+def reported(caplog: pytest.LogCaptureFixture) -> list[tuple[int, str, Any]]:
     """Return level, message and faults of every line since this was asked last."""
     found = [
         (line.levelno, line.getMessage(), line.__dict__["fields"].get("faults")) for line in caplog.records
@@ -101,7 +101,7 @@ def test_a_start_with_a_bad_entry_and_a_good_one_works_and_tells(
     keys = Keys(folder)
     assert keys.signing
     assert keys.signing.secret == SECRET.encode()
-    ((level, message, faults),) = told(caplog)
+    ((level, message, faults),) = reported(caplog)
     assert (level, message) == (logging.ERROR, "keys cannot be used")
     assert sentence in faults
     assert faults.isascii()
@@ -154,7 +154,7 @@ def test_a_bad_entry_does_not_stop_revocation_and_is_told_once(
     with pytest.raises(ValidationError, match="was not made by this installation, or its key is gone"):
         read_id(old, keys, days=1)
     read_id(write(answer), keys, days=1)
-    ((level, _, faults),) = told(caplog)
+    ((level, _, faults),) = reported(caplog)
     assert level == logging.ERROR
     assert sentence in faults
     assert len(keys.faults) == 1
@@ -167,11 +167,11 @@ def test_what_becomes_good_is_told_once_too(folder: Path, caplog: pytest.LogCapt
     named("2020-01-01", OTHER)(folder)
     for _ in range(3):
         keys.refresh()
-    assert [message for _, message, _ in told(caplog)] == ["keys cannot be used", "all keys can be used"]
+    assert [message for _, message, _ in reported(caplog)] == ["keys cannot be used", "all keys can be used"]
     assert keys.faults == []
     for _ in range(3):
         keys.refresh()
-    assert told(caplog) == []
+    assert reported(caplog) == []
 
 
 def nothing_left(folder: Path) -> None:

@@ -58,9 +58,9 @@ def test_a_correction_of_what_was_never_reported_is_a_first_outcome(store: Store
 def test_of_corrections_at_once_none_is_lost(store: Store, file: Path) -> None:
     others = [store, *(Store(f"sqlite:///{file}") for _ in range(3))]  # as other processes have them
     assert store.add(FALSE) is Verdict.NEW
-    told = [(others[place % 4], (TRUE, FALSE)[place // 4 % 2]) for place in range(80)]
+    reported = [(others[place % 4], (TRUE, FALSE)[place // 4 % 2]) for place in range(80)]
     with ThreadPoolExecutor(8) as clients:
-        verdicts = list(clients.map(lambda one: one[0].add(one[1], correction=True), told))
+        verdicts = list(clients.map(lambda report: report[0].add(report[1], correction=True), reported))
     assert set(verdicts) == {Verdict.CORRECTED, Verdict.KNOWN}
     kept = [
         *ask(file, "SELECT outcome FROM earlier_outcomes ORDER BY id"),
@@ -69,8 +69,8 @@ def test_of_corrections_at_once_none_is_lost(store: Store, file: Path) -> None:
     assert len(kept) == 1 + verdicts.count(Verdict.CORRECTED)
     # each replaced the other, so that they alternate
     assert kept == [("disease",) if place % 2 == 0 else ("no_disease",) for place in range(len(kept))]
-    for one in others[1:]:
-        one.close()
+    for other in others[1:]:
+        other.close()
 
 
 @pytest.mark.parametrize("revision", ["0001", "0002"])
@@ -103,12 +103,12 @@ def test_what_counts_for_nothing_any_more_is_deleted_and_nothing_else(store: Sto
         *outcomes("new", NOW, NOW),
     ]
     old = [*outcomes("old", EXPIRED - 1, PAST - 1), *outcomes("older", EXPIRED - 999 * DAY, PAST - 999 * DAY)]
-    for one in kept + old:
-        store.add(one, correction=True)
+    for outcome in kept + old:
+        store.add(outcome, correction=True)
     assert [store.delete_old(EXPIRED, PAST, 500) for _ in range(2)] == [2, 0]
     for table in ("outcomes", "earlier_outcomes"):
         assert {number for (number,) in ask(file, f"SELECT number FROM {table}")} == {  # noqa: S608
-            one.number for one in kept
+            outcome.number for outcome in kept
         }
 
 

@@ -206,12 +206,12 @@ def test_a_file_that_is_not_utf_8_is_refused(
 
 
 def test_what_is_no_file_is_refused_before_it_is_read(folder: Path, tumour: Declaration) -> None:
-    its = recipe(folder, "read_table(path, declaration)")
+    loaded = recipe(folder, "read_table(path, declaration)")
     os.mkfifo(folder / "pipe.csv")
     (folder / "link.csv").symlink_to("/dev/zero")
     for path in (folder / "pipe.csv", folder / "link.csv", folder):
         with pytest.raises(DataError, match="is not a regular file: give a CSV file"):
-            load_rows(folder, tumour, its, path)
+            load_rows(folder, tumour, loaded, path)
 
 
 def test_classes_have_the_order_of_the_declaration(
@@ -237,9 +237,9 @@ def test_classes_have_the_order_of_the_declaration(
 def test_a_recipe_that_says_classes_again_is_refused(
     folder: Path, tumour: Declaration, table: Callable[..., Path], said: str
 ) -> None:
-    its = recipe(folder, f"read_table(path, declaration, {said})")
+    loaded = recipe(folder, f"read_table(path, declaration, {said})")
     with pytest.raises(DataError, match=r"recipe\.py passes target or classes to read_table: .* model\.toml"):
-        load_rows(folder, tumour, its, table(HEADER, "1,low,B"))
+        load_rows(folder, tumour, loaded, table(HEADER, "1,low,B"))
 
 
 def test_a_table_is_not_read_without_a_target(tumour: Declaration, table: Callable[..., Path]) -> None:
@@ -267,9 +267,9 @@ def test_a_table_is_not_read_without_a_target(tumour: Declaration, table: Callab
 def test_what_a_recipe_returns_is_checked(
     folder: Path, tumour: Declaration, table: Callable[..., Path], labels: Sequence[object], sentence: str
 ) -> None:
-    its = recipe(folder, f"([{{'size': 1, 'grade': 1}}] * 2, {labels!r})")
+    loaded = recipe(folder, f"([{{'size': 1, 'grade': 1}}] * 2, {labels!r})")
     with pytest.raises(DataError, match=sentence):
-        load_rows(folder, tumour, its, table(HEADER))
+        load_rows(folder, tumour, loaded, table(HEADER))
 
 
 def test_labels_may_be_an_array(folder: Path, tumour: Declaration, table: Callable[..., Path]) -> None:

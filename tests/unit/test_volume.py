@@ -107,11 +107,17 @@ def test_what_leads_out_of_the_folder_or_has_no_end_is_refused(
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (lambda it: edit(it, "female = 0, male = 1", "female = 1, male = 0"), "has another 'features' than"),
-        (lambda it: edit(it, 'label = "disease"', 'label = "sick"'), "has another 'classes' than"),
-        (lambda it: edit(it, "\nthreshold = 0.5", "\nthreshold = 0.1"), "has another 'threshold' than"),
-        (lambda it: edit(it, "\ntitle = ", '\ntitle = "x" #'), "has another 'title' than"),
-        (lambda it: append(it, '[versions.v2]\nestimator = "x"\n'), "names an estimator for v2 that"),
+        (
+            lambda folder: edit(folder, "female = 0, male = 1", "female = 1, male = 0"),
+            "has another 'features' than",
+        ),
+        (lambda folder: edit(folder, 'label = "disease"', 'label = "sick"'), "has another 'classes' than"),
+        (
+            lambda folder: edit(folder, "\nthreshold = 0.5", "\nthreshold = 0.1"),
+            "has another 'threshold' than",
+        ),
+        (lambda folder: edit(folder, "\ntitle = ", '\ntitle = "x" #'), "has another 'title' than"),
+        (lambda folder: append(folder, '[versions.v2]\nestimator = "x"\n'), "names an estimator for v2 that"),
     ],
 )
 def test_a_declaration_that_the_image_does_not_have_is_refused(
