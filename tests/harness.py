@@ -143,7 +143,11 @@ class Server:
     def metric(self, name: str, **labels: str) -> float:
         """Return the sum of the series of this name that have these labels."""
         wanted = set(labels.items())
-        found = [value for (series, its), value in self.metrics().items() if series == name and wanted <= its]
+        found = [
+            value
+            for (series, series_labels), value in self.metrics().items()
+            if series == name and wanted <= series_labels
+        ]
         assert found, f"no series {name} {labels}"
         return sum(found)
 
@@ -155,7 +159,11 @@ class Server:
         named = self._vocabulary.get(concept)
         if named is None:
             return True
-        labels = {label: dimensions[it] for label, it in named.labels.items() if it in dimensions}
+        labels = {
+            label: dimensions[dimension]
+            for label, dimension in named.labels.items()
+            if dimension in dimensions
+        }
         bound = {"le": dimensions["le"]} if "le" in dimensions else {}
         return self.metric(named.name + suffix, **labels, **bound) == value
 

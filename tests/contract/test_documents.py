@@ -101,7 +101,7 @@ def test_every_systems_vocabulary_is_documented(name: str) -> None:
     documented = {
         concept: (
             metric,
-            {it: dimension or it for it, dimension in re.findall(r"`(\w+)`(?:: (\w+))?", labels)},
+            {label: dimension or label for label, dimension in re.findall(r"`(\w+)`(?:: (\w+))?", labels)},
         )
         for concept, metric, labels in re.findall(
             r"^\| (\w+) \| `(\w+)` \| (.*) \|$", section, flags=re.MULTILINE

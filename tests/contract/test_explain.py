@@ -13,8 +13,9 @@ def test_an_explained_answer_is_the_answer_and_what_made_it(server: Server, syst
     explained = server.post("/predict?explain=true", system.sample, headers={"X-Request-ID": "same"}).json()
     explanation = explained.pop("explanation")
     assert explained == plain
-    assert [it["feature"] for it in explanation["contributions"]] == system.declaration.feature_names
-    total = explanation["baseline"] + sum(it["contribution"] for it in explanation["contributions"])
+    terms = explanation["contributions"]
+    assert [term["feature"] for term in terms] == system.declaration.feature_names
+    total = explanation["baseline"] + sum(term["contribution"] for term in terms)
     assert total == pytest.approx(explanation["log_odds"], abs=1e-4)
     of = plain["probability"] if system.declaration.binary else plain["probabilities"][explanation["of"]]
     against = 1 - of if system.declaration.binary else plain["probabilities"][explanation["against"]]

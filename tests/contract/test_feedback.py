@@ -54,11 +54,11 @@ def ids(server: Server, rows: list[dict[str, Any]]) -> list[str]:
     found: list[str] = []
     for first in range(0, len(rows), 500):
         answer = server.post("/predict/batch", {"instances": rows[first : first + 500]})
-        found += [it["prediction_id"] for it in answer.json()["predictions"]]
+        found += [prediction["prediction_id"] for prediction in answer.json()["predictions"]]
     return found
 
 
-def tell(server: Server, prediction_id: str, outcome: object) -> requests.Response:
+def report(server: Server, prediction_id: str, outcome: object) -> requests.Response:
     return server.post("/feedback", {"prediction_id": prediction_id, "outcome": outcome})
 
 
@@ -73,7 +73,9 @@ def brier_scores(server: Server) -> list[float]:
     """Return what is shown of the model's quality; nothing before the first outcome."""
     brier = ("metric", "brier")
     return [
-        value for (name, its), value in server.metrics().items() if name == "model_quality" and brier in its
+        value
+        for (name, labels), value in server.metrics().items()
+        if name == "model_quality" and brier in labels
     ]
 
 
@@ -85,12 +87,12 @@ def kept(folder: Path) -> list[tuple[Any, ...]]:
 def test_an_outcome_counts_once_and_another_contradicts_it(taking: Server, system: System) -> None:
     answer = taking.post("/predict", system.sample).json()
     first, second = system.declaration.classes[:2]
-    accepted = tell(taking, answer["prediction_id"], first.prediction)
+    accepted = report(taking, answer["prediction_id"], first.prediction)
     assert (accepted.status_code, accepted.json()) == (202, {"status": "accepted"})
     for again in (first.prediction, first.label):
-        known = tell(taking, answer["prediction_id"], again)
+        known = report(taking, answer["prediction_id"], again)
         assert (known.status_code, known.json()) == (200, {"status": "known"})
-    problem(tell(taking, answer["prediction_id"], second.label), 409, "Conflict")
+    problem(report(taking, answer["prediction_id"], second.label), 409, "Conflict")
     counted = {verdict: taking.metric("feedback_total", model=system.name, verdict=verdict) for verdict in
                ("new", "known", "contradicted", "failed")}  # fmt: skip
     assert counted == {"new": 1, "known": 2, "contradicted": 1, "failed": 0}
@@ -127,16 +129,16 @@ def test_without_a_database_there_are_no_ids_and_no_feedback(server: Server, sys
 
 @pytest.mark.heart
 def test_what_is_no_feedback_is_refused(taking: Server) -> None:
-    (one,) = ids(taking, [SAMPLE])
+    (prediction_id,) = ids(taking, [SAMPLE])
     outcomes: list[object] = [True, False, 2, -1, "sick", "", None, [1], {"is": 1}, 0.5]
     for outcome in outcomes:
-        refused = problem(tell(taking, one, outcome), 422, "ValidationError")
+        refused = problem(report(taking, prediction_id, outcome), 422, "ValidationError")
         assert refused["detail"] == "'outcome' must be one of 0, 1, no_disease, disease."
     bodies: list[object] = [
         [],
         {},
         {"outcome": 1},
-        {"prediction_id": one, "outcome": 1, "age": 63},
+        {"prediction_id": prediction_id, "outcome": 1, "age": 63},
         "text",
         1,
     ]
@@ -182,9 +184,9 @@ def test_an_id_that_is_signed_and_no_predictions_is_rejected(taking: Server, tmp
         said + b"more",
         said[:-1],
     ):
-        refused = problem(tell(taking, sign(forged), 1), 422, "ValidationError")
+        refused = problem(report(taking, sign(forged), 1), 422, "ValidationError")
         assert refused["detail"].startswith("'prediction_id' is ")
-    assert tell(taking, real, 1).status_code == 202
+    assert report(taking, real, 1).status_code == 202
     (brier,) = eventually(lambda: brier_scores(taking), "the Brier score is shown")
     assert 0 <= brier <= 1
     assert len(kept(tmp_path)) == 1
@@ -197,11 +199,11 @@ def test_ids_that_are_foreign_or_expired_are_refused(start: Callable[..., Server
         folder.mkdir()
         write_key(folder / "keys", secret=secret)
     ours, theirs = start(**settings_for(here)), start(**settings_for(there))
-    refused = problem(tell(ours, ids(theirs, [SAMPLE])[0], 1), 422, "ValidationError")
+    refused = problem(report(ours, ids(theirs, [SAMPLE])[0], 1), 422, "ValidationError")
     assert "not made by this installation" in refused["detail"]
     iris = start(**settings_for(here), MODEL="iris")
     (flower,) = ids(iris, [System("iris").sample])
-    refused = problem(tell(ours, flower, "setosa"), 422, "ValidationError")
+    refused = problem(report(ours, flower, "setosa"), 422, "ValidationError")
     assert "a model that is not served here" in refused["detail"]
     (old,) = ids(ours, [SAMPLE])
     with pytest.MonkeyPatch.context() as patch:
@@ -223,16 +225,16 @@ def test_a_new_key_signs_from_its_day_on_and_old_ones_still_verify(
     write_key(keys, days_from_today=1, secret=SECRET * 3)
     after = start(**settings_for(tmp_path))
     (new,) = ids(after, [SAMPLE])
-    signed_by = [bytes.fromhex(it[:4]) for it in (old, new)]
-    days = [(TODAY - timedelta(days=it)).toordinal() - datetime(1970, 1, 1).toordinal() for it in (30, 0)]  # noqa: DTZ001
-    assert [int.from_bytes(it, "big") for it in signed_by] == days
+    signed_by = [bytes.fromhex(prediction_id[:4]) for prediction_id in (old, new)]
+    days = [(TODAY - timedelta(days=age)).toordinal() - datetime(1970, 1, 1).toordinal() for age in (30, 0)]  # noqa: DTZ001
+    assert [int.from_bytes(day, "big") for day in signed_by] == days
     # the server that runs since before the new key takes it up when it meets it
-    assert [tell(it, new, 1).status_code for it in (before, after)] == [202, 200]
-    assert [tell(it, old, 1).status_code for it in (after, before)] == [202, 200]
+    assert [report(server, new, 1).status_code for server in (before, after)] == [202, 200]
+    assert [report(server, old, 1).status_code for server in (after, before)] == [202, 200]
     (keys / str(TODAY - timedelta(days=30))).unlink()
     without = start(**settings_for(tmp_path))
-    problem(tell(without, old, 1), 422, "ValidationError")
-    assert tell(without, new, 1).status_code == 200
+    problem(report(without, old, 1), 422, "ValidationError")
+    assert report(without, new, 1).status_code == 200
 
 
 @pytest.mark.heart
@@ -248,21 +250,21 @@ def test_a_key_is_revoked_beside_one_that_cannot_be_read_though_the_database_is_
         write_key(keys, secret=SECRET[::-1])
         os.mkfifo(keys / "2020-01-01")
         eventually(lambda: server.metric("feedback_keys_unreadable") == 1, "metrics show it", 15)
-        problem(tell(server, old, 1), 422, "ValidationError")
+        problem(report(server, old, 1), 422, "ValidationError")
         (new,) = ids(server, [SAMPLE])
         (keys / str(TODAY)).unlink()
         of_another_day = "0000" + new[4:]  # makes the server look at its keys at once
-        without = tell(server, of_another_day, 1)
+        without = report(server, of_another_day, 1)
         problem(without, 503, "StoreUnavailable")
         assert without.headers["retry-after"] == "5"
-        problem(tell(server, new, 1), 503, "StoreUnavailable")
+        problem(report(server, new, 1), 503, "StoreUnavailable")
         answer = server.post("/predict", SAMPLE)
         assert answer.status_code == 200
         assert "prediction_id" not in answer.json()
         write_key(keys, secret=SECRET * 2)
-        problem(tell(server, of_another_day, 1), 422, "ValidationError")
+        problem(report(server, of_another_day, 1), 422, "ValidationError")
         assert "prediction_id" in server.post("/predict", SAMPLE).json()
-        problem(tell(server, new, 1), 422, "ValidationError")
+        problem(report(server, new, 1), 422, "ValidationError")
     lines = [line for line in server.lines if "keys cannot be used" in line]
     assert ["holds no key" in line for line in lines] == [False, True, False]
     assert all("it is not a regular file" in line for line in lines)
@@ -274,15 +276,19 @@ def test_of_outcomes_told_at_once_one_counts(
     start: Callable[..., Server], tmp_path: Path, workers: str
 ) -> None:
     server = start(**settings_for(tmp_path), WORKERS=workers)
-    told = [(it, outcome) for it in ids(server, [SAMPLE] * 40) for outcome in (0, 0, 0, 1, 1)]
+    reported = [
+        (prediction_id, outcome)
+        for prediction_id in ids(server, [SAMPLE] * 40)
+        for outcome in (0, 0, 0, 1, 1)
+    ]
     with ThreadPoolExecutor(16) as clients:
-        answers = list(clients.map(lambda it: (*it, tell(server, *it).status_code), told))
+        answers = list(clients.map(lambda pair: (*pair, report(server, *pair).status_code), reported))
     rows = dict(kept(tmp_path))
     assert len(rows) == 40
-    for prediction_id in {it for it, _ in told}:
+    for prediction_id in {reported_id for reported_id, _ in reported}:
         statuses = {outcome: [] for outcome in (0, 1)}  # type: dict[int, list[int]]
-        for its, outcome, status in answers:
-            if its == prediction_id:
+        for answered_id, outcome, status in answers:
+            if answered_id == prediction_id:
                 statuses[outcome].append(status)
         (stays,) = (outcome for outcome, found in statuses.items() if 202 in found)
         assert sorted(statuses[stays]) == [200] * (len(statuses[stays]) - 1) + [202]
@@ -295,32 +301,34 @@ def test_a_killed_server_loses_nothing_that_it_acknowledged(
     start: Callable[..., Server], tmp_path: Path
 ) -> None:
     first = start(**settings_for(tmp_path))
-    told = [(it, place % 2) for place, it in enumerate(ids(first, [SAMPLE] * 1000))]
+    reported = [(prediction_id, place % 2) for place, prediction_id in enumerate(ids(first, [SAMPLE] * 1000))]
     servers, acknowledged, once = [first], [], Lock()
 
-    def until_settled(it: tuple[str, int]) -> list[int | None]:
+    def until_settled(pair: tuple[str, int]) -> list[int | None]:
         statuses: list[int | None] = []
         while not statuses or statuses[-1] not in (200, 202):
             try:
-                statuses.append(tell(servers[-1], *it).status_code)
+                statuses.append(report(servers[-1], *pair).status_code)
             except requests.RequestException:
                 statuses.append(None)
             if statuses[-1] == 202:
-                acknowledged.append(it[0])
+                acknowledged.append(pair[0])
             if len(acknowledged) >= 300 and once.acquire(blocking=False):
                 first.process.kill()
                 servers.append(start(**settings_for(tmp_path)))
         return statuses
 
     with ThreadPoolExecutor(8) as clients:
-        outcomes = list(clients.map(until_settled, told))
+        outcomes = list(clients.map(until_settled, reported))
     assert len(servers) == 2
     assert any(None in statuses for statuses in outcomes)
     rows = dict(kept(tmp_path))
     assert len(rows) == 1000
     keys = Keys(tmp_path / "keys")
     names = ["no_disease", "disease"]
-    assert rows == {read_id(it, keys, days=1).number: names[outcome] for it, outcome in told}
+    assert rows == {
+        read_id(prediction_id, keys, days=1).number: names[outcome] for prediction_id, outcome in reported
+    }
     eventually(lambda: servers[-1].metric("model_outcomes") == 1000, "a thousand outcomes are shown")
 
 
@@ -332,17 +340,18 @@ def test_a_full_disk_is_told_and_loses_nothing(start: Callable[..., Server], tmp
     every = ids(server, [SAMPLE] * 1000)
     statuses: list[int] = []
     while 503 not in statuses:
-        statuses.append(tell(server, every[len(statuses)], 1).status_code)
-    full = problem(tell(server, every[len(statuses)], 1), 503, "StoreUnavailable")
+        statuses.append(report(server, every[len(statuses)], 1).status_code)
+    full = problem(report(server, every[len(statuses)], 1), 503, "StoreUnavailable")
     assert full["detail"] == "The outcome could not be stored; send it again."
-    assert tell(server, every[len(statuses)], 1).headers["retry-after"] == "5"
+    assert report(server, every[len(statuses)], 1).headers["retry-after"] == "5"
     assert server.post("/predict", SAMPLE).status_code == 200
     assert server.metric("feedback_total", verdict="failed") == 3
     assert set(statuses[:-1]) == {202}
     server.stop()
     roomy = start(**settings_for(tmp_path))
-    assert {tell(roomy, it, 1).status_code for it in every[: len(statuses) - 1]} == {200}
-    assert tell(roomy, every[len(statuses)], 1).status_code in (200, 202)
+    stored = every[: len(statuses) - 1]
+    assert {report(roomy, prediction_id, 1).status_code for prediction_id in stored} == {200}
+    assert report(roomy, every[len(statuses)], 1).status_code in (200, 202)
 
 
 @pytest.mark.heart
@@ -351,15 +360,15 @@ def test_a_database_that_is_away_is_told_and_taken_up_when_it_comes(
 ) -> None:
     (tmp_path / "outcomes.db").mkdir()
     server = start(**settings_for(tmp_path))
-    (one,) = ids(server, [SAMPLE])
-    away = tell(server, one, 1)
+    (prediction_id,) = ids(server, [SAMPLE])
+    away = report(server, prediction_id, 1)
     problem(away, 503, "StoreUnavailable")
     assert away.headers["retry-after"] == "5"
     eventually(lambda: server.metric("feedback_store_up") == 0, "metrics show it")
     (line,) = refusals(server)
     assert "unable to open database file" in line
     (tmp_path / "outcomes.db").rmdir()
-    assert tell(server, one, 1).status_code == 202
+    assert report(server, prediction_id, 1).status_code == 202
     eventually(lambda: server.metric("feedback_store_up") == 1, "the store is up")
     eventually(lambda: server.metric("model_outcomes") == 1, "the outcome is shown")
 
@@ -376,7 +385,7 @@ def test_a_database_of_the_first_schema_is_taken_over_with_its_outcomes(
         connection.execute(sql.text(f"INSERT INTO outcomes VALUES {row}"), {"now": int(time())})  # noqa: S608
     engine.dispose()
     server = start(**settings_for(tmp_path))
-    assert tell(server, ids(server, [SAMPLE])[0], 0).status_code == 202
+    assert report(server, ids(server, [SAMPLE])[0], 0).status_code == 202
     eventually(lambda: server.metric("model_outcomes") == 2, "both outcomes are shown")
     assert server.metric("model_quality", metric="accuracy") == 0.5
     with sqlite3.connect(tmp_path / "outcomes.db") as database:
@@ -390,7 +399,7 @@ def test_a_database_of_a_later_schema_is_left_alone(start: Callable[..., Server]
         database.execute("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)")
         database.execute("INSERT INTO alembic_version VALUES ('9999')")
     server = start(**settings_for(tmp_path))
-    assert tell(server, ids(server, [SAMPLE])[0], 0).status_code == 503
+    assert report(server, ids(server, [SAMPLE])[0], 0).status_code == 503
     (line,) = refusals(server)
     assert "9999" in line
     assert server.get("/readyz").status_code == 200
@@ -398,12 +407,12 @@ def test_a_database_of_a_later_schema_is_left_alone(start: Callable[..., Server]
 
 @pytest.mark.heart
 def test_the_log_says_what_became_of_it_and_nothing_more(taking: Server) -> None:
-    (one,) = ids(taking, [SAMPLE])
-    body = {"prediction_id": one, "outcome": 1}
+    (prediction_id,) = ids(taking, [SAMPLE])
+    body = {"prediction_id": prediction_id, "outcome": 1}
     taking.post("/feedback", body, headers={"X-Request-ID": "told"})
     (line,) = taking.requests_logged("told")
     assert line["feedback"] == "new"
     assert set(line) == {
         "time", "level", "message", "request_id", "method", "route", "status", "duration_ms", "feedback",
     }  # fmt: skip
-    assert not [it for it in taking.lines if one in it]
+    assert not [line for line in taking.lines if prediction_id in line]

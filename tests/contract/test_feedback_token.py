@@ -12,7 +12,7 @@ import requests
 
 from serving.feedback.prediction_ids import read_id
 from serving.feedback.signing_keys import Keys
-from tests.contract.test_feedback import ids, settings_for, tell
+from tests.contract.test_feedback import ids, report, settings_for
 from tests.harness import SAMPLE, Server, eventually, problem
 
 pytestmark = pytest.mark.heart
@@ -48,7 +48,9 @@ def anonymous(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     server.stop()
 
 
-def report(server: Server, prediction_id: str, outcome: object, **more: object) -> requests.Response:
+def report_with_token(
+    server: Server, prediction_id: str, outcome: object, **more: object
+) -> requests.Response:
     """Report an outcome with the token."""
     body = {"prediction_id": prediction_id, "outcome": outcome} | more
     return server.post("/feedback", body, headers=BEARER)
@@ -76,19 +78,19 @@ STRANGERS: list[dict[str, object]] = [
 def test_four_hundred_false_outcomes_of_a_stranger_change_nothing(guarded: Server) -> None:
     """As many met the condition of ModelQualityBelowCard within seconds, where no token was asked for."""
     every = ids(guarded, [SAMPLE] * 402)
-    assert report(guarded, every[0], 0).status_code == 202
+    assert report_with_token(guarded, every[0], 0).status_code == 202
     with requests.Session() as stranger:
-        for place, one in enumerate(every[2:]):
-            told = {"prediction_id": one, "outcome": 1}
+        for place, prediction_id in enumerate(every[2:]):
+            body = {"prediction_id": prediction_id, "outcome": 1}
             how: Any = STRANGERS[place % len(STRANGERS)]
-            refused = stranger.post(f"{guarded.url}/feedback", json=told, **how)
+            refused = stranger.post(f"{guarded.url}/feedback", json=body, **how)
             document = problem(refused, 401, "Unauthorized")
             assert refused.headers["www-authenticate"] == "Bearer"
     assert document["detail"] == "Send the token for outcomes: 'Authorization: Bearer TOKEN'."
     assert guarded.metric("api_requests_total", endpoint="/feedback", status_code="401") == 400
     assert guarded.metric("api_errors_total", error_type="Unauthorized") == 400
     # the refresh that shows this one has seen all that was stored before it
-    assert report(guarded, every[1], 0).status_code == 202
+    assert report_with_token(guarded, every[1], 0).status_code == 202
     eventually(lambda: guarded.metric("model_outcomes") == 2, "both true ones are shown")
     assert matrix(guarded) == (2, 0)
     assert guarded.metric("model_quality", metric="accuracy") == 1
@@ -98,47 +100,49 @@ def test_four_hundred_false_outcomes_of_a_stranger_change_nothing(guarded: Serve
 
 
 def test_what_a_false_teller_said_first_is_corrected(guarded: Server, folder: Path) -> None:
-    (one,) = ids(guarded, [SAMPLE])
-    assert report(guarded, one, 1).status_code == 202
+    (prediction_id,) = ids(guarded, [SAMPLE])
+    assert report_with_token(guarded, prediction_id, 1).status_code == 202
     eventually(lambda: matrix(guarded)[1] == 1, "the false one is shown")
     healthy = matrix(guarded)[0]
-    refused = problem(report(guarded, one, 0), 409, "Conflict")
+    refused = problem(report_with_token(guarded, prediction_id, 0), 409, "Conflict")
     assert refused["detail"].endswith('which stays; send "correction": true to replace it.')
-    corrected = report(guarded, one, 0, correction=True)
+    corrected = report_with_token(guarded, prediction_id, 0, correction=True)
     assert (corrected.status_code, corrected.json()) == (202, {"status": "corrected"})
     for again in ({"correction": True}, {"correction": False}, {}):
-        assert report(guarded, one, "no_disease", **again).json() == {"status": "known"}
+        assert report_with_token(guarded, prediction_id, "no_disease", **again).json() == {"status": "known"}
     eventually(lambda: matrix(guarded) == (healthy + 1, 0), "the true one counts in its place")
     assert guarded.metric("model_quality", metric="accuracy") == 1
     assert guarded.metric("feedback_total", verdict="corrected") == 1
-    number = read_id(one, Keys(folder / "keys"), days=1).number
+    number = read_id(prediction_id, Keys(folder / "keys"), days=1).number
     with sqlite3.connect(folder / "outcomes.db") as database:
         earlier = database.execute("SELECT outcome FROM earlier_outcomes WHERE number = ?", [number])
         assert earlier.fetchall() == [("disease",)]
-    problem(tell(guarded, one, 1), 401, "Unauthorized")
-    stranger = {"prediction_id": one, "outcome": 1, "correction": True}
+    problem(report(guarded, prediction_id, 1), 401, "Unauthorized")
+    stranger = {"prediction_id": prediction_id, "outcome": 1, "correction": True}
     problem(guarded.post("/feedback", stranger), 401, "Unauthorized")
 
 
 def test_a_correction_is_true_or_false(guarded: Server) -> None:
-    (one,) = ids(guarded, [SAMPLE])
+    (prediction_id,) = ids(guarded, [SAMPLE])
     wrongs: list[object] = [1, 0, "true", None, [], {}]
     for wrong in wrongs:
-        refused = problem(report(guarded, one, 0, correction=wrong), 422, "ValidationError")
+        refused = problem(
+            report_with_token(guarded, prediction_id, 0, correction=wrong), 422, "ValidationError"
+        )
         assert refused["detail"] == "'correction' must be true or false."
-    refused = problem(report(guarded, one, 0, corrected=True), 422, "ValidationError")
+    refused = problem(report_with_token(guarded, prediction_id, 0, corrected=True), 422, "ValidationError")
     assert "'prediction_id' and 'outcome'" in refused["detail"]
-    assert report(guarded, one, 0, correction=True).json() == {"status": "accepted"}
+    assert report_with_token(guarded, prediction_id, 0, correction=True).json() == {"status": "accepted"}
 
 
 def test_without_a_token_corrections_are_rejected(anonymous: Server) -> None:
-    (one,) = ids(anonymous, [SAMPLE])
-    assert tell(anonymous, one, 1).status_code == 202
+    (prediction_id,) = ids(anonymous, [SAMPLE])
+    assert report(anonymous, prediction_id, 1).status_code == 202
     for outcome in (0, 1):
-        body = {"prediction_id": one, "outcome": outcome, "correction": True}
+        body = {"prediction_id": prediction_id, "outcome": outcome, "correction": True}
         refused = problem(anonymous.post("/feedback", body), 422, "ValidationError")
         assert refused["detail"].startswith("Corrections are not accepted where anybody can report")
-    contradicted = problem(tell(anonymous, one, 0), 409, "Conflict")
+    contradicted = problem(report(anonymous, prediction_id, 0), 409, "Conflict")
     assert contradicted["detail"].endswith(
         "which stays: corrections are not accepted where anybody can report."
     )
@@ -146,11 +150,14 @@ def test_without_a_token_corrections_are_rejected(anonymous: Server) -> None:
 
 def test_corrections_at_once_are_all_kept(start: Callable[..., Server], tmp_path: Path) -> None:
     server = start(**with_token(tmp_path), WORKERS="2")
-    (one,) = ids(server, [SAMPLE])
-    assert report(server, one, 1).status_code == 202
+    (prediction_id,) = ids(server, [SAMPLE])
+    assert report_with_token(server, prediction_id, 1).status_code == 202
     with ThreadPoolExecutor(8) as clients:
         answers = list(
-            clients.map(lambda place: report(server, one, place // 2 % 2, correction=True), range(60))
+            clients.map(
+                lambda place: report_with_token(server, prediction_id, place // 2 % 2, correction=True),
+                range(60),
+            )
         )
     assert {answer.status_code for answer in answers} <= {200, 202}
     accepted = [answer for answer in answers if answer.status_code == 202]
@@ -168,23 +175,25 @@ def test_a_stranger_is_told_nothing_else(guarded: Server, body: bytes) -> None:
 
 
 def test_a_token_that_is_replaced_or_lost_takes_effect_at_once(guarded: Server, folder: Path) -> None:
-    one, two = ids(guarded, [SAMPLE] * 2)
+    prediction_id, other_id = ids(guarded, [SAMPLE] * 2)
     (folder / "token").write_text(TOKEN[::-1], encoding="utf-8")
-    problem(report(guarded, one, 0), 401, "Unauthorized")
+    problem(report_with_token(guarded, prediction_id, 0), 401, "Unauthorized")
     (folder / "token").unlink()
-    lost = report(guarded, one, 0)
+    lost = report_with_token(guarded, prediction_id, 0)
     problem(lost, 503, "TokenUnavailable")
     (line,) = guarded.requests_logged(lost.headers["x-request-id"])
     assert "FEEDBACK_TOKEN_FILE" in line["cause"]
     (folder / "token").write_text(TOKEN, encoding="utf-8")
-    assert report(guarded, two, 0).status_code == 202
+    assert report_with_token(guarded, other_id, 0).status_code == 202
 
 
 def test_openapi_says_whether_a_token_is_asked_for(guarded: Server, anonymous: Server) -> None:
     document = guarded.get("/openapi.json").json()
     (scheme,) = document["components"]["securitySchemes"].values()
     assert (scheme["type"], scheme["scheme"]) == ("http", "bearer")
-    secured = {path for path, its in document["paths"].items() if "security" in its.get("post", {})}
+    secured = {
+        path for path, operations in document["paths"].items() if "security" in operations.get("post", {})
+    }
     assert secured == {"/feedback"}
     assert "401" in document["paths"]["/feedback"]["post"]["responses"]
     document = anonymous.get("/openapi.json").json()
@@ -193,7 +202,7 @@ def test_openapi_says_whether_a_token_is_asked_for(guarded: Server, anonymous: S
 
 
 def test_a_lab_says_that_anybody_can_report(anonymous: Server) -> None:
-    assert tell(anonymous, ids(anonymous, [SAMPLE])[0], 0).status_code == 202
+    assert report(anonymous, ids(anonymous, [SAMPLE])[0], 0).status_code == 202
     assert warnings(anonymous) == ["anybody can report outcomes"]
 
 

@@ -54,7 +54,9 @@ COUNTING = {"requests", "errors", "predictions", "prediction_duration", "confide
 def test_everything_declared_is_there_at_zero(fresh: Server, system: System) -> None:
     series = fresh.metrics()
     probes = {"/readyz", "/metrics"}  # the harness waits for readiness and reads the metrics
-    counting = tuple(named.name for it, named in system.declaration.metrics.items() if it in COUNTING)
+    counting = tuple(
+        named.name for concept, named in system.declaration.metrics.items() if concept in COUNTING
+    )
     for (name, labels), value in series.items():
         if name.startswith(counting) and dict(labels).get("endpoint") not in probes:
             assert value == 0, (name, labels)
@@ -92,11 +94,11 @@ def test_buckets_hold_the_objectives(fresh: Server) -> None:
 
 def test_traffic_is_counted_exactly(fresh: Server, system: System) -> None:
     first, *_, last = system.declaration.labels
-    one, other = system.row_of(first), system.row_of(last)
+    first_row, last_row = system.row_of(first), system.row_of(last)
     for _ in range(3):
-        assert fresh.post("/predict", one).json()["label"] == first
-    assert fresh.post("/predict", other).json()["label"] == last
-    fresh.post("/predict/batch", {"instances": [one] * 4 + [other] * 6})
+        assert fresh.post("/predict", first_row).json()["label"] == first
+    assert fresh.post("/predict", last_row).json()["label"] == last
+    fresh.post("/predict/batch", {"instances": [first_row] * 4 + [last_row] * 6})
     fresh.post("/predict", {})
     fresh.post("/predict", data=b"{", headers={"Content-Type": "application/json"})
     fresh.get("/health")
@@ -154,9 +156,9 @@ def test_random_paths_and_methods_add_no_series(fresh: Server) -> None:
 def by_feature(server: Server, name: str, **labels: str) -> dict[str, float]:
     """Return the sum of a metric's series for each feature, where it is not 0."""
     sums: dict[str, float] = {}
-    for (metric, its), value in server.metrics().items():
-        if metric == name and value and set(labels.items()) <= its:
-            sums[dict(its)["feature"]] = sums.get(dict(its)["feature"], 0) + value
+    for (metric, series_labels), value in server.metrics().items():
+        if metric == name and value and set(labels.items()) <= series_labels:
+            sums[dict(series_labels)["feature"]] = sums.get(dict(series_labels)["feature"], 0) + value
     return sums
 
 

@@ -33,7 +33,7 @@ def scrape(server: Server) -> Series:
 
 def value(series: Series, name: str, **labels: str) -> float:
     return sum(
-        number for (its, have), number in series.items() if its == name and labels.items() <= set(have)
+        number for (metric, have), number in series.items() if metric == name and labels.items() <= set(have)
     )
 
 

@@ -20,12 +20,12 @@ def test_figures_are_scikit_learns(start: Callable[..., Server], system: System,
     rows = system.rows[:150]
     answers = server.post("/predict/batch", {"instances": rows}).json()["predictions"]
     labels, binary = system.declaration.labels, system.declaration.binary
-    predicted = np.array([labels.index(it["label"]) for it in answers])
+    predicted = np.array([labels.index(answer["label"]) for answer in answers])
     truth = np.random.default_rng(0).integers(len(labels), size=len(rows))
     truth = np.where(np.random.default_rng(1).random(len(rows)) < 0.7, predicted, truth)
     for answer, true in zip(answers, truth, strict=True):
-        told = {"prediction_id": answer["prediction_id"], "outcome": labels[true]}
-        assert server.post("/feedback", told).status_code == 202
+        reported = {"prediction_id": answer["prediction_id"], "outcome": labels[true]}
+        assert server.post("/feedback", reported).status_code == 202
     of_version = {"model": system.name, "model_version": system.version}
     eventually(lambda: server.metric("model_outcomes", **of_version) == len(rows), "all are shown")
 
@@ -38,8 +38,10 @@ def test_figures_are_scikit_learns(start: Callable[..., Server], system: System,
             assert shown("model_outcomes", outcome=label, predicted=name) == matrix[true, called]
     every = np.array(
         [
-            [1 - it["probability"], it["probability"]] if binary else list(it["probabilities"].values())
-            for it in answers
+            [1 - answer["probability"], answer["probability"]]
+            if binary
+            else list(answer["probabilities"].values())
+            for answer in answers
         ]
     )
     metrics = {"accuracy": accuracy_score(truth, predicted)}

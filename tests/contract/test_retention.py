@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sql
 
 from serving.feedback.store import upgrade
-from tests.contract.test_feedback import ids, settings_for, tell
+from tests.contract.test_feedback import ids, report, settings_for
 from tests.harness import SAMPLE, Server, eventually
 
 pytestmark = pytest.mark.heart
@@ -62,7 +62,7 @@ def test_old_outcomes_are_deleted_while_others_are_taken(
     fill(tmp_path)
     lasting = {"in the window", "valid id"}
     server = start(**settings_for(tmp_path, FEEDBACK_DAYS="5", FEEDBACK_WINDOW_DAYS="2", WORKERS="2"))
-    assert tell(server, ids(server, [SAMPLE])[0], 0).status_code == 202
+    assert report(server, ids(server, [SAMPLE])[0], 0).status_code == 202
     eventually(lambda: len(numbers(tmp_path)) == 3, "the old ones are gone")
     assert lasting < numbers(tmp_path)
     assert numbers(tmp_path, "earlier_outcomes") == set()
@@ -77,9 +77,9 @@ def test_what_cannot_be_deleted_is_told(start: Callable[..., Server], tmp_path: 
             "CREATE TRIGGER t BEFORE DELETE ON outcomes BEGIN SELECT RAISE(FAIL, 'kept by law'); END"
         )
     server = start(**settings_for(tmp_path, FEEDBACK_DAYS="5", FEEDBACK_WINDOW_DAYS="2"))
-    told = lambda: [line for line in server.lines if "old outcomes cannot be deleted" in line]  # noqa: E731
-    (line,) = eventually(told, "it is logged")
+    warned = lambda: [line for line in server.lines if "old outcomes cannot be deleted" in line]  # noqa: E731
+    (line,) = eventually(warned, "it is logged")
     assert json.loads(line)["level"] == "warning"
     assert "kept by law" in line
     assert len(numbers(tmp_path)) == OLD_ROWS + 2
-    assert tell(server, ids(server, [SAMPLE])[0], 0).status_code == 202
+    assert report(server, ids(server, [SAMPLE])[0], 0).status_code == 202

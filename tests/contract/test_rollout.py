@@ -97,14 +97,15 @@ def test_without_a_key_a_request_is_chosen_by_its_id(start: Start, system: Syste
         assert shown(server, "version_duration_seconds_count", model_version=version) == counted[version]
     server.post("/predict", {}, headers={"X-Request-Key": "a"})
     refused = [
-        shown(server, "version_requests_total", model_version=it, outcome="rejected") for it in ("v1", "v2")
+        shown(server, "version_requests_total", model_version=version, outcome="rejected")
+        for version in ("v1", "v2")
     ]
     assert sorted(refused) == [0, 1]
     pinned = server.post("/v1/predict", system.sample).json()["model"]["version"]
     assert pinned == "v1"
     paths = server.get("/openapi.json").json()["paths"]
     for path, keyed in (("/predict", True), ("/predict/batch", True), ("/v1/predict", False)):
-        named = [it["name"] for it in paths[path]["post"].get("parameters", [])]
+        named = [parameter["name"] for parameter in paths[path]["post"].get("parameters", [])]
         assert ("X-Request-Key" in named) == keyed
 
 
@@ -125,7 +126,7 @@ def test_a_batch_is_answered_by_one_version(start: Start, system: System) -> Non
     }  # fmt: skip
     assert versions == {"v1", "v2"}
     listed = server.post("/predict", system.rows[:5], headers={"X-Request-Key": "a"}).json()
-    assert len({it["model"]["version"] for it in listed}) == 1
+    assert len({answer["model"]["version"] for answer in listed}) == 1
 
 
 def test_a_candidate_that_fails_is_answered_for_by_the_served_version(
@@ -136,8 +137,8 @@ def test_a_candidate_that_fails_is_answered_for_by_the_served_version(
     assert server.post("/predict", system.sample).json()["model"]["version"] == "v2"
     fault.write_text("raise", encoding="utf-8")
     answers = [server.post("/predict", system.sample) for _ in range(20)]
-    assert {it.status_code for it in answers} == {200}
-    assert {it.json()["model"]["version"] for it in answers} == {"v1"}
+    assert {answer.status_code for answer in answers} == {200}
+    assert {answer.json()["model"]["version"] for answer in answers} == {"v1"}
     assert shown(server, "version_requests_total", model_version="v2", outcome="error") == 1
     assert server.get("/readyz").status_code == 200
     assert server.get("/health").status_code == 200
@@ -157,7 +158,9 @@ def test_a_shadow_compares_and_answers_nobody(start: Start, system: System) -> N
     outcomes = ("agreed", "disagreed", "failed", "dropped")
 
     def counted() -> list[float]:
-        return [shown(server, "shadow_rows_total", model_version="v2", outcome=it) for it in outcomes]
+        return [
+            shown(server, "shadow_rows_total", model_version="v2", outcome=outcome) for outcome in outcomes
+        ]
 
     eventually(lambda: sum(counted()) == 100, "each row is compared")
     differ = sum(a["label"] != b["label"] for a, b in zip(single + batch, pinned[:40] + pinned, strict=True))
@@ -171,7 +174,7 @@ def test_a_shadow_compares_and_answers_nobody(start: Start, system: System) -> N
     near = [value for (name, labels), value in server.metrics().items()
             if name == "shadow_difference_bucket" and float(dict(labels)["le"]) >= far]  # fmt: skip
     assert set(near) == {100}
-    assert {it["model"]["version"] for it in single} == {"v1"}
+    assert {answer["model"]["version"] for answer in single} == {"v1"}
     assert server.metric("ml_predictions_total", model_version="v2") == 60
     assert shown(server, "feature_values_total", model_version="v2", feature="tenure") == 60
 

@@ -56,11 +56,11 @@ def test_a_shifted_feature_moves_and_no_other(start: Callable[..., Server], feat
             {
                 dict(labels)["bin"]: value
                 for (metric, labels), value in series.items()
-                if metric == it and ("feature", name) in labels
+                if metric == expected_metric and ("feature", name) in labels
             }
-            for it in ("feature_values_total", "feature_reference_share")
+            for expected_metric in ("feature_values_total", "feature_reference_share")
         )
-        index = stability_index(np.array([live[it] for it in training]), training.values(), 303)
+        index = stability_index(np.array([live[bin_name] for bin_name in training]), training.values(), 303)
         assert index > 0.25 if name == feature else index < 1e-9, (name, index)
 
 

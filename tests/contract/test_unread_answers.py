@@ -107,8 +107,8 @@ def test_they_cost_little_and_keep_nobody_out_and_are_cut(start: Start) -> None:
 def test_every_kind_of_answer_has_a_deadline(impatient: Server) -> None:
     with ExitStack() as stack:
         clients = {kind: stack.enter_context(unread(impatient, 2, sent)) for kind, sent in UNREAD.items()}
-        for kind, its in clients.items():
-            eventually(lambda its=its: all(map(has_ended, its)), kind)  # type: ignore[misc]
+        for kind, waiting in clients.items():
+            eventually(lambda waiting=waiting: all(map(has_ended, waiting)), kind)  # type: ignore[misc]
     eventually(lambda: impatient.metric("active_requests") == 0, "none is left")
     for route in ("/docs/{asset}", "/predict/batch"):
         cut = {"route": route, "status": 200, "cause": NOTHING_TAKEN}
@@ -201,8 +201,8 @@ def test_a_new_connection_takes_the_place_of_one_that_asks_for_nothing(start: St
     for client in silent:
         client.close()
     eventually(lambda: server.metric("active_requests") == 0, "none is left")
-    told = "connections closed, to make room for new ones"
-    warned = eventually(lambda: logged(server, level="warning", message=told), "the log says so")
+    message = "connections closed, to make room for new ones"
+    warned = eventually(lambda: logged(server, level="warning", message=message), "the log says so")
     assert warned[0]["connections"] > 0
     cause = "the connection made room for a newer one"
     eventually(lambda: logged(server, route="/docs/{asset}", cause=cause), "a request's line says so")

@@ -29,8 +29,8 @@ def test_each_version_answers_with_its_own_model(both: Server, churn: System, ve
     assert answers["model"] == {"name": "churn", "version": version}
     found = [answer["probability"] for answer in answers["predictions"]]
     assert found == pytest.approx(churn.expected(version)[:, 1], abs=1e-5)
-    one = both.post(f"/{version}/predict", churn.rows[0]).json()
-    assert (one["model"]["version"], one["probability"]) == (version, found[0])
+    answer = both.post(f"/{version}/predict", churn.rows[0]).json()
+    assert (answer["model"]["version"], answer["probability"]) == (version, found[0])
 
 
 def test_without_a_version_the_declared_one_answers(both: Server, churn: System) -> None:

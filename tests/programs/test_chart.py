@@ -155,20 +155,24 @@ def test_the_token_for_outcomes_is_a_file_of_a_secret_that_is_kept(
     values: str, secret: str | None, made: bool
 ) -> None:
     found = template("--set", values)
-    (deployment,) = [it for it in found if it["kind"] == "Deployment"]
+    (deployment,) = [manifest for manifest in found if manifest["kind"] == "Deployment"]
     pod = deployment["spec"]["template"]["spec"]
-    mounted = [it["secret"]["secretName"] for it in pod["volumes"] if it["name"] == "token"]
+    mounted = [volume["secret"]["secretName"] for volume in pod["volumes"] if volume["name"] == "token"]
     assert mounted == ([secret] if secret else [])
-    (settings,) = [it["data"] for it in found if it["kind"] == "ConfigMap"]
+    (settings,) = [manifest["data"] for manifest in found if manifest["kind"] == "ConfigMap"]
     assert settings.get("FEEDBACK_TOKEN_FILE") == ("/token/token" if secret else None)
     assert ("FEEDBACK_ANONYMOUS" in settings) == ("anonymous" in values)
     (container,) = pod["containers"]
     assert "env" not in container
-    secrets = [it for it in found if it["kind"] == "Secret" and it["metadata"]["name"] == OUTCOMES_TOKEN]
+    secrets = [
+        manifest
+        for manifest in found
+        if manifest["kind"] == "Secret" and manifest["metadata"]["name"] == OUTCOMES_TOKEN
+    ]
     assert len(secrets) == made
-    for one in secrets:
-        assert one["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
-        assert len(base64.b64decode(one["data"]["token"])) == 64
+    for generated in secrets:
+        assert generated["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
+        assert len(base64.b64decode(generated["data"]["token"])) == 64
 
 
 def test_the_notes_say_how_to_read_the_token(tmp_path: Path) -> None:
@@ -196,22 +200,28 @@ def test_the_notes_say_how_to_read_the_token(tmp_path: Path) -> None:
 )
 def test_rows_from_mlflow_are_the_one_thing_that_retraining_reaches(uri: str, port: int) -> None:
     values = f"retrain.enabled=true,retrain.claim=c,retrain.file={ARTIFACT},retrain.mlflowTrackingUri={uri}"
-    found = [it for it in template("--set", values) if it["metadata"]["name"] == "heart-disease-api-retrain"]
-    objects = {it["kind"]: it["spec"] for it in found}
+    found = [
+        manifest
+        for manifest in template("--set", values)
+        if manifest["metadata"]["name"] == "heart-disease-api-retrain"
+    ]
+    objects = {manifest["kind"]: manifest["spec"] for manifest in found}
     (container,) = objects["CronJob"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
     assert f"--data={ARTIFACT}" in container["args"]
     assert {"name": "MLFLOW_TRACKING_URI", "value": uri} in container["env"]
     assert "rows" not in [mount["name"] for mount in container["volumeMounts"]]
     (egress,) = objects["NetworkPolicy"]["egress"]
-    assert [it["port"] for it in egress["ports"]] == [port, 53, 53]
+    assert [rule["port"] for rule in egress["ports"]] == [port, 53, 53]
 
 
 def salt_of(*values: str) -> tuple[list[dict[str, Any]], dict[str, Any], dict[str, Any] | None]:
     """Return the Secrets of a chart's salt, its settings, and the volume that has it."""
     objects = template(*(part for value in values for part in ("--set", value)))
-    secrets = [one for one in objects if one["kind"] == "Secret"]
-    (settings,) = [one["data"] for one in objects if one["kind"] == "ConfigMap"]
-    (pod,) = [one["spec"]["template"]["spec"] for one in objects if one["kind"] == "Deployment"]
+    secrets = [manifest for manifest in objects if manifest["kind"] == "Secret"]
+    (settings,) = [manifest["data"] for manifest in objects if manifest["kind"] == "ConfigMap"]
+    (pod,) = [
+        manifest["spec"]["template"]["spec"] for manifest in objects if manifest["kind"] == "Deployment"
+    ]
     volumes = {volume["name"]: volume for volume in pod["volumes"]}
     mounts = {mount["name"]: mount["mountPath"] for mount in pod["containers"][0]["volumeMounts"]}
     assert volumes.keys() == mounts.keys()

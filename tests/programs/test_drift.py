@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +29,11 @@ def moved_rows(system: System) -> list[dict[str, Any]]:
     random = np.random.default_rng(0)
     columns: dict[str, list[Any]] = {}
     for feature in system.declaration.features:
-        its = system.manifest.distribution[feature.name]
-        if isinstance(its, CategoryDistribution):
-            kinds: list[Any] = [[name] for name in its.shares]
+        distribution = system.manifest.distribution[feature.name]
+        if isinstance(distribution, CategoryDistribution):
+            kinds: list[Any] = [[name] for name in distribution.shares]
         else:
-            cuts = [its.minimum, *its.edges, its.maximum]
+            cuts = [distribution.minimum, *distribution.edges, distribution.maximum]
             kinds = [list(np.linspace(low, high, 9)[1:]) for low, high in pairwise(cuts)]
             if feature.type == "integer":
                 kinds = [[round(value) for value in kind] for kind in kinds]
@@ -57,12 +57,12 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Promethe
         for name in NAMES * 2:
             servers[name].append(Server({"MODEL": name, "LOG_LEVEL": "error"}))
             running.callback(servers[name][-1].stop)
-        for server in (it for pair in servers.values() for it in pair):
+        for server in chain.from_iterable(servers.values()):
             server.wait_until_ready()
         jobs = [
             {
                 "job_name": name,
-                "static_configs": [{"targets": [f"127.0.0.1:{it.port}" for it in servers[name]]}],
+                "static_configs": [{"targets": [f"127.0.0.1:{server.port}" for server in servers[name]]}],
             }
             for name in NAMES
         ]
@@ -82,7 +82,7 @@ def test_the_index_of_two_pods_is_numpys_for_every_feature_of_every_model(
     sent = {name: moved_rows(system) for name, system in every.items()}
     # counters must be seen at 0 before they rise
     up = "count(count_over_time(feature_reference_rows[1m]) >= 2)"
-    versions = 2 * sum(len(it.declaration.versions) for it in every.values())
+    versions = 2 * sum(len(system.declaration.versions) for system in every.values())
     eventually(
         lambda: prometheus.query(up) and prometheus.query(up)[0][1] == versions, "all are scraped twice"
     )
@@ -93,7 +93,9 @@ def test_the_index_of_two_pods_is_numpys_for_every_feature_of_every_model(
             answer = server.post("/predict/batch", {"instances": rows})
             assert answer.status_code == 200, answer.text
             field = "probability" if system.declaration.binary else "confidence"
-            scores.setdefault(name, []).extend(it[field] for it in answer.json()["predictions"])
+            scores.setdefault(name, []).extend(
+                prediction[field] for prediction in answer.json()["predictions"]
+            )
 
     def recorded(name: str) -> dict[str, float]:
         chosen = f'{{model="{name}", model_version="{every[name].version}"}}'
@@ -108,8 +110,8 @@ def test_the_index_of_two_pods_is_numpys_for_every_feature_of_every_model(
         bins = all_bins(system.declaration.features, manifest.distribution, manifest.score)
         columns = (*matrix.T, np.array(scores[name]))
         expected = {
-            feature: stability_index(its.count(column), its.shares, manifest.data.rows)
-            for (feature, its), column in zip(bins.items(), columns, strict=True)
+            feature: stability_index(feature_bins.count(column), feature_bins.shares, manifest.data.rows)
+            for (feature, feature_bins), column in zip(bins.items(), columns, strict=True)
         }
         assert max(expected.values()) > 0.05
         close = {feature: pytest.approx(value, abs=0.005) for feature, value in expected.items()}
@@ -134,4 +136,4 @@ def test_alerts_are_seldom_wrong_and_name_what_moved() -> None:
     for table in ("false_alarms", "power"):
         for line in measured[table]:
             whole = {name: value for name, value in line.items() if not isinstance(value, float)}
-            assert [it for it in committed[table] if whole.items() <= it.items()], line
+            assert [row for row in committed[table] if whole.items() <= row.items()], line

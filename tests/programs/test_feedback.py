@@ -17,8 +17,8 @@ import requests
 import sqlalchemy as sql
 
 from serving.feedback.store import upgrade
-from tests.contract.test_feedback import ids, refusals, settings_for, tell
-from tests.contract.test_feedback_token import report, with_token
+from tests.contract.test_feedback import ids, refusals, report, settings_for
+from tests.contract.test_feedback_token import report_with_token, with_token
 from tests.harness import SAMPLE, Server, eventually, problem
 from tests.postgresql import Postgresql
 
@@ -55,12 +55,21 @@ def test_two_servers_start_at_once_and_take_the_same_outcome_once(
     with ThreadPoolExecutor(2) as both:
         first, second = both.map(servers, [database.url] * 2)
     every = ids(first, [SAMPLE] * 60)
-    told = [(server, it, outcome) for it in every for outcome in (0, 0, 1) for server in (first, second)]
+    reported = [
+        (server, prediction_id, outcome)
+        for prediction_id in every
+        for outcome in (0, 0, 1)
+        for server in (first, second)
+    ]
     with ThreadPoolExecutor(16) as clients:
-        answers = list(clients.map(lambda it: (it[1], it[2], tell(*it).status_code), told))
+        answers = list(
+            clients.map(lambda attempt: (attempt[1], attempt[2], report(*attempt).status_code), reported)
+        )
     assert rows(database) == 60
-    for it in every:
-        found = [(outcome, status) for its, outcome, status in answers if its == it]
+    for prediction_id in every:
+        found = [
+            (outcome, status) for answered_id, outcome, status in answers if answered_id == prediction_id
+        ]
         (stays,) = [outcome for outcome, status in found if status == 202]
         assert min(status for outcome, status in found if outcome == stays) == 200
         assert {status for outcome, status in found if outcome != stays} == {409}
@@ -78,12 +87,15 @@ def test_corrections_to_two_servers_at_once_are_all_kept(
 ) -> None:
     token = with_token(tmp_path)["FEEDBACK_TOKEN_FILE"]
     both = [servers(database.url, FEEDBACK_TOKEN_FILE=token) for _ in range(2)]
-    (one,) = ids(both[0], [SAMPLE])
-    assert report(both[0], one, 1).status_code == 202
+    (prediction_id,) = ids(both[0], [SAMPLE])
+    assert report_with_token(both[0], prediction_id, 1).status_code == 202
     with ThreadPoolExecutor(8) as clients:
         answers = list(
             clients.map(
-                lambda place: report(both[place % 2], one, place // 2 % 2, correction=True), range(100)
+                lambda place: report_with_token(
+                    both[place % 2], prediction_id, place // 2 % 2, correction=True
+                ),
+                range(100),
             )
         )
     assert {answer.status_code for answer in answers} == {200, 202}
@@ -98,21 +110,23 @@ def test_corrections_to_two_servers_at_once_are_all_kept(
 
 def test_a_killed_database_loses_nothing_and_predictions_go_on(servers: Start, database: Postgresql) -> None:
     server = servers(database.url)
-    told = [(it, place % 2) for place, it in enumerate(ids(server, [SAMPLE] * 1000))]
+    reported = [
+        (prediction_id, place % 2) for place, prediction_id in enumerate(ids(server, [SAMPLE] * 1000))
+    ]
     acknowledged: list[str] = []
     predicted: list[int] = []
     once = Lock()
 
-    def until_settled(it: tuple[str, int]) -> list[int]:
+    def until_settled(pair: tuple[str, int]) -> list[int]:
         statuses = [0]
         while statuses[-1] not in (200, 202):
-            answer = tell(server, *it)
+            answer = report(server, *pair)
             statuses.append(answer.status_code)
             if answer.status_code == 503:
                 assert answer.headers["retry-after"] == "5"
                 predicted.append(server.post("/predict", SAMPLE).status_code)
             if answer.status_code == 202:
-                acknowledged.append(it[0])
+                acknowledged.append(pair[0])
             if len(acknowledged) >= 300 and once.acquire(blocking=False):
                 database.kill()
                 eventually(lambda: len(predicted) > 20, "predictions were made without the database")
@@ -120,7 +134,7 @@ def test_a_killed_database_loses_nothing_and_predictions_go_on(servers: Start, d
         return statuses[1:]
 
     with ThreadPoolExecutor(8) as clients:
-        outcomes = list(clients.map(until_settled, told))
+        outcomes = list(clients.map(until_settled, reported))
     assert {status for statuses in outcomes for status in statuses} <= {200, 202, 503}
     assert any(503 in statuses for statuses in outcomes)
     assert set(predicted) == {200}
@@ -133,7 +147,7 @@ def test_a_killed_database_loses_nothing_and_predictions_go_on(servers: Start, d
 def test_a_database_that_hangs_is_told_in_time(servers: Start, database: Postgresql) -> None:
     """A stopped server accepts connections and says nothing."""
     server = servers(database.url)
-    (one,) = ids(server, [SAMPLE])
+    (prediction_id,) = ids(server, [SAMPLE])
     processes = subprocess.run(
         ["pgrep", "--full", f"postgres.*{database.port}|postgres: .*outcomes"],
         capture_output=True, text=True, check=True,
@@ -141,25 +155,25 @@ def test_a_database_that_hangs_is_told_in_time(servers: Start, database: Postgre
     subprocess.run(["kill", "-STOP", *processes], check=True)
     try:
         began = time.monotonic()
-        problem(tell(server, one, 1), 503, "StoreUnavailable")
+        problem(report(server, prediction_id, 1), 503, "StoreUnavailable")
         assert time.monotonic() - began < 30
         assert server.post("/predict", SAMPLE).status_code == 200
     finally:
         subprocess.run(["kill", "-CONT", *processes], check=True)
-    eventually(lambda: tell(server, one, 1).status_code in (200, 202), "the outcome is taken")
+    eventually(lambda: report(server, prediction_id, 1).status_code in (200, 202), "the outcome is taken")
     assert rows(database) == 1
 
 
 def test_a_database_that_comes_later_or_refuses_is_told(servers: Start, database: Postgresql) -> None:
     database.kill()
     server = servers(database.url)
-    (one,) = ids(server, [SAMPLE])
-    problem(tell(server, one, 1), 503, "StoreUnavailable")
+    (prediction_id,) = ids(server, [SAMPLE])
+    problem(report(server, prediction_id, 1), 503, "StoreUnavailable")
     eventually(lambda: server.metric("feedback_store_up") == 0, "metrics show it")
     database.start()
-    assert eventually(lambda: tell(server, one, 1).status_code == 202, "it is taken")
+    assert eventually(lambda: report(server, prediction_id, 1).status_code == 202, "it is taken")
     stranger = servers(database.url.replace("secret", "guess"))
-    problem(tell(stranger, one, 1), 503, "StoreUnavailable")
+    problem(report(stranger, prediction_id, 1), 503, "StoreUnavailable")
     (line,) = refusals(stranger)
     assert "password authentication failed" in line
     assert "guess" not in "".join(stranger.lines)
@@ -174,7 +188,7 @@ def test_the_first_schema_is_taken_over_with_its_outcomes(servers: Start, databa
     old = f"('a', 'heart-disease', 'v1', {now}, {now}, 'disease', 'no_disease', 0.75, 0.5625)"
     database.ask(f"INSERT INTO outcomes VALUES {old}")  # noqa: S608
     server = servers(database.url)
-    assert tell(server, ids(server, [SAMPLE])[0], 0).status_code == 202
+    assert report(server, ids(server, [SAMPLE])[0], 0).status_code == 202
     assert (rows(database), database.ask("SELECT version_num FROM alembic_version")) == (2, "0003")
     eventually(lambda: server.metric("model_outcomes") == 2, "both are shown")
 
@@ -189,7 +203,7 @@ def test_old_outcomes_are_deleted_by_two_servers_at_once(servers: Start, databas
     database.ask("INSERT INTO earlier_outcomes SELECT 1, '7', 'disease', 1, 1")
     with ThreadPoolExecutor(2) as both:
         running = list(both.map(servers, [database.url] * 2))
-    assert tell(running[0], ids(running[0], [SAMPLE])[0], 0).status_code == 202
+    assert report(running[0], ids(running[0], [SAMPLE])[0], 0).status_code == 202
     eventually(lambda: rows(database) == 1, "the old ones are gone")
     assert database.ask("SELECT count(*) FROM earlier_outcomes") == "0"
 
@@ -224,29 +238,29 @@ def test_a_disk_that_is_full_or_read_only_is_told_and_loses_nothing(disk: Path, 
     fill(disk / "filler")
     statuses: list[int] = []
     while 503 not in statuses:
-        statuses.append(tell(server, every[len(statuses)], 1).status_code)
+        statuses.append(report(server, every[len(statuses)], 1).status_code)
     assert server.post("/predict", SAMPLE).status_code == 200
     (disk / "filler").unlink()
     refused = every[len(statuses) - 1]
-    assert tell(server, refused, 1).status_code in (200, 202)
-    assert {tell(server, it, 1).status_code for it in every[: len(statuses)]} == {200}
+    assert report(server, refused, 1).status_code in (200, 202)
+    assert {report(server, prediction_id, 1).status_code for prediction_id in every[: len(statuses)]} == {200}
 
     assert server.stop() == 0
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
     again = servers(f"sqlite:///{disk}/outcomes.db")
-    problem(tell(again, every[-1], 1), 503, "StoreUnavailable")
+    problem(report(again, every[-1], 1), 503, "StoreUnavailable")
     eventually(lambda: again.metric("feedback_store_up") == 0, "metrics show it")
     assert again.post("/predict", SAMPLE).status_code == 200
     subprocess.run(["mount", "-o", "remount,rw", str(disk)], check=True)
-    assert tell(again, every[-1], 1).status_code == 202
+    assert report(again, every[-1], 1).status_code == 202
     eventually(lambda: again.metric("feedback_store_up") == 1, "the store is up")
     eventually(lambda: again.metric("model_outcomes") == len(statuses) + 1, "all are shown")
 
 
 def test_the_port_is_closed_where_nobody_listens(servers: Start) -> None:
     server = servers("postgresql://api:secret@127.0.0.1:9/outcomes")
-    (one,) = ids(server, [SAMPLE])
+    (prediction_id,) = ids(server, [SAMPLE])
     began = time.monotonic()
-    problem(tell(server, one, 1), 503, "StoreUnavailable")
+    problem(report(server, prediction_id, 1), 503, "StoreUnavailable")
     assert time.monotonic() - began < 10
     assert requests.get(f"{server.url}/readyz", timeout=5).status_code == 200

@@ -23,7 +23,7 @@ EVERYTHING_PUBLIC = [
 CONFIGURATION = PROJECT / "monitoring" / "prometheus-config.yaml"
 
 
-def one(kind: str, *options: str, name: str = "heart-disease-api") -> dict[str, Any]:
+def manifest(kind: str, *options: str, name: str = "heart-disease-api") -> dict[str, Any]:
     (found,) = [
         found for found in template(*options) if (found["kind"], found["metadata"]["name"]) == (kind, name)
     ]
@@ -31,7 +31,7 @@ def one(kind: str, *options: str, name: str = "heart-disease-api") -> dict[str, 
 
 
 def container(*options: str) -> dict[str, Any]:
-    found: dict[str, Any] = one("Deployment", *options)["spec"]["template"]["spec"]["containers"][0]
+    found: dict[str, Any] = manifest("Deployment", *options)["spec"]["template"]["spec"]["containers"][0]
     return found
 
 
@@ -40,9 +40,9 @@ def test_the_pod_gets_the_port_and_the_server_its_setting() -> None:
         {"name": "http", "containerPort": 8000},
         {"name": "metrics", "containerPort": 9091},
     ]
-    assert one("ConfigMap", *PORT)["data"]["METRICS_PORT"] == "9091"
+    assert manifest("ConfigMap", *PORT)["data"]["METRICS_PORT"] == "9091"
     assert [port["name"] for port in container()["ports"]] == ["http"]
-    assert "METRICS_PORT" not in one("ConfigMap")["data"]
+    assert "METRICS_PORT" not in manifest("ConfigMap")["data"]
 
 
 @pytest.mark.parametrize("kind", ["NodePort", "LoadBalancer", "ClusterIP"])
@@ -55,11 +55,11 @@ def test_nothing_that_faces_outward_publishes_it(kind: str) -> None:
 
 
 def test_only_prometheus_reaches_it_and_everybody_the_api() -> None:
-    http, metrics = one("NetworkPolicy", *PORT)["spec"]["ingress"]
+    http, metrics = manifest("NetworkPolicy", *PORT)["spec"]["ingress"]
     assert http == {"ports": [{"port": "http", "protocol": "TCP"}]}
     assert metrics["ports"] == [{"port": "metrics", "protocol": "TCP"}]
     assert metrics["from"] == [{"podSelector": {"matchLabels": {"app": "prometheus"}}}]
-    assert one("NetworkPolicy")["spec"]["ingress"] == [http]
+    assert manifest("NetworkPolicy")["spec"]["ingress"] == [http]
 
 
 def prometheus() -> dict[str, Any]:
@@ -69,13 +69,13 @@ def prometheus() -> dict[str, Any]:
 
 
 def test_the_policys_default_is_the_prometheus_of_monitoring() -> None:
-    (peer,) = one("NetworkPolicy", *PORT)["spec"]["ingress"][1]["from"]
+    (peer,) = manifest("NetworkPolicy", *PORT)["spec"]["ingress"][1]["from"]
     assert peer["podSelector"]["matchLabels"].items() <= prometheus()["metadata"]["labels"].items()
 
 
 def test_annotations_name_it() -> None:
     def annotated(*options: str) -> str:
-        pod = one("Deployment", "--set", "metrics.annotations=true", *options)["spec"]["template"]
+        pod = manifest("Deployment", "--set", "metrics.annotations=true", *options)["spec"]["template"]
         return str(pod["metadata"]["annotations"]["prometheus.io/port"])
 
     assert (annotated(), annotated(*PORT)) == ("8000", "9091")
@@ -93,7 +93,11 @@ def test_the_operator_finds_each_pod_once_under_the_same_job(options: list[str])
     assert (port["name"], port["targetPort"]) == (endpoint["port"], endpoint["port"])
     (pods,) = [found for found in objects if found["kind"] == "Deployment"]
     assert service["spec"]["selector"].items() <= pods["spec"]["template"]["metadata"]["labels"].items()
-    jobs = [it["replacement"] for it in endpoint["relabelings"] if it.get("targetLabel") == "job"]
+    jobs = [
+        relabeling["replacement"]
+        for relabeling in endpoint["relabelings"]
+        if relabeling.get("targetLabel") == "job"
+    ]
     assert (jobs or [service["metadata"]["name"]]) == ["heart-disease-api"]
 
 
@@ -107,27 +111,27 @@ def discovered(pod: dict[str, Any], name: str, phase: str = "Running") -> Iterat
         labels["pod_annotation_" + re.sub("[^A-Za-z0-9_]", "_", key)] = value
     for container in pod["spec"]["containers"]:
         for port in container["ports"]:
-            its = labels | {"pod_container_port_name": port["name"]}
-            meta = {f"__meta_kubernetes_{key}": value for key, value in its.items()}
+            port_labels = labels | {"pod_container_port_name": port["name"]}
+            meta = {f"__meta_kubernetes_{key}": value for key, value in port_labels.items()}
             yield {"targets": [f"{name}:{port['containerPort']}"], "labels": meta}
 
 
 def kept(targets: list[dict[str, Any]], job: str, folder: Path) -> list[tuple[str, str]]:
     """Return pod and address of the targets that the job's rules keep, by Prometheus itself."""
     configuration = yaml.safe_load(CONFIGURATION.read_text(encoding="utf-8"))
-    (scrape,) = [it for it in configuration["scrape_configs"] if it["job_name"] == job]
+    (scrape,) = [candidate for candidate in configuration["scrape_configs"] if candidate["job_name"] == job]
     del scrape["kubernetes_sd_configs"]
     scrape["static_configs"] = targets
     file = folder / "prometheus.yml"
     file.write_text(yaml.safe_dump({"scrape_configs": [scrape]}), encoding="utf-8")
     said = run("promtool", "check", "service-discovery", "--timeout=1s", file, job).stdout
-    found = [it["labels"] for it in json.loads(said) if it.get("labels")]
+    found = [target["labels"] for target in json.loads(said) if target.get("labels")]
     return sorted((labels["pod"], labels["instance"]) for labels in found)
 
 
 def test_each_pod_is_scraped_once_while_the_port_is_rolled_out(tmp_path: Path) -> None:
-    before, after = (one("Deployment", *options)["spec"]["template"] for options in ([], PORT))
-    annotated = one("Deployment", *PORT, "--set", "metrics.annotations=true")["spec"]["template"]
+    before, after = (manifest("Deployment", *options)["spec"]["template"] for options in ([], PORT))
+    annotated = manifest("Deployment", *PORT, "--set", "metrics.annotations=true")["spec"]["template"]
     pods = {"old": before, "new": after, "annotated": annotated}
     targets = [target for name, pod in pods.items() for target in discovered(pod, name)]
     targets += discovered(after, "over", "Succeeded")

@@ -67,18 +67,18 @@ def samples(system: System) -> Iterator[str]:
                 at = START + look // LOOK_EVERY * MINUTE
                 quality = assess(system.declaration, every[:look])
                 for (predicted, true), rows in quality.outcomes.items():
-                    its = f'predicted="{predicted}",outcome="{true}"'
-                    lines.setdefault("model_outcomes", []).append(f"{{{origin},{its}}} {rows} {at}")
+                    sample_labels = f'predicted="{predicted}",outcome="{true}"'
+                    lines.setdefault("model_outcomes", []).append(f"{{{origin},{sample_labels}}} {rows} {at}")
                 for metric, estimate in quality.metrics.items():
                     low, high = estimate.intervals["0.9999"]
-                    its = f'metric="{metric}"'
+                    sample_labels = f'metric="{metric}"'
                     bounds = {"model_quality_lower": low, "model_quality_upper": high}
                     for name, value in bounds.items():
                         lines.setdefault(name, []).append(
-                            f'{{{origin},{its},confidence_level="0.9999"}} {value} {at}'
+                            f'{{{origin},{sample_labels},confidence_level="0.9999"}} {value} {at}'
                         )
                     lines.setdefault("model_quality_expected", []).append(
-                        f"{{{origin},{its}}} {card[metric]} {at}"
+                        f"{{{origin},{sample_labels}}} {card[metric]} {at}"
                     )
     for name, found in lines.items():
         yield f"# TYPE {name} gauge"
@@ -102,6 +102,6 @@ def test_twenty_declines_are_told_and_twenty_honest_streams_are_not(tmp_path: Pa
         found = [labels for labels, _ in prometheus.query(raised, START + looks * MINUTE + 1)]
         late = f"max by (namespace) (count_over_time(({rule['expr']})[{looks // 2}m:1m]))"
         early = prometheus.query(late, START + looks * MINUTE // 2 + 1)
-    assert [it["job"] for it in found if it["namespace"] == "honest"] == []
-    assert len([it for it in found if it["namespace"] == "declining"]) == STREAMS
+    assert [raised_for["job"] for raised_for in found if raised_for["namespace"] == "honest"] == []
+    assert len([raised_for for raised_for in found if raised_for["namespace"] == "declining"]) == STREAMS
     assert not early
