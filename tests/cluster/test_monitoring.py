@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
@@ -66,7 +66,9 @@ def query(expression: str) -> list[dict[str, Any]]:
 
 def scraped(core: client.CoreV1Api) -> bool:
     """Tell whether Prometheus sees every pod of the API, each once and on its node, and no other."""
-    seen = [(one["metric"]["pod"], one["metric"]["node"]) for one in query(f'up{{job="{RELEASE}"}} == 1')]
+    seen = [
+        (series["metric"]["pod"], series["metric"]["node"]) for series in query(f'up{{job="{RELEASE}"}} == 1')
+    ]
     return sorted(seen) == sorted((pod.metadata.name, pod.spec.node_name) for pod in ready_pods(core))
 
 
@@ -158,7 +160,7 @@ def notifications(receivers: Path) -> list[tuple[str, str, str]]:
     return found
 
 
-def told(receivers: Path, alert: str, status: str, ways: set[str]) -> bool:
+def notified(receivers: Path, alert: str, status: str, ways: set[str]) -> bool:
     return ways <= {way for way, name, state in notifications(receivers) if (name, state) == (alert, status)}
 
 
@@ -172,19 +174,19 @@ def test_a_shift_of_age_is_told_by_its_name(receivers: Path) -> None:
     for alert, severity in (("FeatureDrift", "warning"), ("FeatureDriftStrong", "critical")):
         firing = f'ALERTS{{alertname="{alert}", severity="{severity}", alertstate="firing"}}'
         found = eventually(lambda firing=firing: query(firing), f"{alert} fires", 120)  # type: ignore[misc]
-        assert {(one["metric"]["feature"], one["metric"]["model"]) for one in found} == {
+        assert {(series["metric"]["feature"], series["metric"]["model"]) for series in found} == {
             ("age", "heart-disease")
         }
-    eventually(lambda: told(receivers, "FeatureDriftStrong", "firing", ALL_WAYS), "the drift is told", 60)
+    eventually(lambda: notified(receivers, "FeatureDriftStrong", "firing", ALL_WAYS), "the drift is told", 60)
 
 
-def told_outcomes(outcome: int, number: int) -> list[int]:
-    """Predict, tell the outcome of each prediction, and return the statuses."""
+def report_outcomes(outcome: int, number: int) -> list[int]:
+    """Predict, report an outcome for each prediction, and return the statuses."""
     statuses, token = [], bearer()
     for _ in range(number):
         answer = requests.post(f"{URL}/predict", json=SAMPLE, timeout=5).json()
-        told = {"prediction_id": answer["prediction_id"], "outcome": outcome}
-        statuses.append(requests.post(f"{URL}/feedback", json=told, headers=token, timeout=10).status_code)
+        body = {"prediction_id": answer["prediction_id"], "outcome": outcome}
+        statuses.append(requests.post(f"{URL}/feedback", json=body, headers=token, timeout=10).status_code)
     return statuses
 
 
@@ -192,18 +194,18 @@ def test_outcomes_move_the_figures_of_the_quality_dashboard(
     receivers: Path, outcomes: Postgresql, core: client.CoreV1Api
 ) -> None:
     accuracy = 'max(model_quality{metric="accuracy"})'
-    assert told_outcomes(0, 60) == [202] * 60
-    assert told_outcomes(1, 1) == [202]  # a positive outcome, for sensitivity
+    assert report_outcomes(0, 60) == [202] * 60
+    assert report_outcomes(1, 1) == [202]  # a positive outcome, for sensitivity
     eventually(lambda: query(f"{accuracy} > {60 / 61 - 1e-9}"), "the first outcomes are shown", 60)
     eventually(lambda: query("count(model_outcomes) == 8"), "by both pods", 60)
     for title, expression in panel_queries("monitoring/grafana-quality.json"):
         eventually(lambda expression=expression: query(expression), title, 60)  # type: ignore[misc]
-    assert told_outcomes(1, 120) == [202] * 120
+    assert report_outcomes(1, 120) == [202] * 120
     eventually(lambda: query(f"{accuracy} < {60 / 181 + 1e-9}"), "the others are shown", 60)
     alert = "ModelQualityBelowCard"
-    eventually(lambda: told(receivers, alert, "firing", ALL_WAYS), "the decline is told", 120)
+    eventually(lambda: notified(receivers, alert, "firing", ALL_WAYS), "the decline is told", 120)
     firing = query(f'ALERTS{{alertname="{alert}", alertstate="firing"}}')
-    assert "accuracy" in {one["metric"]["metric"] for one in firing}
+    assert "accuracy" in {series["metric"]["metric"] for series in firing}
     assert outcomes.ask("SELECT count(*) FROM outcomes") == "181"
 
     before = requests.post(f"{URL}/predict", json=SAMPLE, timeout=5).json()["prediction_id"]
@@ -250,13 +252,13 @@ def test_errors_and_an_unusable_model_are_told(receivers: Path, faulty: None, co
     for _ in range(300):  # of the hour's requests enough for a burn
         requests.post(f"{URL}/predict", json=SAMPLE, timeout=5)
     burn = "PredictionErrorsFastBurn"
-    eventually(lambda: told(receivers, burn, "firing", ALL_WAYS), "the burst is told", 120)
+    eventually(lambda: notified(receivers, burn, "firing", ALL_WAYS), "the burst is told", 120)
     broken = ready_pods(core)[0].metadata.name
     kubectl("exec", "--namespace", NAMESPACE, broken, "--", "touch", "/tmp/broken")  # noqa: S108
-    eventually(lambda: told(receivers, "ModelNotLoaded", "firing", ALL_WAYS), "the model is told", 120)
+    eventually(lambda: notified(receivers, "ModelNotLoaded", "firing", ALL_WAYS), "the model is told", 120)
     kubectl("exec", "--namespace", NAMESPACE, broken, "--", "rm", "/tmp/broken")  # noqa: S108
-    eventually(lambda: told(receivers, "ModelNotLoaded", "resolved", ALL_WAYS), "its return is told", 180)
-    assert not [one for one in notifications(receivers) if one[1] == "Watchdog"]
+    eventually(lambda: notified(receivers, "ModelNotLoaded", "resolved", ALL_WAYS), "its return is told", 180)
+    assert not [notification for notification in notifications(receivers) if notification[1] == "Watchdog"]
 
 
 def test_the_quick_start_ends_with_an_api_that_is_gone_and_back(receivers: Path, folder: Path) -> None:
@@ -273,10 +275,10 @@ def test_the_quick_start_ends_with_an_api_that_is_gone_and_back(receivers: Path,
         eventually(lambda expression=expression: query(expression), expression, 30)  # type: ignore[misc]
     follow(folder, gone)
     try:
-        eventually(lambda: told(receivers, "ApiDown", "firing", ALL_WAYS), "ApiDown is told", 180)
+        eventually(lambda: notified(receivers, "ApiDown", "firing", ALL_WAYS), "ApiDown is told", 180)
     finally:
         follow(folder, back)
-    eventually(lambda: told(receivers, "ApiDown", "resolved", ALL_WAYS), "its end is told", 180)
+    eventually(lambda: notified(receivers, "ApiDown", "resolved", ALL_WAYS), "its end is told", 180)
 
 
 def test_everything_is_up_and_each_pod_is_scraped_once(folder: Path, core: client.CoreV1Api) -> None:
@@ -396,12 +398,12 @@ def test_history_and_silences_outlive_a_kill(core: client.CoreV1Api) -> None:
     times = [float(at) for at, _ in scrapes["values"] if float(at) > began - 3 * SCRAPE_SECONDS]
     assert max(after - before for before, after in pairwise(times)) < took + 2 * SCRAPE_SECONDS
     kept = requests.get(f"{ALERTMANAGER}/api/v2/silences", timeout=5).json()
-    assert [one["comment"] for one in kept] == ["kept"]
+    assert [stored["comment"] for stored in kept] == ["kept"]
 
 
 def test_every_query_of_every_panel_returns_data() -> None:
     run(MONITORING / "test-metrics.sh", "--requests", "400", "--errors", "10")
-    for title, expression in (it for name in HEART for it in panel_queries(name)):
+    for title, expression in chain.from_iterable(map(panel_queries, HEART)):
         # what looks at a day is recorded every two minutes
         expression = expression.removesuffix(OR_NONE_MISSING)  # noqa: PLW2901
         eventually(lambda expression=expression: query(expression), title, 150)  # type: ignore[misc]
@@ -413,7 +415,7 @@ def test_a_port_of_its_own_for_metrics_is_not_published_and_prometheus_follows(
     helm_install("--set", "metrics.port=9091")
     replaced(core)
     eventually(lambda: scraped(core), "both pods are scraped, each once", 60)
-    instances = [one["metric"]["instance"] for one in query(f'up{{job="{RELEASE}"}} == 1')]
+    instances = [series["metric"]["instance"] for series in query(f'up{{job="{RELEASE}"}} == 1')]
     assert [instance.rpartition(":")[2] for instance in instances] == ["9091", "9091"]
     assert requests.get(f"{URL}/metrics", timeout=5).status_code == 404
     said = run(MONITORING / "test-metrics.sh", "--requests", "40").stdout
@@ -431,14 +433,14 @@ def test_two_versions_fill_their_dashboard(outcomes: Postgresql, core: client.Co
         for number in range(20):
             headers = {"X-Request-Key": str(number)}
             answer = requests.post(f"{URL}/predict", json=row, headers=headers, timeout=5).json()
-            told = {"prediction_id": answer["prediction_id"], "outcome": "No"}
-            requests.post(f"{URL}/feedback", json=told, headers=token, timeout=10).raise_for_status()
+            body = {"prediction_id": answer["prediction_id"], "outcome": "No"}
+            requests.post(f"{URL}/feedback", json=body, headers=token, timeout=10).raise_for_status()
         return bool(query(expression))
 
     for title, expression in panel_queries("monitoring/grafana-versions.json"):
         eventually(lambda expression=expression: shown(expression), title, 90)  # type: ignore[misc]
     figures = query('count by (model_version) (model_quality{metric="accuracy"}) > 0')
-    assert {one["metric"]["model_version"] for one in figures} == {"v1", "v2"}
+    assert {series["metric"]["model_version"] for series in figures} == {"v1", "v2"}
     helm_install("--set", feedback(outcomes))
     kubectl("delete", "secret", f"{RELEASE}-canary-salt", "--namespace", NAMESPACE)
 
@@ -455,7 +457,7 @@ def test_grafana_finds_its_files_where_it_reads_them(folder: Path, core: client.
     manifests.write_text(run(folder / "deploy-monitoring.sh", "--dry-run").stdout, encoding="utf-8")
     objects = list(yaml.safe_load_all(manifests.read_text(encoding="utf-8")))
     kubectl("apply", "--dry-run=server", "--validate=strict", "--filename", str(manifests))
-    named = {(one["kind"], one["metadata"]["name"]): one for one in objects}
+    named = {(manifest["kind"], manifest["metadata"]["name"]): manifest for manifest in objects}
     spec = named["Deployment", "grafana"]["spec"]["template"]["spec"]
     (grafana,) = spec["containers"]
     assert {"name": "data", "mountPath": "/var/lib/grafana"} in grafana["volumeMounts"]
@@ -472,7 +474,9 @@ def test_grafana_finds_its_files_where_it_reads_them(folder: Path, core: client.
     spec["restartPolicy"] = "Never"
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "grafana-look"}, "spec": spec}
     files = [
-        one for (kind, name), one in named.items() if kind == "ConfigMap" and name.startswith("grafana-")
+        manifest
+        for (kind, name), manifest in named.items()
+        if kind == "ConfigMap" and name.startswith("grafana-")
     ]
     claim = named["PersistentVolumeClaim", "grafana"]
     manifests.write_text(yaml.safe_dump_all([*files, claim, pod]), encoding="utf-8")

@@ -131,14 +131,16 @@ def test_outcomes_in_sqlite_outlive_a_killed_container(core: client.CoreV1Api) -
     try:
         replaced(core)
         eventually(answers, "the node port answers", 60)
-        told = [
+        predictions = [
             {"prediction_id": requests.post(f"{URL}/predict", json=SAMPLE, timeout=5).json()["prediction_id"]}
             for _ in range(20)
         ]
 
         def statuses(headers: dict[str, str]) -> set[int]:
-            bodies = [it | {"outcome": 1} for it in told]
-            sent = [requests.post(f"{URL}/feedback", json=it, headers=headers, timeout=10) for it in bodies]
+            bodies = [prediction | {"outcome": 1} for prediction in predictions]
+            sent = [
+                requests.post(f"{URL}/feedback", json=body, headers=headers, timeout=10) for body in bodies
+            ]
             return {answer.status_code for answer in sent}
 
         token = bearer()

@@ -76,7 +76,7 @@ def end(job: str) -> tuple[str, str]:
     def ended() -> str:
         path = "{.status.conditions[?(@.status=='True')].type}"
         said = kubectl("get", "job", job, "--namespace", NAMESPACE, "--output", f"jsonpath={path}")
-        return next((it for it in ("Complete", "Failed") if it in said), "")
+        return next((condition for condition in ("Complete", "Failed") if condition in said), "")
 
     how = eventually(ended, "the job ends", 240)
     return how, kubectl("logs", f"job/{job}", "--namespace", NAMESPACE)
@@ -184,10 +184,10 @@ def test_the_endpoint_starts_one_run_at_a_time(retraining: None, core: client.Co
 
 def at(job: Job, path: Sequence[str]) -> Any:
     """Return what stands in a Job, deep inside; objects that are missing are made."""
-    its: Any = job
+    part: Any = job
     for step in path:
-        its = its[int(step)] if isinstance(its, list) else its.setdefault(step, {})
-    return its
+        part = part[int(step)] if isinstance(part, list) else part.setdefault(step, {})
+    return part
 
 
 def setting(value: object, *path: str) -> Callable[[Job], None]:
@@ -380,9 +380,9 @@ def test_train_shadow_canary_promote_and_roll_back(retraining: None, core: clien
         for percent in (10, 50, 100):
             chosen = step(f"candidate.canaryPercent={percent}")
             assert chosen == speakers()
-            its = {key for key, version in chosen.items() if version == "v2"}
-            assert taken <= its
-            taken = its
+            candidate_keys = {key for key, version in chosen.items() if version == "v2"}
+            assert taken <= candidate_keys
+            taken = candidate_keys
             count = Counter(chosen.values())["v2"]
             assert binomtest(count, KEYS, percent / 100).pvalue > 1e-4, f"{count} of {KEYS} at {percent} %"
         paused = step("candidate.canaryPercent=100,candidate.canaryPaused=true")

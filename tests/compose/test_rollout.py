@@ -48,7 +48,7 @@ def test_shadow_canary_promote_and_roll_back(stack: Stack) -> None:
     for title, expression in panel_queries("monitoring/grafana-versions.json"):
         if title.endswith(": Quality"):  # the stack takes no outcomes: the cluster's test reports some
             continue
-        eventually(lambda it=expression: shown(it), f"{title}: {expression}", 90)  # type: ignore[misc]
+        eventually(lambda expression=expression: shown(expression), f"{title}: {expression}", 90)  # type: ignore[misc]
     step(stack, CANARY_PERCENT="100")
     assert set(speakers(stack).values()) == {"v2"}
     step(stack, MODEL_VERSION="v2")

@@ -86,7 +86,7 @@ def test_every_panels_queries_return_data(stack: Stack, served: System) -> None:
             soon = re.sub(r"(job:feature:\w+)24h", r"\g<1>1h", expression)
             if any(feature.nullable for feature in served.declaration.features):
                 soon = soon.removesuffix(OR_NONE_MISSING)
-            eventually(lambda it=soon: stack.query(it), f"{title}: {soon}", 90)  # type: ignore[misc]
+            eventually(lambda soon=soon: stack.query(soon), f"{title}: {soon}", 90)  # type: ignore[misc]
 
 
 def test_every_rule_is_evaluated_without_error(stack: Stack) -> None:
@@ -171,15 +171,15 @@ def test_ports_and_names_are_those_of_the_page(name: str) -> None:
     ).stdout
     config = json.loads(said)
     published = {
-        service: [int(port["published"]) for port in one.get("ports", [])]
-        for service, one in config["services"].items()
+        service: [int(port["published"]) for port in definition.get("ports", [])]
+        for service, definition in config["services"].items()
     }
     api = {"churn": 5000}.get(name, 8000)
     assert config["name"] == name
     expected = {STACKS[name]: [api], "prometheus": [9090], "alertmanager": [9093], "grafana": [3000]}
     assert {service: published[service] for service in expected} == expected
-    for service, one in config["services"].items():
-        assert not one["image"].endswith(":latest") or service == STACKS[name]
+    for service, definition in config["services"].items():
+        assert not definition["image"].endswith(":latest") or service == STACKS[name]
 
 
 @pytest.mark.parametrize("name", ["iris", "churn", "fraud"])

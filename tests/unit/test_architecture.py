@@ -56,6 +56,9 @@ NAMED_BY_ELEMENT = [
     "tools",
     "bench",
     "monitoring",
+    "tests",
+    "compose",
+    "models",
 ]
 """Packages whose variables name their element."""
 
