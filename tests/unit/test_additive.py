@@ -1,4 +1,4 @@
-"""Models that add up are scikit-learn's to the last digits, one row at a time and many at once."""
+"""Additive models equal scikit-learn's to the last digits, for one row and for many."""
 
 import json
 import math
@@ -40,7 +40,7 @@ def test_the_committed_terms_give_scikit_learns_probabilities(name: str, version
 
 
 @pytest.mark.parametrize(("name", "version"), [("churn", "v2"), ("fraud", "v1")])
-def test_trees_do_not_add_up(name: str, version: str) -> None:
+def test_trees_are_not_additive(name: str, version: str) -> None:
     system = System(name)
     pipeline = joblib.load(system.folder / version / "model.joblib")
     assert derive(pipeline, system.declaration, [rows(system)[:500]]) is None
@@ -48,7 +48,7 @@ def test_trees_do_not_add_up(name: str, version: str) -> None:
 
 
 @pytest.mark.parametrize("degree", [1, 2])
-def test_features_that_act_together_are_noticed(degree: int) -> None:
+def test_interacting_features_are_detected(degree: int) -> None:
     system = System("iris")
     matrix = rows(system)[:300]
     labels = (matrix[:, 0] * matrix[:, 1] > 200).astype(np.int64) + (matrix[:, 2] > 15)
@@ -58,7 +58,7 @@ def test_features_that_act_together_are_noticed(degree: int) -> None:
     assert (found is None) is (degree == 2)
 
 
-def test_large_log_odds_are_certain_and_not_an_error() -> None:
+def test_large_log_odds_give_certainty_not_an_error() -> None:
     model = AdditiveModel(intercept=[0.0], terms=[NumberTerm(offset=[0.0], slope=[1e4], missing=[5.0])])
     evaluator = AdditiveEvaluator(model)
     values = np.array([[-1.0], [0.0], [1.0], [np.nan]])
@@ -81,7 +81,7 @@ TERM: dict[str, Any] = {"kind": "number", "offset": [0.0], "slope": [1.0], "miss
         ({"intercept": [0.0], "terms": [TERM, TERM]}, "here has other features or codes than model.toml"),
     ],
 )
-def test_what_is_no_additive_model_is_refused(content: Any, sentence: str) -> None:
+def test_an_invalid_additive_model_is_rejected(content: Any, sentence: str) -> None:
     written = content if isinstance(content, bytes) else json.dumps(content).encode()
     with pytest.raises(BundleError, match=sentence):
         parse_additive(written, [System("iris").number], "here")

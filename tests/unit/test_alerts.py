@@ -29,7 +29,7 @@ EACH_ALERT = pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: alert["a
 
 
 @EACH_ALERT
-def test_an_alert_is_proven_to_fire_to_resolve_and_to_be_silent_just_below(alert: dict[str, Any]) -> None:
+def test_an_alert_has_tests_that_it_fires_resolves_and_stays_silent(alert: dict[str, Any]) -> None:
     def outcomes(what: str) -> list[bool]:
         named = f"{alert['alert']} {what}"
         checks = [
@@ -59,6 +59,6 @@ def test_an_alert_says_what_it_means_and_what_to_do(alert: dict[str, Any]) -> No
     assert "```" in page.partition("## Diagnosis")[2].partition("## Mitigation")[0]
 
 
-def test_there_is_no_page_without_an_alert() -> None:
+def test_every_runbook_has_an_alert() -> None:
     pages = {page.stem for page in (PROJECT / "monitoring" / "runbooks").glob("*.md")}
     assert pages == {alert["alert"] for alert in ALERTS}

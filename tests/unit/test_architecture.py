@@ -21,7 +21,7 @@ ALLOWED = {
     "api_server.py": {"serving"},
 }
 
-# room or module of serving -> those it may import beside itself: each is above those it names
+# room or module of serving -> those it may import besides itself: each is above those it names
 ROOMS = {
     "request": {"logs"},
     "secret_files": set(),
@@ -127,7 +127,7 @@ def test_a_variable_names_its_element(package: str) -> None:
 
 
 def test_only_roots_see_all_settings() -> None:
-    """A part gets its group of settings: what it depends on stands in its signature."""
+    """A part gets only its group of settings: its signature shows what it depends on."""
     roots = {f"serving/{root}.py" for root in ("app", "main", "server", "settings", "workers")}
     whole = {"Settings", "ServerSettings", "load_settings", "read_settings"}
     for file in sources("serving"):

@@ -1,4 +1,4 @@
-"""A token is in a file, which may be replaced at any time, and may be anything that a path can name."""
+"""The token is in a file, which may be replaced at any time, and may be anything that a path can name."""
 
 import asyncio
 import os
@@ -28,7 +28,7 @@ def check(token: BearerToken, authorization: bytes | None) -> None:
 
 
 @pytest.mark.parametrize("given", [f"Bearer {TOKEN}", f"bearer {TOKEN}", f"BEARER   {TOKEN} "])
-def test_the_token_is_let_through(file: Path, given: str) -> None:
+def test_the_token_is_accepted(file: Path, given: str) -> None:
     check(BearerToken("TOKEN_FILE", file, "the token"), given.encode())
 
 
@@ -41,7 +41,7 @@ def test_the_token_is_let_through(file: Path, given: str) -> None:
         b"Bearer \xff" * 99,
     ],
 )  # fmt: skip
-def test_without_it_nobody_is(file: Path, given: bytes | None) -> None:
+def test_no_other_token_is_accepted(file: Path, given: bytes | None) -> None:
     with pytest.raises(
         Unauthorized, match="Send the token of this test: 'Authorization: Bearer TOKEN'"
     ) as no:
@@ -49,7 +49,7 @@ def test_without_it_nobody_is(file: Path, given: bytes | None) -> None:
     assert no.value.headers == {"WWW-Authenticate": "Bearer"}
 
 
-def test_a_token_that_is_replaced_is_another_at_once(file: Path) -> None:
+def test_a_replaced_token_takes_effect_at_once(file: Path) -> None:
     token = BearerToken("TOKEN_FILE", file, "the token")
     file.write_text(TOKEN[::-1], encoding="utf-8")
     check(token, f"Bearer {TOKEN[::-1]}".encode())
@@ -81,7 +81,7 @@ UNUSABLE: list[tuple[Callable[[Path], object], str]] = [
 
 
 @pytest.mark.parametrize(("write", "sentence"), UNUSABLE)
-def test_what_is_no_token_stops_the_start_and_later_lets_nobody_in(
+def test_an_invalid_token_stops_startup_and_later_rejects_everybody(
     file: Path, write: Callable[[Path], object], sentence: str
 ) -> None:
     token = BearerToken("TOKEN_FILE", file, "the token")
@@ -97,6 +97,6 @@ def test_what_is_no_token_stops_the_start_and_later_lets_nobody_in(
 
 
 @pytest.mark.parametrize("mistaken", [TOKEN, "c2VjcmV0/c2VjcmV0"])
-def test_a_token_in_place_of_its_file_is_not_repeated(mistaken: str) -> None:
+def test_a_token_given_instead_of_its_file_is_not_echoed(mistaken: str) -> None:
     with pytest.raises(SettingsError, match=r"^TOKEN_FILE cannot be read: No such file or directory$"):
         BearerToken("TOKEN_FILE", Path(mistaken), "the token")

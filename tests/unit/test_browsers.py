@@ -1,4 +1,4 @@
-"""What browsers are told about answers: every page, today's and tomorrow's, is held to a policy."""
+"""Headers for browsers: every page, present or future, has a content security policy."""
 
 import asyncio
 from html.parser import HTMLParser
@@ -58,7 +58,7 @@ def with_pages(declaration: Declaration, title: str, *others: APIRouter) -> Appl
 
 
 class Page(HTMLParser):
-    """The text of elements, by tag, and the files that a page asks for."""
+    """The text of elements, by tag, and the files that a page loads."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -84,8 +84,8 @@ class Page(HTMLParser):
 NEVER = ("default-src", "base-uri", "form-action", "frame-ancestors")
 
 
-def check_held(headers: dict[str, str]) -> None:
-    """Check that a page may not be framed, guessed at, or run what stands in it, and says not where from."""
+def check_policy(headers: dict[str, str]) -> None:
+    """Check that a page cannot be framed or sniffed, runs no inline script, and sends no referrer."""
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["referrer-policy"] == "no-referrer"
     policy = dict(part.split(" ", 1) for part in headers["content-security-policy"].split("; "))
@@ -93,7 +93,7 @@ def check_held(headers: dict[str, str]) -> None:
     assert policy.get("script-src", "'self'") == policy.get("connect-src", "'self'") == "'self'"
 
 
-def test_every_route_that_answers_with_a_page_is_held_to_a_policy() -> None:
+def test_every_page_has_a_content_security_policy() -> None:
     app = create_app(Settings(), CollectorRegistry())
     pages = set()
     for route in chain.from_iterable(included.original_router.routes for included in app.routes):  # type: ignore[attr-defined]
@@ -102,13 +102,13 @@ def test_every_route_that_answers_with_a_page_is_held_to_a_policy() -> None:
             status, headers, _ = ask(app, path)
             assert (status, headers["x-content-type-options"]) == (200, "nosniff"), path
             if "html" in headers["content-type"]:
-                check_held(headers)
+                check_policy(headers)
                 pages.add(route.path)
     assert pages == {"/docs", "/models/{name}/card"}
 
 
 @pytest.mark.parametrize("media_type", ["text/html", "image/svg+xml", "application/xhtml+xml"])
-def test_a_page_that_says_nothing_may_do_nothing(declaration: Declaration, media_type: str) -> None:
+def test_a_page_without_a_policy_gets_the_strictest(declaration: Declaration, media_type: str) -> None:
     router = APIRouter()
 
     @router.get("/later")
@@ -117,18 +117,18 @@ def test_a_page_that_says_nothing_may_do_nothing(declaration: Declaration, media
 
     status, headers, _ = ask(with_pages(declaration, "x", router), "/later")
     assert status == 200
-    check_held(headers)
+    check_policy(headers)
     assert "-src 'self'" not in headers["content-security-policy"]
 
 
-def test_a_problem_is_not_guessed_at(declaration: Declaration) -> None:
+def test_a_problem_document_is_not_sniffed(declaration: Declaration) -> None:
     for path in ("/nowhere", "/docs/nothing"):
         status, headers, _ = ask(with_pages(declaration, "x"), path)
         assert (status, headers["x-content-type-options"]) == (404, "nosniff")
 
 
 @pytest.mark.parametrize("title", HOSTILE)
-def test_the_documentation_shows_a_title_as_it_is_written(declaration: Declaration, title: str) -> None:
+def test_the_documentation_escapes_a_title(declaration: Declaration, title: str) -> None:
     app = with_pages(declaration, title)
     page = Page(ask(app, "/docs")[2])
     assert page.texts["title"] == [title]
@@ -140,7 +140,7 @@ def test_the_documentation_shows_a_title_as_it_is_written(declaration: Declarati
 
 
 @pytest.mark.parametrize("title", HOSTILE)
-def test_a_card_shows_a_title_as_it_is_written(declaration: Declaration, title: str) -> None:
+def test_a_card_escapes_a_title(declaration: Declaration, title: str) -> None:
     hostile = declaration.model_copy(update={"title": title})
     manifest = load_manifest(HEART / "v1", declaration)
     page = Page(render_page(hostile, manifest).decode())
@@ -152,7 +152,7 @@ def test_a_card_shows_a_title_as_it_is_written(declaration: Declaration, title: 
 
 
 @pytest.mark.parametrize("title", HOSTILE)
-def test_openapi_has_a_title_as_it_is_written(title: str) -> None:
+def test_openapi_has_a_title_verbatim(title: str) -> None:
     app = create_app(Settings(), CollectorRegistry())
     app.title = title
     assert openapi_document(app)["info"]["title"] == title

@@ -1,4 +1,4 @@
-"""A bundle that is not whole stops startup with one sentence that names the file."""
+"""An invalid bundle stops startup with one sentence that names the file."""
 
 import json
 import math
@@ -26,7 +26,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def edit_manifest(folder: Path, change: Callable[[dict[str, Any]], object], *, sealing: bool = True) -> None:
-    """Change bundle.json as somebody would who knows how it is sealed; or by hand."""
+    """Change bundle.json and seal it again; or leave its seal as it was."""
     path = folder / "v1" / "bundle.json"
     manifest = json.loads(path.read_text(encoding="utf-8"))
     change(manifest)
@@ -34,7 +34,7 @@ def edit_manifest(folder: Path, change: Callable[[dict[str, Any]], object], *, s
 
 
 def redeclare(folder: Path, old: str, new: str) -> None:
-    """Change model.toml, and have bundle.json say that this is what it was trained with."""
+    """Change model.toml, and make bundle.json claim that it was trained with the change."""
     replace(folder / "model.toml", old, new)
     declaration = sha256(load_declaration(folder).deciding)
     edit_manifest(folder, lambda m: m.update(declaration=declaration))
@@ -187,7 +187,7 @@ FAULTS: list[tuple[Callable[[Path], object], str, str]] = [
         "v1/bundle.json",
         "sum up to 1",
     ),
-    # files that are none: nothing may hang
+    # no regular files: nothing may hang
     *(
         (lambda f, name=name, make=make: instead(f / name, make), name, reason)
         for name in ("model.toml", "v1/bundle.json", "v1/additive.json", "v1/model.joblib")
@@ -264,7 +264,7 @@ FAULTS: list[tuple[Callable[[Path], object], str, str]] = [
 
 
 @pytest.mark.parametrize(("break_it", "file", "reason"), FAULTS)
-def test_a_broken_bundle_is_refused(
+def test_a_broken_bundle_is_rejected(
     folder: Path, break_it: Callable[[Path], object], file: str, reason: str
 ) -> None:
     break_it(folder)
@@ -276,20 +276,20 @@ def test_a_broken_bundle_is_refused(
     assert "\n" not in sentence
 
 
-def test_a_bundle_serves_without_what_is_kept_for_people(folder: Path) -> None:
+def test_a_bundle_serves_without_the_files_of_training(folder: Path) -> None:
     for name in ("v1/model.joblib", "recipe.py", "data.csv"):
         (folder / name).unlink()
     served = load_model(folder)
     assert served.predict(served.encode([SAMPLE])) == load_model(HEART).predict(served.encode([SAMPLE]))
 
 
-def test_texts_of_a_declaration_may_change_after_training(folder: Path) -> None:
+def test_a_declarations_texts_may_change_after_training(folder: Path) -> None:
     replace(folder / "model.toml", 'title = "Heart disease"', 'title = "Heart"')
     replace(folder / "model.toml", 'description = "Age"', 'description = "Years since birth"')
     assert load_model(folder).declaration.title == "Heart"
 
 
-def test_onnx_that_is_no_model_is_refused() -> None:
+def test_an_invalid_onnx_file_is_rejected() -> None:
     for content in (b"", b"not a model", b"\x08\x07", b"\x00\x00\x00\x00ORTM"):
         with pytest.raises(EngineError, match="it is no ONNX model"):
             OnnxEngine(content)
@@ -298,7 +298,7 @@ def test_onnx_that_is_no_model_is_refused() -> None:
 
 
 class Nowhere:
-    """An engine that answers with something that is no probability."""
+    """An engine that returns something that is not a probability."""
 
     def probabilities(self, matrix: Matrix) -> Matrix:
         return np.full((len(matrix), 2), np.nan, dtype=np.float32)
@@ -307,7 +307,7 @@ class Nowhere:
         return [math.nan for _ in values[:2]]
 
 
-def test_a_probe_answered_with_nan_is_a_failure() -> None:
+def test_a_probe_answered_with_nan_fails() -> None:
     with pytest.raises(BundleError, match="probe row 0 is off by nan"):
         load_model(HEART, wrap=lambda _: Nowhere())
 
@@ -324,7 +324,7 @@ def test_an_engine_failure_is_one_kind_of_error(heart: ServedModel) -> None:
         engine.row(poisoned[0].tolist())
 
 
-def test_the_threshold_decides_on_the_probability_that_is_shown() -> None:
+def test_the_threshold_applies_to_the_probability_shown() -> None:
     row = load_model(HEART).encode([SAMPLE])
     probability = load_model(HEART).predict(row)[0].probabilities[1]
     at = load_model(HEART, threshold=probability).predict(row)[0]
@@ -333,7 +333,7 @@ def test_the_threshold_decides_on_the_probability_that_is_shown() -> None:
     assert [at.confidence, above.confidence] == pytest.approx([probability, 1 - probability])
 
 
-def test_values_outside_of_training_are_warned_of_and_edges_are_not(heart: ServedModel) -> None:
+def test_values_outside_the_training_range_get_a_warning(heart: ServedModel) -> None:
     rows = [SAMPLE, SAMPLE | {"age": 29, "oldpeak": 6.2, "ca": None}, SAMPLE | {"age": 78, "oldpeak": 6.3}]
     answers = heart.predict(heart.encode(rows))
     assert [[w.field for w in answer.warnings] for answer in answers] == [[], [], ["age", "oldpeak"]]

@@ -1,4 +1,4 @@
-"""cleanup.sh and cleanup-monitoring.sh: nothing is deleted on a question that was not answered."""
+"""cleanup.sh and cleanup-monitoring.sh delete nothing after a query that failed."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -40,7 +40,7 @@ def test_an_empty_namespace_is_purged(start: Start) -> None:
 
 
 @pytest.mark.parametrize("fails_late", [False, True], ids=["says nothing", "says a part"])
-def test_after_a_call_that_failed_nothing_is_deleted(start: Start, fails_late: bool) -> None:
+def test_nothing_is_deleted_after_a_failed_call(start: Start, fails_late: bool) -> None:
     cluster = start(EMPTY)
     cluster.run(CLEANUP, "--purge")
     number = len(cluster.calls())
@@ -68,7 +68,7 @@ def test_after_a_call_that_failed_nothing_is_deleted(start: Start, fails_late: b
         "secret/default-token-abcde",
     ],
 )
-def test_what_is_left_keeps_the_namespace(start: Start, left: str) -> None:
+def test_a_namespace_with_other_objects_is_kept(start: Start, left: str) -> None:
     cluster = start(EMPTY | {LISTING: say(*OWN, left)})
     result = cluster.run(CLEANUP, "--purge")
     assert result.returncode == 0, result.stderr
@@ -76,7 +76,7 @@ def test_what_is_left_keeps_the_namespace(start: Start, left: str) -> None:
     assert deletions(cluster.calls()) == ["helm uninstall heart-disease-api --namespace mlops --wait"]
 
 
-def test_every_kind_is_looked_at_but_those_that_kubernetes_fills(start: Start) -> None:
+def test_every_kind_is_listed_except_those_kubernetes_fills(start: Start) -> None:
     cluster = start(EMPTY)
     cluster.run(CLEANUP, "--purge")
     (listing,) = [call for call in cluster.calls() if call.startswith("kubectl get") and "configmaps" in call]
@@ -85,7 +85,7 @@ def test_every_kind_is_looked_at_but_those_that_kubernetes_fills(start: Start) -
     assert set(asked) == set(LISTABLE) - filled - {"events.events.k8s.io", "pods.metrics.k8s.io"}
 
 
-def test_a_cluster_without_kinds_has_not_answered(start: Start) -> None:
+def test_an_empty_list_of_kinds_is_a_failure(start: Start) -> None:
     cluster = start(EMPTY | {KINDS: "true"})
     result = cluster.run(CLEANUP, "--purge")
     assert result.returncode == 1
@@ -93,7 +93,7 @@ def test_a_cluster_without_kinds_has_not_answered(start: Start) -> None:
     assert not [call for call in cluster.calls() if call.startswith("kubectl delete")]
 
 
-def test_a_token_that_kubernetes_made_does_not_keep_it(start: Start) -> None:
+def test_a_token_made_by_kubernetes_does_not_keep_the_namespace(start: Start) -> None:
     token = "secret/default-token-abcde"  # noqa: S105  # a name
     tokens = {"kubectl get secrets *service-account-token*": say(token)}
     cluster = start(tokens | EMPTY | {LISTING: say(*OWN, token)})
@@ -101,7 +101,7 @@ def test_a_token_that_kubernetes_made_does_not_keep_it(start: Start) -> None:
     assert deletions(cluster.calls())[-1] == "kubectl delete namespace mlops --wait"
 
 
-def test_without_the_release_and_the_namespace_it_is_safe_to_repeat(start: Start) -> None:
+def test_cleaning_up_twice_succeeds(start: Start) -> None:
     missing = "echo 'Error: uninstall: Release not loaded: heart-disease-api: release: not found' >&2; exit 1"
     cluster = start({"helm uninstall *": missing} | EMPTY | {NAMESPACE: "true"})
     result = cluster.run(CLEANUP, "--purge")
@@ -113,7 +113,7 @@ def test_without_the_release_and_the_namespace_it_is_safe_to_repeat(start: Start
     "said",
     ["Release not loaded: heart-disease-api: query: failed to query", "Failed to purge: release: not found"],
 )
-def test_another_failure_of_helm_is_not_taken_for_a_missing_release(start: Start, said: str) -> None:
+def test_another_helm_failure_is_not_mistaken_for_a_missing_release(start: Start, said: str) -> None:
     cluster = start({"helm uninstall *": f"echo 'Error: uninstall: {said}' >&2; exit 1"} | EMPTY)
     result = cluster.run(CLEANUP, "--purge")
     assert result.returncode == 1
@@ -138,7 +138,7 @@ def test_a_dry_run_deletes_nothing(start: Start) -> None:
 
 
 @pytest.mark.parametrize("options", [[], ["--purge"], ["--dry-run"]])
-def test_cleaning_up_monitoring_stops_at_a_call_that_failed(start: Start, options: list[str]) -> None:
+def test_cleaning_up_monitoring_stops_at_a_failed_call(start: Start, options: list[str]) -> None:
     script = MONITORING / "cleanup-monitoring.sh"
     cluster = start({"kubectl get *": say("persistentvolumeclaim/prometheus")})
     assert cluster.run(script, *options).returncode == 0

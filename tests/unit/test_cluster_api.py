@@ -1,4 +1,4 @@
-"""What the API server of a cluster may answer to retraining, which creates one Job with it."""
+"""How retraining, which creates one Job, handles the answers of a cluster's API server."""
 
 import json
 import ssl
@@ -20,7 +20,7 @@ CHUNKED = b"HTTP/1.1 403 Forbidden\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 @pytest.fixture(scope="module")
 def account(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder as Kubernetes gives it to a pod, whose certificate is the server's own."""
+    """The folder that Kubernetes mounts into a pod, with the server's own certificate."""
     folder = tmp_path_factory.mktemp("account")
     curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
     names = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
@@ -31,7 +31,7 @@ def account(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def created(monkeypatch: pytest.MonkeyPatch, account: Path, answer: Answer) -> str:
-    """Create the Job with a server that answers so, and return the request."""
+    """Create the Job on a server that gives this answer, and return the request."""
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(account / "ca.crt", account / "tls.key")
     with RawServer(lambda _: answer, tls) as server:
@@ -78,7 +78,7 @@ def test_a_job_is_created_once(monkeypatch: pytest.MonkeyPatch, account: Path) -
         (repeat(b"HTTP/1.1 100 Continue\r\n\r\n"), "TimeoutError"),
     ],
 )
-def test_what_an_api_server_says_is_told_in_a_sentence(
+def test_a_failure_of_the_api_server_is_reported_in_a_sentence(
     monkeypatch: pytest.MonkeyPatch, account: Path, answer: Answer, said: str
 ) -> None:
     assert cause(monkeypatch, account, answer).startswith(said)
@@ -87,9 +87,7 @@ def test_what_an_api_server_says_is_told_in_a_sentence(
 @pytest.mark.parametrize(
     "head", [b"HTTP/1.1 403 Forbidden\r\n\r\n", CHUNKED + b"-1\r\n", b"HTTP/1.1 201 Created\r\n\r\n"]
 )
-def test_an_answer_without_end_is_given_up(
-    monkeypatch: pytest.MonkeyPatch, account: Path, head: bytes
-) -> None:
+def test_an_endless_answer_is_aborted(monkeypatch: pytest.MonkeyPatch, account: Path, head: bytes) -> None:
     def endless() -> Iterator[bytes]:
         yield head
         yield from repeat(b"x" * 65_536)
@@ -98,7 +96,7 @@ def test_an_answer_without_end_is_given_up(
 
 
 @pytest.mark.parametrize("token", [f"{TOKEN}\nX: y", f"{TOKEN}é"])
-def test_a_token_that_is_none_is_not_told(
+def test_an_invalid_token_is_not_revealed(
     monkeypatch: pytest.MonkeyPatch, account: Path, tmp_path: Path, token: str
 ) -> None:
     (tmp_path / "token").write_text(token, encoding="utf-8")
@@ -107,7 +105,7 @@ def test_a_token_that_is_none_is_not_told(
     assert cause(monkeypatch, tmp_path, answered(json.dumps({}).encode())).endswith("Error")
 
 
-def test_a_port_that_is_none_is_told(monkeypatch: pytest.MonkeyPatch, account: Path) -> None:
+def test_an_invalid_port_is_reported(monkeypatch: pytest.MonkeyPatch, account: Path) -> None:
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
     monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "https")
     with pytest.raises(ClusterUnavailable):

@@ -42,7 +42,7 @@ def test_a_declaration_may_not_name_an_unknown_dimension(declaration: Declaratio
         Vocabulary(CollectorRegistry()).gauge(wrong, NAMEABLE["active_requests"])
 
 
-def test_a_recorder_is_of_the_concepts_kind_and_has_its_dimensions(declaration: Declaration) -> None:
+def test_a_recorder_has_the_concepts_kind_and_dimensions(declaration: Declaration) -> None:
     vocabulary = Vocabulary(CollectorRegistry())
     with pytest.raises(ValueError, match="requests is a counter with dimensions"):
         vocabulary.gauge(declaration, REQUESTS, method="GET", endpoint="/", status="200")

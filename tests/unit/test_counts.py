@@ -1,4 +1,4 @@
-"""Our counters and histograms show what the library's would, in one process and over several workers."""
+"""Our counters and histograms show what the library's would, in one process and across several workers."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -65,14 +65,14 @@ def shown(registry: CollectorRegistry) -> list[bytes]:
 
 
 @given(counted=st.lists(st.tuples(LABELS, st.integers(0, 1000))), seen=st.lists(st.tuples(LABELS, VALUES)))
-def test_the_exposition_is_the_librarys(counted: Events, seen: Events) -> None:
+def test_the_exposition_equals_the_librarys(counted: Events, seen: Events) -> None:
     ours, theirs = CollectorRegistry(), CollectorRegistry()
     count(Counts(ours, None), counted, seen)
     count(Library(theirs), counted, seen)
     assert shown(ours) == shown(theirs)
 
 
-def test_workers_add_up_and_a_dead_ones_counts_stay(tmp_path: Path) -> None:
+def test_workers_counts_are_summed_and_outlive_a_worker(tmp_path: Path) -> None:
     first, second, alone = CollectorRegistry(), CollectorRegistry(), CollectorRegistry()
     count(Counts(first, tmp_path), [("b", 2), ("c", 3)], [("b", 0.25)])
     workers = {file.name.split("-")[1] for file in tmp_path.iterdir()}
@@ -86,7 +86,7 @@ def test_workers_add_up_and_a_dead_ones_counts_stay(tmp_path: Path) -> None:
     assert second.get_sample_value("events_total", {"kind": "b"}) == 7
 
 
-def test_a_line_that_is_being_written_waits_for_the_next_scrape(tmp_path: Path) -> None:
+def test_a_half_written_line_waits_for_the_next_scrape(tmp_path: Path) -> None:
     registry = CollectorRegistry()
     count(Counts(registry, tmp_path), [("b", 2)], [])
     (keys,) = tmp_path.glob("kept-*.keys")
@@ -95,13 +95,13 @@ def test_a_line_that_is_being_written_waits_for_the_next_scrape(tmp_path: Path) 
     assert registry.get_sample_value("events_total", {"kind": "b"}) == 2
 
 
-def test_other_labels_are_refused() -> None:
+def test_undeclared_labels_are_rejected() -> None:
     family = Counts(CollectorRegistry(), None).counter("events_total", "Events.", ("kind",))
     with pytest.raises(ValueError, match="the labels of events_total are kind"):
         family.labels(colour="red")
 
 
-def test_more_than_there_is_room_for_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_series_beyond_the_capacity_are_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("serving.metrics.counts.CAPACITY", 2)
     family = Counts(CollectorRegistry(), tmp_path).counter("events_total", "Events.", ("kind",))
     family.labels(kind="a").inc()

@@ -1,4 +1,4 @@
-"""Grafana's dashboards: the committed files are those of the code, and are laid out as people can read."""
+"""Grafana's dashboards: the committed files are what the code writes, and their layout is readable."""
 
 import itertools
 import json
@@ -47,7 +47,7 @@ def test_the_page_has_its_panels(name: str) -> None:
     assert {panel["title"] for panel in load(name)["panels"]} >= PAGES[name]
 
 
-def test_dashboards_are_called_as_their_pages_call_them() -> None:
+def test_dashboards_have_their_documented_titles() -> None:
     iris, churn = (load(f"compose/{name}/dashboards/{name}.json") for name in ("iris", "churn"))
     assert iris["title"] == "ML API Dashboard"
     assert (churn["title"], churn["uid"]) == ("ML API Monitoring Dashboard", "ml-api-monitoring")
@@ -55,7 +55,7 @@ def test_dashboards_are_called_as_their_pages_call_them() -> None:
 
 
 @EACH
-def test_panels_do_not_overlap_and_are_named_once(name: str) -> None:
+def test_panels_do_not_overlap_and_have_unique_titles(name: str) -> None:
     panels = load(name)["panels"]
     titles = [panel["title"] for panel in panels]
     assert len(set(titles)) == len(titles)
@@ -84,7 +84,7 @@ def test_rates_follow_the_scrape_interval(name: str) -> None:
             assert not re.search(r"rate\([^)]*\[\d", target["expr"].replace("ratio_rate", "")), target["expr"]
 
 
-def test_dashboards_have_ids_of_their_own_and_alerts_on_them() -> None:
+def test_dashboards_have_unique_ids_and_show_alerts() -> None:
     boards = {name: load(name) for name in DASHBOARDS}
     for grafana in {name.rpartition("/")[0] for name in boards}:
         group = [board for name, board in boards.items() if name.startswith(grafana)]
@@ -101,7 +101,7 @@ def test_dashboards_have_ids_of_their_own_and_alerts_on_them() -> None:
         assert variables == expected
 
 
-def test_the_chosen_feature_is_one_and_bars_stand_side_by_side() -> None:
+def test_one_feature_is_chosen_and_bars_are_side_by_side() -> None:
     board = load("monitoring/grafana-health.json")
     feature = next(variable for variable in board["templating"]["list"] if variable["name"] == "feature")
     assert not feature.get("multi")
@@ -117,7 +117,7 @@ def test_the_chosen_feature_is_one_and_bars_stand_side_by_side() -> None:
         assert set(organize["options"]["renameByName"]) == values
 
 
-def test_the_data_source_is_the_one_that_panels_name() -> None:
+def test_panels_use_the_provisioned_data_source() -> None:
     file = PROJECT / "monitoring" / "grafana-provisioning" / "datasources.yaml"
     sources = yaml.safe_load(file.read_text(encoding="utf-8"))["datasources"]
     (prometheus,) = [source for source in sources if source["type"] == "prometheus"]

@@ -1,4 +1,4 @@
-"""A declaration that could mean two things, or that the matrix cannot hold, is refused in a sentence."""
+"""A declaration that is ambiguous, or that the matrix cannot hold, is rejected in a sentence."""
 
 import math
 import tomllib
@@ -20,7 +20,7 @@ def declared() -> dict[str, Any]:
     return tomllib.loads((HEART / "model.toml").read_text(encoding="utf-8"))
 
 
-def refused(change: Change, sentence: str) -> None:
+def rejected(change: Change, sentence: str) -> None:
     content = declared()
     change(content)
     with pytest.raises(ValueError, match=sentence):
@@ -47,7 +47,7 @@ def second_class(**changes: Any) -> Change:
 
 
 @pytest.mark.parametrize("model", sorted(path.parent.name for path in MODELS.glob("*/model.toml")))
-def test_what_is_shipped_is_accepted(model: str) -> None:
+def test_shipped_declarations_are_accepted(model: str) -> None:
     load_declaration(MODELS / model)
 
 
@@ -62,30 +62,30 @@ def test_what_is_shipped_is_accepted(model: str) -> None:
         {"prediction": "no_disease"},
     ],
 )
-def test_two_classes_that_answers_or_outcomes_could_confuse_are_refused(changes: dict[str, Any]) -> None:
-    refused(second_class(**changes), "two classes have the label or prediction")
+def test_classes_that_answers_or_outcomes_could_confuse_are_rejected(changes: dict[str, Any]) -> None:
+    rejected(second_class(**changes), "two classes have the label or prediction")
 
 
 @pytest.mark.parametrize("targets", [("disease", "no_disease"), ("1", "0"), ("1.0", "healthy"), ("x", "0")])
-def test_a_target_that_is_another_classs_label_or_prediction_is_refused(targets: tuple[str, str]) -> None:
+def test_a_target_that_is_another_classs_label_or_prediction_is_rejected(targets: tuple[str, str]) -> None:
     def swap(content: dict[str, Any]) -> None:
         for declared, target in zip(content["classes"], targets, strict=True):
             declared["target"] = target
 
-    refused(swap, "is another class's label or prediction")
+    rejected(swap, "is another class's label or prediction")
 
 
 @pytest.mark.parametrize("target", ["0", "0.0", "+0"])
-def test_two_classes_with_one_target_are_refused(target: str) -> None:
-    refused(second_class(target=target), "two classes have the target")
+def test_two_classes_with_one_target_are_rejected(target: str) -> None:
+    rejected(second_class(target=target), "two classes have the target")
 
 
 @pytest.mark.parametrize("prediction", [True, 1.0, "", " 1", None])
 def test_a_prediction_is_a_whole_number_or_a_word(prediction: object) -> None:
-    refused(second_class(prediction=prediction), r"classes\.1\.prediction")
+    rejected(second_class(prediction=prediction), r"classes\.1\.prediction")
 
 
-def test_a_class_may_be_shown_by_its_label_and_stand_in_the_table_under_it() -> None:
+def test_a_class_may_use_its_label_as_prediction_and_target() -> None:
     def change(content: dict[str, Any]) -> None:
         content["classes"] = [{"label": name, "prediction": name} for name in ("well", "ill")]
 
@@ -93,10 +93,10 @@ def test_a_class_may_be_shown_by_its_label_and_stand_in_the_table_under_it() -> 
     assert accepted(lambda _: None).targets == {"0": "no_disease", "1": "disease"}
 
 
-def test_a_class_that_is_also_a_feature_is_refused() -> None:
-    refused(lambda content: content.update(target="age"), "target 'age' is also the column of a feature")
-    refused(feature("chol", column="age"), "two features have the column 'age'")
-    refused(feature("chol", column=" age"), "begins or ends with a blank")
+def test_a_class_that_is_also_a_feature_is_rejected() -> None:
+    rejected(lambda content: content.update(target="age"), "target 'age' is also the column of a feature")
+    rejected(feature("chol", column="age"), "two features have the column 'age'")
+    rejected(feature("chol", column=" age"), "begins or ends with a blank")
 
 
 @pytest.mark.parametrize(
@@ -123,16 +123,16 @@ def test_a_class_that_is_also_a_feature_is_refused() -> None:
         ({"female": 0, "male": 1, "other": 10**400}, "less than or equal to 16777216"),
     ],
 )
-def test_codes_that_mean_two_things_are_refused(codes: dict[str, Any], sentence: str) -> None:
-    refused(feature("sex", codes=codes), sentence)
+def test_ambiguous_codes_are_rejected(codes: dict[str, Any], sentence: str) -> None:
+    rejected(feature("sex", codes=codes), sentence)
 
 
 @pytest.mark.parametrize("missing", ["0", "0.0", "-0"])
-def test_a_name_that_is_a_missing_code_is_refused(missing: str) -> None:
+def test_a_name_that_is_a_missing_code_is_rejected(missing: str) -> None:
     codes = {"fixed defect": 1, "normal": 2, "reversible defect": 3, missing: 4}
-    refused(feature("thal", codes=codes), "reads as a number that means missing")
+    rejected(feature("thal", codes=codes), "reads as a number that means missing")
     codes = {"fixed defect": 0, "normal": 2, "reversible defect": 3}
-    refused(feature("thal", codes=codes), "a missing code and 'fixed defect' have the same code 0")
+    rejected(feature("thal", codes=codes), "a missing code and 'fixed defect' have the same code 0")
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_a_name_that_is_a_missing_code_is_refused(missing: str) -> None:
         {"nan": 0, "1,000": 1},
     ],
 )
-def test_codes_that_mean_one_thing_are_accepted(codes: dict[str, int]) -> None:
+def test_unambiguous_codes_are_accepted(codes: dict[str, int]) -> None:
     accepted(feature("sex", codes=codes))
 
 
@@ -171,13 +171,13 @@ def test_codes_that_mean_one_thing_are_accepted(codes: dict[str, int]) -> None:
         ("exang", {"rising": [[False, True]]}, "rising"),
     ],
 )
-def test_a_number_is_declared_as_one_that_the_matrix_can_hold(
+def test_a_number_that_the_matrix_cannot_hold_is_rejected(
     name: str, changes: dict[str, Any], sentence: str
 ) -> None:
-    refused(feature(name, **changes), sentence)
+    rejected(feature(name, **changes), sentence)
 
 
-def test_the_largest_whole_numbers_that_are_told_apart_are_accepted() -> None:
+def test_the_largest_exact_whole_numbers_are_accepted() -> None:
     accepted(feature("chol", range=[-(2**24), 2**24]))
     accepted(feature("oldpeak", range=[0, 8e9]))
     accepted(feature("sex", codes={"female": 0, "male": 1, "other": 2**24}))
@@ -201,8 +201,8 @@ def test_the_largest_whole_numbers_that_are_told_apart_are_accepted() -> None:
         (lambda content: content.update(routes={"versioned": 1}), "valid boolean"),
     ],
 )
-def test_what_is_no_number_or_out_of_order_is_refused(change: Change, sentence: str) -> None:
-    refused(change, sentence)
+def test_values_of_the_wrong_type_or_order_are_rejected(change: Change, sentence: str) -> None:
+    rejected(change, sentence)
 
 
 def test_the_server_names_the_file_and_the_place(tmp_path: Path) -> None:
@@ -222,9 +222,7 @@ def test_the_server_names_the_file_and_the_place(tmp_path: Path) -> None:
         ('health = { missed = "miss_rate" }', "miss_rate is now called false_negative_rate: rename it"),
     ],
 )
-def test_a_name_of_an_earlier_release_is_rejected_with_the_one_that_it_has_now(
-    line: str, sentence: str, tmp_path: Path
-) -> None:
+def test_a_renamed_setting_is_rejected_with_its_new_name(line: str, sentence: str, tmp_path: Path) -> None:
     folder = tmp_path / "heart-disease"
     folder.mkdir()
     kept = (HEART / "model.toml").read_text(encoding="utf-8")

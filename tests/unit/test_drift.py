@@ -1,4 +1,4 @@
-"""What is counted for drift: every value, in the bin that it belongs to, by row as by column."""
+"""Drift counts: every value is counted in its bin, by row and by column alike."""
 
 import asyncio
 import math
@@ -73,7 +73,7 @@ def test_bins_have_the_training_datas_shares_and_are_few(model: ServedModel) -> 
         assert len(bins_of(model)[number.name].names) <= BINS + number.nullable
 
 
-def test_the_quantile_is_that_of_one_degree_of_freedom_fewer_than_bins(model: ServedModel) -> None:
+def test_the_quantile_has_one_degree_of_freedom_fewer_than_bins(model: ServedModel) -> None:
     numbers = {len(bins.names) for bins in bins_of(model).values()}
     assert model.manifest.chi_square == {
         number: pytest.approx(chi2.ppf(0.999, number - 1), abs=0.001) for number in numbers
@@ -90,7 +90,7 @@ def test_the_training_data_fill_the_bins_as_the_bundle_says(name: str) -> None:
         assert bins.count(column) / len(rows) == pytest.approx(np.array(bins.shares)), feature
 
 
-def test_bins_are_called_by_what_they_hold(heart: ServedModel) -> None:
+def test_bins_are_named_by_what_they_hold(heart: ServedModel) -> None:
     names = {feature: bins.names for feature, bins in bins_of(heart).items()}
     assert names["age"] == ["1: <= 45", "2: <= 53", "3: <= 58", "4: <= 62", "5: > 62"]
     assert names["restecg"] == ["left ventricular hypertrophy", "normal", "st-t abnormality"]
@@ -109,7 +109,7 @@ def test_several_rare_categories_share_a_bin() -> None:
 
 
 def values_of(model: ServedModel) -> st.SearchStrategy[dict[str, Any]]:
-    """Rows whose numbers lie on, beside and far from the edges of bins."""
+    """Rows whose numbers lie on, near and far from the edges of bins."""
     fields: dict[str, st.SearchStrategy[Any]] = {}
     for feature, bins in zip(model.declaration.features, bins_of(model).values(), strict=False):
         if isinstance(feature, CategoryFeature):
@@ -133,7 +133,7 @@ def nearby(bound: float) -> Iterator[float]:
 
 @settings(max_examples=40, deadline=None)
 @given(data=st.data())
-def test_rows_are_counted_by_column_as_one_by_one(model: ServedModel, data: st.DataObject) -> None:
+def test_rows_count_alike_by_column_and_one_by_one(model: ServedModel, data: st.DataObject) -> None:
     rows = data.draw(st.lists(values_of(model), min_size=1, max_size=5)) * TOGETHER
     single, ones = counts(model)
     for row in rows:
@@ -148,7 +148,7 @@ def test_rows_are_counted_by_column_as_one_by_one(model: ServedModel, data: st.D
     assert outside == counted(many, "feature_out_of_range_total")
 
 
-def test_few_rows_are_counted_as_many(heart: ServedModel) -> None:
+def test_small_batches_count_like_large_ones(heart: ServedModel) -> None:
     matrix = heart.encode([heart.declaration.example | {"oldpeak": value} for value in (0.1, 0.8, 1.6, 9.9)])
     answers = heart.predict(matrix)
     few, some = counts(heart)
@@ -159,7 +159,7 @@ def test_few_rows_are_counted_as_many(heart: ServedModel) -> None:
     assert times == counted(lots, "feature_values_total")
 
 
-def test_a_row_is_in_the_bin_that_its_value_names(heart: ServedModel) -> None:
+def test_a_row_is_counted_in_the_bin_of_its_value(heart: ServedModel) -> None:
     registry = CollectorRegistry()
     drift = DriftCounts(heart, Vocabulary(registry))
     row = heart.declaration.example | {"age": 45, "chol": 700, "ca": None, "restecg": "normal"}
@@ -172,7 +172,7 @@ def test_a_row_is_in_the_bin_that_its_value_names(heart: ServedModel) -> None:
     assert counted(registry, "feature_out_of_range_total") == {("chol",): 1}
 
 
-def test_the_score_is_the_positive_class_or_the_likeliest() -> None:
+def test_the_score_is_that_of_the_positive_or_likeliest_class() -> None:
     two: NDArray[np.float64] = np.array([[0.8, 0.2], [0.1, 0.9]])
     three: NDArray[np.float64] = np.array([[0.1, 0.7, 0.2], [0.5, 0.2, 0.3]])
     assert scores(two).tolist() == [0.2, 0.9]
@@ -204,7 +204,7 @@ def test_the_score_is_counted_where_it_lies(model: ServedModel) -> None:
     assert {name: found["score", name] for name in bins.names} == dict.fromkeys(bins.names, TOGETHER + 1)
 
 
-def test_refused_values_are_counted_by_feature_and_unknown_names_are_not(heart: ServedModel) -> None:
+def test_rejected_values_are_counted_by_feature_and_unknown_names_are_not(heart: ServedModel) -> None:
     drift, registry = counts(heart)
     faults = [
         FieldError("chol", "is wrong"),
@@ -217,7 +217,7 @@ def test_refused_values_are_counted_by_feature_and_unknown_names_are_not(heart: 
 
 
 def test_waiting_rows_are_counted_every_second_and_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where another worker answers the scrapes, nothing else counts them."""
+    """Where another worker answers the scrapes, nothing else would count them."""
     counted_models: list[MonitoredModel] = []
     thrice = asyncio.Event()
 

@@ -1,4 +1,4 @@
-"""docs/drift.md is what was measured, and nothing typed by hand."""
+"""docs/drift.md is written from the measurements, not by hand."""
 
 import json
 from typing import Any

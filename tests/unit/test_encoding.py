@@ -18,7 +18,7 @@ def encoded(declaration: Declaration, **changes: Any) -> dict[str, float]:
     return dict(zip(declaration.feature_names, row.tolist(), strict=True))
 
 
-def refused(declaration: Declaration, row: object) -> list[tuple[str, str]]:
+def rejected(declaration: Declaration, row: object) -> list[tuple[str, str]]:
     with pytest.raises(InvalidRowsError) as caught:
         Encoder(declaration).encode([row])
     return [(error.field, error.detail) for error in caught.value.errors]
@@ -73,33 +73,33 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("value", [*HOSTILE, None, 17, 121])
-def test_what_is_not_a_whole_number_in_range_is_refused(declaration: Declaration, value: object) -> None:
-    assert refused(declaration, SAMPLE | {"age": value}) == [
+def test_anything_but_a_whole_number_in_range_is_rejected(declaration: Declaration, value: object) -> None:
+    assert rejected(declaration, SAMPLE | {"age": value}) == [
         ("age", "must be a whole number from 18 to 120 (years)")
     ]
 
 
 @pytest.mark.parametrize("value", [*HOSTILE, None, 2, -1, "Male", "f"])
-def test_what_is_not_a_category_is_refused(declaration: Declaration, value: object) -> None:
+def test_anything_but_a_category_is_rejected(declaration: Declaration, value: object) -> None:
     expected = "must be one of 0 (female), 1 (male), as a code or spelled out"
-    assert refused(declaration, SAMPLE | {"sex": value}) == [("sex", expected)]
+    assert rejected(declaration, SAMPLE | {"sex": value}) == [("sex", expected)]
 
 
 @pytest.mark.parametrize("field", ["oldpeak", "ca"])
 @pytest.mark.parametrize("value", [True, False, "1", [1]])
-def test_a_number_is_neither_a_boolean_nor_a_string_even_where_one_would_fit(
+def test_a_boolean_or_string_is_not_a_number_even_where_it_would_fit(
     declaration: Declaration, field: str, value: object
 ) -> None:
-    assert [name for name, _ in refused(declaration, SAMPLE | {field: value})] == [field]
+    assert [name for name, _ in rejected(declaration, SAMPLE | {field: value})] == [field]
 
 
-def test_a_field_that_is_not_declared_is_refused(declaration: Declaration) -> None:
-    assert refused(declaration, SAMPLE | {"colour": "red"}) == [("colour", "is not a feature of this model")]
+def test_an_undeclared_field_is_rejected(declaration: Declaration) -> None:
+    assert rejected(declaration, SAMPLE | {"colour": "red"}) == [("colour", "is not a feature of this model")]
 
 
 def test_every_fault_is_listed(declaration: Declaration) -> None:
     row = {name: value for name, value in SAMPLE.items() if name != "chol"} | {"age": "old", "colour": "red"}
-    assert [field for field, _ in refused(declaration, row)] == ["age", "chol", "colour"]
+    assert [field for field, _ in rejected(declaration, row)] == ["age", "chol", "colour"]
 
 
 def test_faults_of_a_batch_carry_row_numbers_and_end_at_twenty(declaration: Declaration) -> None:
@@ -111,7 +111,7 @@ def test_faults_of_a_batch_carry_row_numbers_and_end_at_twenty(declaration: Decl
 
 
 class CountedRow(dict[str, Any]):
-    """A row that counts how many of its names were looked at one by one, and how many were asked for."""
+    """A row that counts how many of its names were iterated over, and how many were looked up."""
 
     looked_at = asked_for = 0
 
@@ -130,7 +130,7 @@ MANY = {f"unheard_of_{number}": 1 for number in range(80_000)}
 
 @pytest.mark.parametrize("known", [{}, SAMPLE, SAMPLE | {"age": 0}])
 @pytest.mark.parametrize("batch", [False, True])
-def test_no_more_unknown_names_are_looked_at_than_are_told(
+def test_no_more_unknown_names_are_checked_than_reported(
     declaration: Declaration, known: dict[str, Any], batch: bool
 ) -> None:
     row, encoder = CountedRow(known | MANY), Encoder(declaration)
@@ -140,18 +140,18 @@ def test_no_more_unknown_names_are_looked_at_than_are_told(
     assert row.looked_at <= len(known) + 20
 
 
-def test_no_more_features_are_encoded_than_faults_are_told(declaration: Declaration) -> None:
+def test_encoding_stops_at_the_last_reported_fault(declaration: Declaration) -> None:
     feature = declaration.feature("age")
     many = tuple(feature.model_copy(update={"name": f"age_{number}"}) for number in range(1000))
     wide = declaration.model_copy(update={"features": many})
     row = CountedRow(dict.fromkeys(wide.feature_names, "old"))
-    assert [field for field, _ in refused(wide, row)] == wide.feature_names[:20]
+    assert [field for field, _ in rejected(wide, row)] == wide.feature_names[:20]
     assert row.asked_for == 20
 
 
 def test_no_fault_repeats_a_value(declaration: Declaration) -> None:
     row = dict.fromkeys(SAMPLE, "secret-4711")
-    assert "4711" not in str(refused(declaration, row))
+    assert "4711" not in str(rejected(declaration, row))
 
 
 JSON_VALUES = st.recursive(
@@ -162,7 +162,7 @@ JSON_VALUES = st.recursive(
 
 
 @given(row=st.dictionaries(st.sampled_from([*SAMPLE, "other"]), JSON_VALUES) | JSON_VALUES)
-def test_any_json_is_encoded_or_refused(declaration: Declaration, row: object) -> None:
+def test_any_json_is_encoded_or_rejected(declaration: Declaration, row: object) -> None:
     try:
         matrix = Encoder(declaration).encode([SAMPLE | row if isinstance(row, dict) else row])
     except InvalidRowsError:
@@ -177,7 +177,7 @@ NEAR_VALUES = st.sampled_from(
 
 
 @given(changes=st.dictionaries(st.sampled_from([*SAMPLE, "other"]), NEAR_VALUES | JSON_VALUES))
-def test_the_quick_way_accepts_nothing_that_the_careful_one_does_not(
+def test_the_fast_path_accepts_nothing_that_the_careful_path_rejects(
     declaration: Declaration, changes: dict[str, object]
 ) -> None:
     encoder = Encoder(declaration)
@@ -187,7 +187,7 @@ def test_the_quick_way_accepts_nothing_that_the_careful_one_does_not(
         np.testing.assert_array_equal(quick, encoder._careful(row))  # noqa: SLF001
 
 
-def test_the_quick_way_takes_usual_rows(declaration: Declaration) -> None:
+def test_the_fast_path_accepts_usual_rows(declaration: Declaration) -> None:
     encoder = Encoder(declaration)
     for row in (SAMPLE, SAMPLE | {"sex": "male", "ca": None, "thal": 0, "age": 63.0}):
         assert encoder._quick(row) is not None  # noqa: SLF001
@@ -202,7 +202,7 @@ def test_a_model_of_one_feature_reads_its_value_whole(declaration: Declaration) 
 
 
 @given(changes=st.lists(st.dictionaries(st.sampled_from(list(SAMPLE)), NEAR_VALUES), min_size=1, max_size=4))
-def test_columns_are_read_as_rows_are(declaration: Declaration, changes: list[dict[str, object]]) -> None:
+def test_columns_are_encoded_like_rows(declaration: Declaration, changes: list[dict[str, object]]) -> None:
     encoder = Encoder(declaration)
     rows = [SAMPLE | change for change in changes]
     matrix = encoder._by_column(rows)  # noqa: SLF001
@@ -211,6 +211,6 @@ def test_columns_are_read_as_rows_are(declaration: Declaration, changes: list[di
         np.testing.assert_array_equal(matrix, by_row)
 
 
-def test_columns_take_usual_rows(declaration: Declaration) -> None:
+def test_usual_rows_are_encoded_by_column(declaration: Declaration) -> None:
     rows = [SAMPLE, SAMPLE | {"sex": "male", "ca": None, "thal": 0, "age": 63.0}]
     assert Encoder(declaration)._by_column(rows) is not None  # noqa: SLF001

@@ -1,4 +1,4 @@
-"""Metrics equal scikit-learn's, and their confidence intervals have the width of theory."""
+"""Metrics equal scikit-learn's, and their confidence intervals are as wide as theory says."""
 
 import numpy as np
 import pytest
@@ -64,7 +64,7 @@ def test_brier_and_accuracy_by_row(scores: Scores) -> None:
     assert brier(np.array([1, 2]), three, None).tolist() == pytest.approx([0.38, 0.36 + 0.09 + 0.81])
 
 
-def test_thresholds_are_compared_by_what_their_errors_cost(declaration: Declaration) -> None:
+def test_thresholds_are_compared_by_cost(declaration: Declaration) -> None:
     """Ten rows, thirty times; a false negative costs five false positives: 1/6 is the cheaper threshold."""
     labels = np.array([0, 0, 0, 0, 1, 0, 0, 1, 1, 1] * 30)
     positive = np.array(([0.1] * 5 + [0.3] * 3 + [0.8] * 2) * 30)

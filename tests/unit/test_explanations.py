@@ -1,4 +1,4 @@
-"""What a feature is said to contribute is what scikit-learn's own model makes of it."""
+"""A feature's contribution is what scikit-learn's own model gives it."""
 
 from itertools import permutations
 from math import exp
@@ -42,7 +42,7 @@ def test_contributions_of_a_linear_model_add_up_to_its_score(name: str, version:
 
 
 @pytest.mark.parametrize("name", ["heart-disease", "iris"])
-def test_a_contribution_is_what_the_log_odds_lose_with_other_patients_values(name: str) -> None:
+def test_a_contribution_is_the_log_odds_lost_with_other_patients_values(name: str) -> None:
     """By its definition: the feature's value is replaced by that of each training row in turn."""
     system = System(name)
     model = load_model(system.folder)
@@ -61,7 +61,7 @@ def test_a_contribution_is_what_the_log_odds_lose_with_other_patients_values(nam
         assert explanation.baseline == pytest.approx(reference, abs=1e-5)
 
 
-def average_row(system: System) -> NDArray[np.float64]:
+def baseline_row(system: System) -> NDArray[np.float64]:
     """Return means, and most frequent categories, from the training data itself."""
     rows, _, _ = load_rows(system.folder, system.declaration, load_recipe(system.folder), None)
     columns = Encoder(system.declaration).encode(rows).T
@@ -75,10 +75,10 @@ def average_row(system: System) -> NDArray[np.float64]:
     )
 
 
-def test_few_features_get_their_shapley_values_by_all_orders() -> None:
+def test_few_features_get_exact_shapley_values() -> None:
     system = System("fraud")
     model = load_model(system.folder)
-    average = average_row(system)
+    average = baseline_row(system)
     pipeline = joblib.load(system.folder / "v1" / "model.joblib")
     number = len(average)
     for row in (system.sample, system.rows[3]):
@@ -101,7 +101,7 @@ def test_few_features_get_their_shapley_values_by_all_orders() -> None:
 
 
 @pytest.mark.parametrize(("name", "version"), OTHERS)
-def test_contributions_of_trees_add_up_and_stay_the_same(name: str, version: str) -> None:
+def test_contributions_of_trees_add_up_and_are_reproducible(name: str, version: str) -> None:
     model = load_model(MODELS / name, version)
     for values in Encoder(model.declaration).encode(System(name).rows[:40]).tolist():
         answer = model.predict_row(values)
@@ -111,7 +111,7 @@ def test_contributions_of_trees_add_up_and_stay_the_same(name: str, version: str
         assert model.explain(values, answer) == explanation
 
 
-def test_sampled_contributions_are_as_near_as_they_say() -> None:
+def test_sampled_contributions_are_within_their_stated_error() -> None:
     """Against 2,000 other orders, evaluated by the same engine."""
     model = load_model(MODELS / "churn", "v2")
     values = model.encode_row(model.declaration.example)
@@ -130,8 +130,8 @@ def test_sampled_contributions_are_as_near_as_they_say() -> None:
     off = np.array(explanation.contributions) - total / 2000
     assert max(errors) < 0.05
     assert np.abs(off[errors <= 1e-6]).max() < 1e-4
-    as_told = off[errors > 1e-6] / errors[errors > 1e-6]
-    assert 0.2 < np.square(as_told).mean() < 3  # it would be 1 on average, had all their own orders
+    as_stated = off[errors > 1e-6] / errors[errors > 1e-6]
+    assert 0.2 < np.square(as_stated).mean() < 3  # 1 on average, if each feature had its own orders
 
 
 def test_orders_and_sets_split_a_score_alike() -> None:

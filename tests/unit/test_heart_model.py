@@ -46,7 +46,7 @@ def test_the_sample_is_a_man_without_narrowing(heart: ServedModel) -> None:
     assert heart.declaration.example == SAMPLE
 
 
-def test_disease_is_called_in_those_who_have_it(heart: ServedModel) -> None:
+def test_disease_is_predicted_for_those_who_have_it(heart: ServedModel) -> None:
     rows, labels, _ = load_rows(HEART, heart.declaration, load_recipe(HEART), None)
     assert (len(rows), int(labels.sum())) == (303, 139)
     answers = heart.predict(heart.encode(rows))
@@ -55,7 +55,7 @@ def test_disease_is_called_in_those_who_have_it(heart: ServedModel) -> None:
     assert positive[labels == 0].mean() < 0.3
 
 
-def test_the_bundles_metrics_are_those_to_expect(heart: ServedModel) -> None:
+def test_the_bundles_metrics_are_as_expected(heart: ServedModel) -> None:
     metrics = heart.manifest.evaluation.metrics
     assert metrics["auc"].value >= 0.90
     assert metrics["accuracy"].value == pytest.approx(0.849, abs=0.01)

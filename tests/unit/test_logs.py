@@ -1,4 +1,4 @@
-"""A log line that is written without `logging`: whole, and of the shape that `logging` gives."""
+"""A log line that is written without `logging` is whole and has the shape that `logging` gives."""
 
 import json
 import logging
@@ -14,7 +14,7 @@ FIELDS = '"status":200,"route":"/predict"'
 
 @pytest.fixture
 def written(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
-    """What goes to standard output, where the system takes ten bytes at once."""
+    """What reaches standard output when the system accepts ten bytes at a time."""
     taken: list[bytes] = []
 
     def write(descriptor: int, data: bytes) -> int:
@@ -27,7 +27,7 @@ def written(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     return taken
 
 
-def test_a_line_is_written_to_its_end(written: list[bytes]) -> None:
+def test_a_line_is_written_whole(written: list[bytes]) -> None:
     write_line(logging.getLogger("serving"), logging.INFO, "request", FIELDS)
     line = b"".join(written)
     assert line.endswith(b"\n")

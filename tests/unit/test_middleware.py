@@ -72,7 +72,7 @@ def test_a_defect_is_a_problem_document_and_a_line_without_the_message(
     assert registry.get_sample_value("active_requests") == 0
 
 
-def test_an_exception_in_a_log_line_is_told_without_its_message() -> None:
+def test_a_logged_exception_omits_its_message() -> None:
     with pytest.raises(ValueError, match=PATIENT) as caught:
         raise ValueError(PATIENT)
     exception = (caught.type, caught.value, caught.tb)
@@ -81,7 +81,7 @@ def test_an_exception_in_a_log_line_is_told_without_its_message() -> None:
     assert json.loads(line)["cause"].startswith("ValueError at test_middleware.py:")
 
 
-def test_a_break_after_the_answer_began_is_left_to_the_server(
+def test_a_failure_after_the_response_started_is_left_to_the_server(
     registry: CollectorRegistry, declaration: Declaration
 ) -> None:
     async def late(_scope: Scope, _receive: Receive, send: Send) -> None:
@@ -103,7 +103,7 @@ def test_an_application_that_answers_nothing_is_not_counted_as_a_status(
     assert registry.get_sample_value("api_requests_total", counted) == 1
 
 
-def test_what_is_repeated_goes_on_where_one_of_it_fails(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_repeated_task_continues_after_a_failure(caplog: pytest.LogCaptureFixture) -> None:
     rounds = []
 
     def fail() -> None:
@@ -126,7 +126,7 @@ def test_what_is_repeated_goes_on_where_one_of_it_fails(caplog: pytest.LogCaptur
 
 
 @pytest.mark.parametrize("query", [b"&".join([b"a"] * 30_000), b"explain=" + b"%74" * 20_000, b"a" * 1025])
-def test_a_long_query_is_not_taken_apart(
+def test_a_long_query_is_not_parsed(
     registry: CollectorRegistry, declaration: Declaration, query: bytes
 ) -> None:
     async def never(_scope: Scope, _receive: Receive, _send: Send) -> None:
@@ -176,7 +176,7 @@ async def answer_of(app: ASGIApp, path: str, body: bytes) -> tuple[int, dict[str
         ("/predict", SAMPLE | {"age": "old"}, 422),
     ],
 )
-def test_the_direct_way_and_fastapis_routes_lead_to_the_same_answer(
+def test_the_direct_path_and_fastapis_routes_give_the_same_answer(
     path: str, body: dict[str, Any], status: int
 ) -> None:
     answers = []

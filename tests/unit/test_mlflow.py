@@ -1,4 +1,4 @@
-"""An MLflow server that misbehaves is told in a sentence; it hangs nothing and fills no memory."""
+"""An MLflow server that misbehaves is reported in a sentence; it hangs nothing and fills no memory."""
 
 import json
 from argparse import ArgumentTypeError
@@ -36,7 +36,7 @@ def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def fetched(folder: Path, **changed: Answer) -> RawServer:
-    """Fetch iris from a server that answers as MLflow, but for some paths; return the server."""
+    """Fetch iris from a server that answers like MLflow, except on some paths; return the server."""
     with RawServer(registry(IRIS, "v1", changed)) as server:
         assert fetch(MlflowServer(server.url), IRIS_1, folder / "iris") == "v1"
     return server
@@ -50,7 +50,7 @@ def refusal(folder: Path, path: str, answer: Answer) -> str:
     return said
 
 
-def test_a_bundle_is_fetched_and_nothing_that_it_does_not_name(tmp_path: Path) -> None:
+def test_only_files_that_the_bundle_names_are_fetched(tmp_path: Path) -> None:
     files = [{"path": name} for name in ("model.toml", "v1", "v1/secrets", "core", "../x", "CARD.md")]
     server = fetched(tmp_path, **{LISTING: answered({"files": files}), "/v1": answered({"files": files})})
     there = {str(path.relative_to(tmp_path / "iris")) for path in (tmp_path / "iris").rglob("*.*")}
@@ -99,7 +99,7 @@ NO_SERVER = "what answers there is no MLflow server"
         ("/bundle.json", answered(b"[" * 100_000), "bundle.json is not JSON"),
     ],
 )
-def test_what_a_server_says_is_not_trusted(tmp_path: Path, path: str, answer: Answer, sentence: str) -> None:
+def test_a_servers_answers_are_not_trusted(tmp_path: Path, path: str, answer: Answer, sentence: str) -> None:
     assert sentence in refusal(tmp_path, path, answer)
 
 
@@ -134,7 +134,7 @@ def test_what_a_server_says_is_not_trusted(tmp_path: Path, path: str, answer: An
     ],
 )
 @pytest.mark.parametrize("path", [VERSION_URI, MODEL])
-def test_no_text_of_a_server_is_repeated(tmp_path: Path, path: str, answer: bytes, sentence: str) -> None:
+def test_no_text_from_the_server_is_echoed(tmp_path: Path, path: str, answer: bytes, sentence: str) -> None:
     said = refusal(tmp_path, path, answer)
     assert sentence in said
     assert "MARKED" not in said
@@ -153,7 +153,7 @@ def test_no_text_of_a_server_is_repeated(tmp_path: Path, path: str, answer: byte
     ],
 )
 @pytest.mark.parametrize("path", [LISTING, "/bundle.json"])
-def test_a_document_without_end_is_given_up(tmp_path: Path, path: str, head: bytes, piece: bytes) -> None:
+def test_an_endless_document_is_aborted(tmp_path: Path, path: str, head: bytes, piece: bytes) -> None:
     def endless() -> Iterator[bytes]:
         yield head
         yield from repeat(piece)
@@ -178,7 +178,7 @@ def test_all_files_of_a_bundle_are_bounded_together(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("head", [b"", b"HTTP/1.1 ", b"HTTP/1.1 200 OK\r\nX: ", CHUNKED, TO_THE_END])
-def test_a_byte_now_and_then_for_ever_is_given_up(tmp_path: Path, head: bytes) -> None:
+def test_an_endless_trickle_of_bytes_is_aborted(tmp_path: Path, head: bytes) -> None:
     def dripping(_: str) -> Iterator[bytes]:
         yield head
         yield from server.byte_by_byte()
@@ -195,7 +195,7 @@ ROWS = f"runs:/{RUN}/tables/rows.csv"
 
 
 def rows(monkeypatch: pytest.MonkeyPatch, run: Answer, artifact: Answer = b"") -> Path:
-    """Fetch rows from a server that answers so of the run and of the artifact."""
+    """Fetch rows from a server that gives these answers for the run and the artifact."""
     with RawServer(lambda path: run if "/runs/get?" in path else artifact) as server:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://user:{SECRET}@{server.host}")
         return rows_file(ROWS)
@@ -228,7 +228,7 @@ def test_rows_of_a_run_are_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
         (answered(b"", "302 Found", "Location: file:///etc/passwd"), b"", "which is not followed"),
     ],
 )
-def test_rows_that_cannot_be_had_are_told(
+def test_unavailable_rows_are_reported(
     monkeypatch: pytest.MonkeyPatch, run: bytes, artifact: bytes, sentence: str
 ) -> None:
     with pytest.raises(ArgumentTypeError) as raised:
@@ -289,7 +289,7 @@ def test_a_redirect_within_the_server_is_followed(tmp_path: Path, status: int, l
     assert len(sent) == 1
 
 
-def test_redirects_end(tmp_path: Path) -> None:
+def test_redirects_are_limited(tmp_path: Path) -> None:
     said = refusal(tmp_path, VERSION_URI, answered(b"", "302 Found", f"Location: ?{VERSION_URI}"))
     assert said.endswith("it redirects again and again")
     for location in ("Location: http://[x", "X: y", "Location: /\x01 x", "Location: http://a:b/"):
@@ -309,7 +309,7 @@ def test_redirects_end(tmp_path: Path) -> None:
         ("user:100%@", "dXNlcjoxMDAl"),  # user:100%
     ],
 )
-def test_user_and_password_of_the_address_are_sent(tmp_path: Path, userinfo: str, header: str) -> None:
+def test_credentials_in_the_address_are_sent(tmp_path: Path, userinfo: str, header: str) -> None:
     with RawServer(registry(IRIS, "v1", {})) as server:
         mlflow = MlflowServer(f"http://{userinfo}{server.host}/")
         fetch(mlflow, IRIS_1, tmp_path / "iris")
@@ -327,13 +327,13 @@ def test_user_and_password_of_the_address_are_sent(tmp_path: Path, userinfo: str
         f"http://u:{SECRET}@h\u2100x", "http://", "", "://", f"postgresql://u:{SECRET}@h/db",
     ],
 )  # fmt: skip
-def test_an_address_that_cannot_be_read_is_told_without_it(uri: str) -> None:
+def test_an_invalid_address_is_reported_without_repeating_it(uri: str) -> None:
     with pytest.raises(BundleError, match="MLFLOW_TRACKING_URI: ") as raised:
         MlflowServer(uri)
     assert SECRET not in str(raised.value)
 
 
-def test_a_proxy_of_the_environment_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_from_the_environment_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bundle = registry(IRIS, "v1", {})
     with RawServer(lambda url: bundle(url.removeprefix("http://mlflow.invalid"))) as proxy:
         monkeypatch.setenv("http_proxy", f"http://p:{SECRET}@{proxy.host}")
@@ -348,7 +348,7 @@ def test_a_proxy_of_the_environment_is_used(tmp_path: Path, monkeypatch: pytest.
         f"{SECRET}:x", f"http:///{SECRET}", f"http://u:{SECRET}@h@h:1",
     ],
 )  # fmt: skip
-def test_a_proxy_that_is_none_is_told_without_its_password(
+def test_an_invalid_proxy_is_reported_without_its_password(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, proxy: str
 ) -> None:
     monkeypatch.setenv("http_proxy", proxy)
@@ -357,6 +357,6 @@ def test_a_proxy_that_is_none_is_told_without_its_password(
     assert SECRET not in str(raised.value)
 
 
-def test_a_text_of_others_does_nothing_to_a_terminal() -> None:
+def test_foreign_text_cannot_control_a_terminal() -> None:
     assert printable("a\x1b[31m\u202e\r\nb \udcff\x9b") == r"a\x1b[31m\u202e\r\nb \udcff\x9b"
     assert len(printable("x" * 10_000)) == len(printable("\x1b" * 10_000)) == 1000

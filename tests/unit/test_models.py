@@ -42,7 +42,7 @@ def test_the_card_shows_the_metrics_of_every_version(name: str, version: str) ->
 
 
 @pytest.mark.parametrize("name", ["heart-disease", "iris", "fraud"])
-def test_the_bundle_was_made_from_the_data_that_is_here(name: str) -> None:
+def test_the_bundle_was_trained_on_the_committed_data(name: str) -> None:
     system = System(name)
     rows, labels, digest = load_rows(system.folder, system.declaration, load_recipe(system.folder), None)
     assert digest == system.manifest.data.sha256
@@ -50,7 +50,7 @@ def test_the_bundle_was_made_from_the_data_that_is_here(name: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "version"), VERSIONS)
-def test_probes_are_made_up_and_show_all_that_is_accepted(name: str, version: str) -> None:
+def test_probes_are_synthetic_and_cover_all_accepted_values(name: str, version: str) -> None:
     declaration = System(name).declaration
     manifest = load_manifest(MODELS / name / version, declaration)
     for feature in declaration.features:
@@ -64,7 +64,7 @@ def test_probes_are_made_up_and_show_all_that_is_accepted(name: str, version: st
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_no_row_of_the_data_goes_with_a_bundle(name: str) -> None:
+def test_a_bundle_contains_no_row_of_the_data(name: str) -> None:
     system, data = System(name), os.environ.get("CHURN_DATA")
     if name == "churn" and not data:
         pytest.skip("no churn data: set CHURN_DATA")
@@ -100,7 +100,7 @@ def test_fraud_is_synthetic_rare_and_called_so() -> None:
 
 
 @pytest.mark.parametrize(("version", "auc"), [("v1", 0.845), ("v2", 0.8475)])
-def test_churn_is_as_good_as_ten_folds_say_elsewhere(version: str, auc: float) -> None:
+def test_churn_reaches_the_auc_of_an_independent_ten_fold_run(version: str, auc: float) -> None:
     system = System("churn")
     manifest = load_manifest(system.folder / version, system.declaration)
     assert manifest.evaluation.method.startswith("1 x 10-fold")
@@ -113,7 +113,7 @@ def test_churn_without_its_table_says_where_to_get_it() -> None:
 
 
 @pytest.mark.skipif(not os.environ.get("CHURN_DATA"), reason="no churn data: set CHURN_DATA")
-def test_churn_trained_again_gives_the_committed_model(tmp_path: Path) -> None:
+def test_training_churn_again_gives_the_committed_model(tmp_path: Path) -> None:
     data = Path(os.environ["CHURN_DATA"])
     committed = System("churn")
     manifest = load_manifest(committed.folder / "v1", committed.declaration)

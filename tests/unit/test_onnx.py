@@ -1,4 +1,4 @@
-"""A model whose tensors lie in other files is rejected, wherever in it they are: no hash covers those."""
+"""A model with tensors in external files is rejected, wherever they are: no hash covers those files."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +19,7 @@ def external(name: str = "secret") -> TensorProto:
 
 
 def model(change: Callable[[onnx.ModelProto], object] = lambda _: None) -> bytes:
-    """Return a model that answers with the initializer `secret`, whatever it is asked."""
+    """Return a model that answers any input with the initializer `secret`."""
     secret = helper.make_tensor("secret", TensorProto.FLOAT, [1, 2], [0.25, 0.75])
     rows = helper.make_tensor_value_info("rows", TensorProto.FLOAT, [None, 2])
     answer = helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, [1, 2])
@@ -63,23 +63,23 @@ PLACES: dict[str, Callable[[onnx.ModelProto], object]] = {
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_tensors_in_other_files_are_refused(place: str) -> None:
+def test_tensors_in_external_files_are_rejected(place: str) -> None:
     with pytest.raises(EngineError, match="keeps tensors in other files"):
         OnnxEngine(model(PLACES[place]))
 
 
-def test_a_tensor_that_was_external_and_is_not_any_more_is_served() -> None:
+def test_a_formerly_external_tensor_is_served() -> None:
     content = model(lambda m: setattr(m.graph.initializer[0], "data_location", 0))
     assert OnnxEngine(content).row([0.0, 0.0]) == [0.25, 0.75]
 
 
-def test_a_field_that_stands_there_twice_hides_nothing() -> None:
+def test_a_repeated_field_hides_nothing() -> None:
     again = onnx.ModelProto(graph=onnx.GraphProto(initializer=[external("another")]))
     assert has_external_tensors(model() + again.SerializeToString())
     assert has_external_tensors(again.SerializeToString() + model())
 
 
-def test_a_file_is_not_read_even_where_it_lies_beside(
+def test_an_external_file_is_not_read_even_next_to_the_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -94,7 +94,7 @@ def ways(message: Any, known: set[str]) -> dict[int, str]:
     return {field.number: field.message_type.name for field in fields}
 
 
-def test_every_way_to_a_tensor_is_known() -> None:
+def test_every_path_to_a_tensor_is_known() -> None:
     messages = onnx_ml_pb2.DESCRIPTOR.message_types_by_name
     known = {"TensorProto"}
     while True:

@@ -1,4 +1,4 @@
-"""docs/performance.md is what was measured, and nothing typed by hand."""
+"""docs/performance.md is written from the measurements, not by hand."""
 
 import pytest
 

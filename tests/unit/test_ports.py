@@ -9,7 +9,7 @@ from serving.settings import Settings
 from serving.transport.ports import ByPort, addresses
 
 
-def test_two_free_ports_are_taken_where_both_are_0() -> None:
+def test_two_free_ports_are_taken_when_both_are_0() -> None:
     with listen(Settings(port=0, metrics_port=0)) as listeners:
         api, metrics = [listener.getsockname()[1] for listener in listeners]
         assert api != metrics
@@ -18,12 +18,12 @@ def test_two_free_ports_are_taken_where_both_are_0() -> None:
     assert said == {"url": url, "docs": f"{url}/docs", "metrics": f"http://127.0.0.1:{metrics}/metrics"}
 
 
-def test_one_port_is_taken_where_scrapes_have_none() -> None:
+def test_one_port_is_taken_without_a_metrics_port() -> None:
     with listen(Settings(port=0)) as listeners:
         assert list(addresses(listeners, documented=False)) == ["url"]
 
 
-def test_the_setting_of_the_port_that_is_taken_is_named_and_the_other_given_back() -> None:
+def test_a_port_in_use_names_its_setting_and_frees_the_other() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken, socket.create_server(("127.0.0.1", 0)) as other:
         port, free = taken.getsockname()[1], other.getsockname()[1]
         other.close()
@@ -42,7 +42,7 @@ def test_the_setting_of_the_port_that_is_taken_is_named_and_the_other_given_back
         (("/run/api.sock", None), "api"), (None, "api"),
     ],
 )  # fmt: skip
-def test_the_port_of_the_connection_says_which_application_answers(
+def test_the_connections_port_selects_the_application(
     server: tuple[str, int | None] | None, answered: str
 ) -> None:
     asked: list[str] = []

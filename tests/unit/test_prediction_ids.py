@@ -1,4 +1,4 @@
-"""Whoever has the key can sign anything: an id that no prediction has is rejected in a sentence."""
+"""Anyone with the key can sign anything: an id that no prediction has is rejected in a sentence."""
 
 import hashlib
 import math
@@ -35,13 +35,13 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
 
 
 def sign(content: bytes) -> str:
-    """Return the id that says this, after the day of the key."""
+    """Return the id with this content, after the day of the key."""
     key = hashlib.blake2s(SECRET).digest()
     return (HEAD + content + hashlib.blake2s(HEAD + content, key=key, digest_size=16).digest()).hex()
 
 
 def content_of(**differently: Any) -> bytes:
-    """Return what an id says of a prediction that was made now, but for what is said differently."""
+    """Return the content of an id for a prediction made now, with these changes."""
     said: dict[str, Any] = {"origin": ORIGIN, "second": int(time()), "number": 7, "index": 1}
     said |= {"probabilities": [0.25, 0.75]} | differently
     origin, probabilities = said["origin"], said["probabilities"]
@@ -50,7 +50,7 @@ def content_of(**differently: Any) -> bytes:
     return head + bytes(origin) + tail + struct.pack(f">{len(probabilities)}f", *probabilities)
 
 
-def test_an_id_of_now_is_read(keys: Keys) -> None:
+def test_a_current_id_is_read(keys: Keys) -> None:
     said = read_id(sign(content_of()), keys, days=1)
     assert (said.model, said.version, said.class_index) == ("heart-disease", "v1", 1)
     assert said.probabilities == [0.25, 0.75]
@@ -85,7 +85,7 @@ def test_an_id_of_now_is_read(keys: Keys) -> None:
         ({"probabilities": [0.49, 0.5]}, "its probabilities are none"),
     ],
 )
-def test_what_no_prediction_says_is_rejected_though_it_is_signed(
+def test_signed_content_of_no_prediction_is_rejected(
     keys: Keys, differently: dict[str, Any], sentence: str
 ) -> None:
     with pytest.raises(ValidationError, match=f"is signed but holds no prediction: {sentence}"):
@@ -99,7 +99,7 @@ def test_probabilities_may_be_rounded(keys: Keys, probabilities: list[float]) ->
 
 
 @pytest.mark.parametrize("later", [CLOCK_SKEW_SECONDS + 60, 86_400, 10 * 365 * 86_400])
-def test_an_id_of_the_future_is_rejected_but_for_what_clocks_differ(keys: Keys, later: int) -> None:
+def test_an_id_from_the_future_is_rejected_beyond_clock_skew(keys: Keys, later: int) -> None:
     read_id(sign(content_of(second=int(time()) + CLOCK_SKEW_SECONDS - 1)), keys, days=1)
     with pytest.raises(ValidationError, match="is dated in the future"):
         read_id(sign(content_of(second=int(time()) + later)), keys, days=1)
@@ -110,7 +110,7 @@ SOME_FLOATS = st.one_of(st.floats(width=32), st.floats(0, 1, width=32))
 
 @st.composite
 def nearly_contents(draw: st.DrawFn) -> bytes:
-    """Draw what begins like an id, so that its probabilities and its class are looked at, too."""
+    """Draw what begins like an id, so that its probabilities and its class are checked, too."""
     probabilities = draw(st.lists(SOME_FLOATS, max_size=4))
     if draw(st.booleans()):
         probabilities = [draw(st.floats(0, 1, width=32))]
@@ -140,7 +140,7 @@ def test_whatever_is_signed_is_rejected_or_finite(
         assert len(outcome.version) <= 63
 
 
-def test_more_classes_than_an_id_holds_are_told_at_the_start(keys: Keys, heart: ServedModel) -> None:
+def test_more_classes_than_an_id_holds_stop_startup(keys: Keys, heart: ServedModel) -> None:
     classes = tuple(ClassDeclaration(label=f"class_{number}", prediction=number) for number in range(256))
     many = copy(heart)
     many.declaration = heart.declaration.model_copy(update={"classes": classes})

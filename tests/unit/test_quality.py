@@ -1,4 +1,4 @@
-"""Intervals are what textbooks say, and ids are signed as RFC 7693 says."""
+"""Intervals match the textbooks, and ids are signed as RFC 7693 says."""
 
 import hashlib
 from dataclasses import replace
@@ -45,7 +45,7 @@ def test_a_mean_has_the_interval_of_its_standard_error() -> None:
 
 
 @pytest.mark.parametrize("secret", [bytes(range(32)), b"a longer key than BLAKE2s takes" * 3])
-def test_an_id_ends_with_keyed_blake2s_of_what_stands_before(
+def test_an_id_ends_with_the_keyed_blake2s_of_its_content(
     tmp_path: Path, heart: ServedModel, secret: bytes
 ) -> None:
     (tmp_path / "2026-01-01").write_bytes(secret)
@@ -61,14 +61,14 @@ def test_an_id_ends_with_keyed_blake2s_of_what_stands_before(
 CELL = Cell("v1", "disease", "disease", 4, 3, 2.7, 0.03, 0.0003)
 
 
-def test_outcomes_of_classes_that_are_no_more_are_left_out(declaration: Declaration) -> None:
+def test_outcomes_of_removed_classes_are_ignored(declaration: Declaration) -> None:
     gone = replace(CELL, predicted="sick"), replace(CELL, outcome="well")
     assert assess(declaration, [CELL, *gone]) == assess(declaration, [CELL])
     assert assess(declaration, [CELL]).outcomes["disease", "disease"] == 3
     assert assess(declaration, []).metrics == {}
 
 
-def test_an_id_of_a_version_with_other_classes_is_refused(declaration: Declaration) -> None:
+def test_an_id_of_a_version_with_other_classes_is_rejected(declaration: Declaration) -> None:
     predicted = SignedPrediction("a", "heart-disease", "v0", 0, 1, [0.2, 0.3, 0.5])
     with pytest.raises(ValidationError, match="a version with other classes"):
         to_outcome(predicted, declaration, 1)
@@ -82,7 +82,7 @@ def test_an_id_of_a_version_with_other_classes_is_refused(declaration: Declarati
         ("sqlite:////nowhere/at/all.db", "the folder of its file is missing: make it"),
     ],
 )
-def test_a_database_that_makes_no_sense_is_told_without_its_password(
+def test_an_invalid_database_is_reported_without_its_password(
     monkeypatch: pytest.MonkeyPatch, url: str, sentence: str
 ) -> None:
     monkeypatch.setenv("FEEDBACK_DATABASE", url)
@@ -97,6 +97,6 @@ def test_a_database_that_makes_no_sense_is_told_without_its_password(
     assert "hunter2" not in str(raised.value)
 
 
-def test_a_database_url_is_taken_as_it_is() -> None:
+def test_a_database_url_is_kept_verbatim() -> None:
     settings = Settings(feedback_database="postgresql://u:p@h/d", feedback_keys=Path("keys"))
     assert settings.feedback_database == "postgresql://u:p@h/d"

@@ -1,4 +1,4 @@
-"""The gate: what may become a version, what may not, and that comparisons are what scikit-learn says."""
+"""The gate: which candidates pass, which fail, and comparisons that equal scikit-learn's."""
 
 import csv
 import json
@@ -210,7 +210,7 @@ def test_compared_metrics_are_scikit_learns(data: TrainingData) -> None:
 
 
 def test_equal_versions_are_rarely_called_different(data: TrainingData) -> None:
-    """Two models of the same skill, 40 times: intervals hold together at 95 %."""
+    """Two models of the same skill, 40 times: all intervals hold jointly at 95 %."""
     declaration = load_declaration(HEART)
     different = 0
     for seed in range(40):
@@ -251,7 +251,7 @@ def test_a_missing_file_is_reported_in_a_sentence(tmp_path: Path, capsys: pytest
     assert "none.csv cannot be read" in capsys.readouterr().err
 
 
-def test_rising_belongs_to_two_classes() -> None:
+def test_rising_needs_two_classes() -> None:
     wrong: dict[str, Any] = load_declaration(HEART.parent / "iris").model_dump()
     wrong["features"][0]["rising"] = [[1, 2]]
     with pytest.raises(ValueError, match="has rising, which belongs to models with two classes"):
@@ -272,7 +272,7 @@ def test_two_runs_do_not_write_into_one_folder(folder: Path) -> None:
 
 
 def test_on_a_volume_code_comes_from_the_image(tmp_path: Path) -> None:
-    """The volume is as earlier releases filled it, and whoever writes there has changed the recipe."""
+    """The volume is as earlier releases filled it, and someone who can write there has changed the recipe."""
     image, volume = HEART.parent, tmp_path / "volume"
     folder = shutil.copytree(image / "iris", volume / "iris")
     (folder / "recipe.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n", encoding="utf-8")

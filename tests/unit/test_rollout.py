@@ -1,4 +1,4 @@
-"""Which version a key gets: a secret of the installation decides, so that nobody chooses for it."""
+"""Which version a key gets: a secret of the installation decides, so that no client can choose."""
 
 import os
 import pickle
@@ -56,7 +56,7 @@ def is_share(part: int, whole: int, share: float) -> bool:
 
 
 def precomputed(number: int) -> list[str]:
-    """Return ids that hit 10 % by the salt that stands in the source of earlier versions."""
+    """Return ids that are in the 10 % by the salt in the source of earlier versions."""
     ids = (f"probe-{place}" for place in count())
     hits = (
         name
@@ -67,7 +67,7 @@ def precomputed(number: int) -> list[str]:
 
 
 @pytest.mark.parametrize("header", ["", "x-request-key"])
-def test_keys_that_were_computed_beforehand_hit_no_more_than_others(
+def test_precomputed_keys_reach_the_candidate_no_more_than_others(
     salt: Callable[[str], Path], header: str
 ) -> None:
     ids = precomputed(200)
@@ -75,7 +75,7 @@ def test_keys_that_were_computed_beforehand_hit_no_more_than_others(
     assert is_share(len(chosen(ids, None, header=header)), 200, 0.1)
 
 
-def test_servers_with_one_salt_choose_alike_and_others_differ(salt: Callable[[str], Path]) -> None:
+def test_servers_choose_alike_only_with_the_same_salt(salt: Callable[[str], Path]) -> None:
     ours = chosen(KEYS, salt(SALT))
     assert is_share(len(ours), len(KEYS), 0.1)
     assert ours == chosen(KEYS, salt(SALT))
@@ -86,7 +86,7 @@ def test_servers_with_one_salt_choose_alike_and_others_differ(salt: Callable[[st
     assert chosen(KEYS, None) != chosen(KEYS, None)
 
 
-def test_a_share_that_grows_keeps_its_keys(salt: Callable[[str], Path]) -> None:
+def test_a_growing_share_keeps_its_keys(salt: Callable[[str], Path]) -> None:
     file = salt(SALT)
     tenth, half, every, none = (chosen(KEYS, file, percent) for percent in (10, 50, 100, 1e-9))
     assert tenth < half < every == set(KEYS)
@@ -94,7 +94,7 @@ def test_a_share_that_grows_keeps_its_keys(salt: Callable[[str], Path]) -> None:
     assert is_share(len(half), len(KEYS), 0.5)
 
 
-def test_a_candidate_that_is_served_already_is_told(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_candidate_that_is_already_served_is_reported(caplog: pytest.LogCaptureFixture) -> None:
     settings = Settings(model=("churn",), candidate_version="v2", canary_percent=10, shadow=True)
     create_app(settings, CollectorRegistry())  # churn serves v2 by default
     assert "no candidate is tried: it is served already" in caplog.text
@@ -152,7 +152,7 @@ def make(kind: str, file: Path) -> None:
         ("ab" * 20, "repeats itself, and can be guessed: openssl rand -hex 32"),
     ],
 )
-def test_what_is_no_salt_stops_the_start_in_a_sentence(
+def test_an_invalid_salt_stops_startup_with_a_sentence(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, reason: str
 ) -> None:
     file = tmp_path / "salt"

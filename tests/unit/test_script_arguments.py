@@ -1,4 +1,4 @@
-"""What the scripts take as arguments: checked before use, never run, and no secret is passed on as one."""
+"""The scripts' arguments: checked before use, never run, and no secret is passed on as one."""
 
 import base64
 import re
@@ -83,7 +83,7 @@ def cluster(tmp_path: Path) -> StandIns:
     return StandIns(tmp_path / "stand-ins", ANSWERS)
 
 
-def refuses(
+def rejection_of(
     cluster: StandIns, command: Sequence[str | Path], variables: Mapping[str, str] | None = None
 ) -> str:
     """Run a script that must end with one sentence before it calls anything, and return the sentence."""
@@ -99,28 +99,28 @@ def refuses(
 @pytest.mark.parametrize(
     ("script", "option", "values"), REFUSED, ids=lambda value: Path(str(value)).name[:20]
 )
-def test_what_is_not_allowed_gets_a_sentence_and_is_not_run(
+def test_invalid_arguments_get_a_sentence_and_are_not_run(
     cluster: StandIns, script: Path, option: str, values: Sequence[str]
 ) -> None:
     for value in values:
-        assert "hunter2" not in refuses(cluster, [script, option, value])
-    assert f"{option} needs" in refuses(cluster, [script, option])
+        assert "hunter2" not in rejection_of(cluster, [script, option, value])
+    assert f"{option} needs" in rejection_of(cluster, [script, option])
 
 
 @pytest.mark.parametrize(
     "script", [DEPLOY, CLEANUP, DEMO, DEPLOY_MONITORING, CLEANUP_MONITORING, TEST_METRICS]
 )
-def test_words_in_wrong_places_are_not_repeated(cluster: StandIns, script: Path) -> None:
+def test_misplaced_words_are_not_echoed(cluster: StandIns, script: Path) -> None:
     for words in (
         ["--grafana-pass=hunter2"],
         ["hunter2"],
         ["--down=hunter2"],
         ["--grafana-password=hunter2"],
     ):
-        assert "hunter2" not in refuses(cluster, [script, *words])
+        assert "hunter2" not in rejection_of(cluster, [script, *words])
 
 
-def test_names_that_kubernetes_allows_are_taken(cluster: StandIns) -> None:
+def test_names_that_kubernetes_allows_are_accepted(cluster: StandIns) -> None:
     """Some of them are numbers and booleans to YAML."""
     for name in ("x", "1", "true", "1e3", "0x1f", "a--b", "a" * 63):
         result = cluster.run(DEPLOY_MONITORING, "--namespace", name, "--dry-run")
@@ -130,18 +130,18 @@ def test_names_that_kubernetes_allows_are_taken(cluster: StandIns) -> None:
 
 
 @pytest.mark.parametrize("port", ["0", "70000", "5000/x", "5000@example.org", "$(touch pwned)"])
-def test_the_alert_lab_refuses_what_is_no_port(cluster: StandIns, port: str) -> None:
+def test_the_alert_lab_rejects_an_invalid_port(cluster: StandIns, port: str) -> None:
     for variable in ("API_PORT", "PROMETHEUS_PORT", "ALERTMANAGER_PORT"):
-        assert variable in refuses(cluster, [DEMO], {variable: port})
+        assert variable in rejection_of(cluster, [DEMO], {variable: port})
 
 
 @pytest.mark.parametrize("stack", ["../compose/iris", "iris churn", "iris; touch pwned", "-x", "*", "."])
-def test_a_stack_is_one_of_those_that_there_are(cluster: StandIns, stack: str) -> None:
-    assert "there is no stack" in refuses(cluster, [UP, stack])
+def test_an_unknown_stack_is_rejected(cluster: StandIns, stack: str) -> None:
+    assert "there is no stack" in rejection_of(cluster, [UP, stack])
 
 
 @pytest.mark.parametrize("service", ["--output=pwned", "app prometheus", "*", "$(touch pwned)", ""])
-def test_a_service_is_one_of_the_stacks(cluster: StandIns, service: str) -> None:
+def test_an_unknown_service_is_rejected(cluster: StandIns, service: str) -> None:
     result = cluster.run(UP, "iris", service)
     assert result.returncode == 1
     assert "error: the stack has no such service; it has app prometheus" in result.stderr
@@ -149,7 +149,7 @@ def test_a_service_is_one_of_the_stacks(cluster: StandIns, service: str) -> None
     assert cluster.run(UP, "iris", "app").returncode == 0
 
 
-def test_a_stack_whose_ports_cannot_be_told_is_not_started(cluster: StandIns) -> None:
+def test_a_stack_whose_ports_are_unknown_is_not_started(cluster: StandIns) -> None:
     assert cluster.run(UP, "iris", "app").returncode == 0
     for failing in range(1, len(cluster.calls())):
         result = cluster.run(UP, "iris", "app", fails_at=failing, fails_late=True)
@@ -173,7 +173,7 @@ def test_make_passes_a_value_on_as_one_word(cluster: StandIns, verb: str, tmp_pa
 
 def test_helm_gets_no_other_namespace(cluster: StandIns) -> None:
     for options in (["--namespace", "x"], ["--namespace=x"], ["-n", "x"], ["-nx"]):
-        assert "name the namespace before the --" in refuses(cluster, [DEPLOY, "--", *options])
+        assert "name the namespace before the --" in rejection_of(cluster, [DEPLOY, "--", *options])
 
 
 # ---- Grafana's password ----
@@ -221,7 +221,7 @@ def test_a_password_reaches_the_secret_and_no_argument(
         "",
     ],
 )
-def test_a_password_that_grafana_would_read_otherwise_is_refused(cluster: StandIns, password: str) -> None:
+def test_a_password_that_grafana_would_misread_is_rejected(cluster: StandIns, password: str) -> None:
     result = cluster.run(DEPLOY_MONITORING, "--grafana-password-file", "-", given=password)
     assert result.returncode == 1
     assert "password" in result.stderr.splitlines()[-1]
@@ -229,7 +229,7 @@ def test_a_password_that_grafana_would_read_otherwise_is_refused(cluster: StandI
     assert not cluster.calls()
 
 
-def test_a_password_is_made_once(cluster: StandIns, tmp_path: Path) -> None:
+def test_a_password_is_generated_once(cluster: StandIns, tmp_path: Path) -> None:
     assert cluster.run(DEPLOY_MONITORING).returncode == 0
     (secret,) = [yaml.safe_load(text) for text in cluster.inputs()]
     assert len(base64.b64decode(secret["data"]["password"])) == 32
@@ -240,10 +240,10 @@ def test_a_password_is_made_once(cluster: StandIns, tmp_path: Path) -> None:
     assert not there.inputs()
 
 
-# ---- questions that fail ----
+# ---- calls that fail ----
 
 
-def test_deploying_monitoring_stops_at_a_call_that_failed(cluster: StandIns) -> None:
+def test_deploying_monitoring_stops_at_a_failed_call(cluster: StandIns) -> None:
     assert cluster.run(DEPLOY_MONITORING, "--without-grafana").returncode == 0
     calls = cluster.calls()
     assert "kubectl --namespace mlops delete configmap prometheus-config-old" in calls
@@ -251,7 +251,7 @@ def test_deploying_monitoring_stops_at_a_call_that_failed(cluster: StandIns) -> 
     for failing, call in enumerate(calls, start=1):
         result = cluster.run(DEPLOY_MONITORING, "--without-grafana", fails_at=failing)
         if call.startswith(("kubectl get pod monitoring-check", "curl", "kubectl get nodes")):
-            assert result.returncode == 0, call  # is asked again, or only what is printed depends on it
+            assert result.returncode == 0, call  # is retried, or only what is printed depends on it
             continue
         assert result.returncode == 1, call
         assert result.stderr.splitlines()[-1].startswith("error: "), (call, result.stderr)
@@ -259,7 +259,7 @@ def test_deploying_monitoring_stops_at_a_call_that_failed(cluster: StandIns) -> 
         assert not [call for call in later if " delete " in call or " apply " in call], call
 
 
-def test_deploying_stops_at_a_call_that_failed(cluster: StandIns) -> None:
+def test_deploying_stops_at_a_failed_call(cluster: StandIns) -> None:
     assert cluster.run(DEPLOY, "--no-build").returncode == 0
     for failing, call in enumerate(cluster.calls(), start=1):
         result = cluster.run(DEPLOY, "--no-build", fails_at=failing)
@@ -282,7 +282,7 @@ TRAFFIC = {  # four requests, which the counter of a pod shows once they were se
 }
 
 
-def test_traffic_whose_counters_cannot_be_read_is_a_failure(tmp_path: Path) -> None:
+def test_traffic_with_unreadable_counters_is_a_failure(tmp_path: Path) -> None:
     cluster = StandIns(tmp_path / "stand-ins", TRAFFIC | ANSWERS)
     command: list[str | Path] = [TEST_METRICS, "--requests", "4", "--concurrency", "1"]
     result = cluster.run(*command)
@@ -290,7 +290,7 @@ def test_traffic_whose_counters_cannot_be_read_is_a_failure(tmp_path: Path) -> N
     assert "Prometheus: 4 predictions were asked for in all" in result.stdout
     for failing, call in enumerate(cluster.calls(), start=1):
         if "get nodes" in call or call.endswith("30080/health") or "query" in call:
-            continue  # there is another way, or it is asked again
+            continue  # has a fallback, or is retried
         result = cluster.run(*command, fails_at=failing)
         assert result.returncode == 1, call
         assert re.search("^error: |only 0 requests were sent", result.stdout + result.stderr, re.MULTILINE), (
@@ -298,8 +298,8 @@ def test_traffic_whose_counters_cannot_be_read_is_a_failure(tmp_path: Path) -> N
         )
 
 
-def test_traffic_of_which_nothing_was_sent_is_a_failure(cluster: StandIns) -> None:
-    """The stand-in for curl ends well, and sends nothing."""
+def test_traffic_that_sent_nothing_is_a_failure(cluster: StandIns) -> None:
+    """The stand-in for curl exits with 0, and sends nothing."""
     result = cluster.run(TEST_METRICS, "--url", "http://192.0.2.1:8000", "--requests", "4")
     assert result.returncode == 1
     assert "only 0 requests were sent" in result.stdout

@@ -73,7 +73,7 @@ def test_values_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> No
         ({"FEEDBACK_TOKEN_FILE": "t"}, "FEEDBACK_TOKEN_FILE needs FEEDBACK_DATABASE"),
     ],
 )
-def test_what_makes_no_sense_is_refused_in_a_sentence(
+def test_invalid_settings_are_rejected_in_a_sentence(
     monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], sentence: str
 ) -> None:
     for name, value in environment.items():
@@ -100,14 +100,14 @@ MISTAKES = [
     f"models:/{SECRET}/1",
     f"v1,{SECRET}",
 ]
-"""A secret in the place of each setting, as people mistake one for another."""
+"""A secret in place of each setting, as people mistake one for another."""
 
 POSSIBLE = {"CANARY_KEY_HEADER", "FAULT_CANDIDATE_FILE", "FAULT_ENGINE_FILE", "HOST", "MLFLOW_TRACKING_URI"}
-"""Settings as which some of them are taken."""
+"""Settings that accept some of them."""
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_no_setting_is_told_with_a_secret(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_no_message_about_a_setting_has_a_secret(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     messages = []
     for mistake in MISTAKES:
         monkeypatch.setenv(name, mistake)
@@ -118,7 +118,7 @@ def test_no_setting_is_told_with_a_secret(monkeypatch: pytest.MonkeyPatch, name:
     assert "".join(messages).isprintable()
 
 
-def test_an_address_is_told_without_user_password_and_query(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_address_is_reported_without_user_password_and_query(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://user:{SECRET}@mlflow:5000/path?token={SECRET}")
     with pytest.raises(SettingsError) as caught:
         load_settings()
@@ -148,7 +148,7 @@ ENCODE = "FEEDBACK_DATABASE: percent-encode @ / ? # in the user and the password
         (f"sqlite:///{SECRET * 500}/db", "FEEDBACK_DATABASE: the folder of its file is missing: make it"),
     ],
 )
-def test_a_database_that_cannot_be_read_is_told_without_its_url(
+def test_an_invalid_database_is_reported_without_its_url(
     monkeypatch: pytest.MonkeyPatch, url: str, sentence: str
 ) -> None:
     monkeypatch.setenv("FEEDBACK_DATABASE", url)
@@ -165,7 +165,7 @@ def test_a_database_that_cannot_be_read_is_told_without_its_url(
         "postgresql://host/db", "postgresql:///db?host=/run/postgresql", "sqlite:///outcomes.db",
     ],
 )  # fmt: skip
-def test_databases_that_can_be_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, url: str) -> None:
+def test_valid_databases(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, url: str) -> None:
     monkeypatch.setenv("FEEDBACK_DATABASE", url)
     monkeypatch.setenv("FEEDBACK_KEYS", str(tmp_path))
     settings = load_settings()
@@ -174,7 +174,9 @@ def test_databases_that_can_be_read(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 
 
 @pytest.mark.parametrize("name", ["MODELS_DIR", "FEEDBACK_KEYS"])
-def test_a_folder_that_is_missing_may_be_a_secret(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_a_missing_folder_is_not_named_as_it_may_be_a_secret(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     monkeypatch.setenv("FEEDBACK_DATABASE", "sqlite:///outcomes.db")
     monkeypatch.setenv("FEEDBACK_KEYS", ".")
     monkeypatch.setenv(name, SECRET)
@@ -196,7 +198,7 @@ def test_production_without_faults_is_accepted(monkeypatch: pytest.MonkeyPatch) 
         {"ENVIRONMENT": "staging"},
     ],
 )
-def test_production_asks_for_a_token_unless_it_is_switched_off_on_purpose(
+def test_production_needs_a_token_unless_it_is_switched_off_on_purpose(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, more: dict[str, str]
 ) -> None:
     for name, value in (OUTCOMES | {"FEEDBACK_KEYS": str(tmp_path)} | more).items():

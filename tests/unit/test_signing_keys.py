@@ -1,4 +1,4 @@
-"""A bad entry among the keys stops none of the others, and a key that is gone neither signs nor verifies."""
+"""A bad entry among the keys stops none of the others, and a removed key neither signs nor verifies."""
 
 import logging
 import os
@@ -37,7 +37,7 @@ def linked(target: str) -> Callable[[Path], object]:
 
 
 Bad = tuple[Callable[[Path], object], str]
-"""What puts a bad entry into the folder, and what is said of it."""
+"""What puts a bad entry into the folder, and the message about it."""
 
 BAD: dict[str, Bad] = {
     "empty": (named("2020-01-01", ""), "is shorter than 32 characters"),
@@ -84,7 +84,7 @@ def answer(heart: ServedModel) -> Prediction:
 
 
 def reported(caplog: pytest.LogCaptureFixture) -> list[tuple[int, str, Any]]:
-    """Return level, message and faults of every line since this was asked last."""
+    """Return level, message and faults of every line since the last call."""
     found = [
         (line.levelno, line.getMessage(), line.__dict__["fields"].get("faults")) for line in caplog.records
     ]
@@ -93,7 +93,7 @@ def reported(caplog: pytest.LogCaptureFixture) -> list[tuple[int, str, Any]]:
 
 
 @EACH_BAD
-def test_a_start_with_a_bad_entry_and_a_good_one_works_and_tells(
+def test_startup_with_a_good_entry_works_and_reports_the_bad_one(
     folder: Path, caplog: pytest.LogCaptureFixture, bad: Bad
 ) -> None:
     put, sentence = bad
@@ -110,7 +110,7 @@ def test_a_start_with_a_bad_entry_and_a_good_one_works_and_tells(
 
 
 @EACH_BAD
-def test_a_start_with_a_bad_entry_alone_fails_with_a_sentence(tmp_path: Path, bad: Bad) -> None:
+def test_startup_with_only_a_bad_entry_fails_with_a_sentence(tmp_path: Path, bad: Bad) -> None:
     put, sentence = bad
     put(tmp_path)
     with pytest.raises(SettingsError, match=f"holds no key of a day up to today.*{sentence}.*openssl rand"):
@@ -126,7 +126,7 @@ def test_a_start_with_a_bad_entry_alone_fails_with_a_sentence(tmp_path: Path, ba
         ({"README": SECRET, "..data": SECRET, "key": SECRET}, "holds no key of a day up to today"),
     ],
 )
-def test_a_folder_without_a_key_that_signs_is_told_in_a_sentence(
+def test_a_folder_without_a_signing_key_is_reported_in_a_sentence(
     tmp_path: Path, files: dict[str, str] | None, sentence: str
 ) -> None:
     folder = tmp_path / "keys"
@@ -139,7 +139,7 @@ def test_a_folder_without_a_key_that_signs_is_told_in_a_sentence(
 
 
 @EACH_BAD
-def test_a_bad_entry_does_not_stop_revocation_and_is_told_once(
+def test_a_bad_entry_does_not_stop_revocation_and_is_reported_once(
     folder: Path, heart: ServedModel, answer: Prediction, caplog: pytest.LogCaptureFixture, bad: Bad
 ) -> None:
     put, sentence = bad
@@ -160,7 +160,7 @@ def test_a_bad_entry_does_not_stop_revocation_and_is_told_once(
     assert len(keys.faults) == 1
 
 
-def test_what_becomes_good_is_told_once_too(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_repaired_entry_is_reported_once(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     named("2020-01-01", "")(folder)
     keys = Keys(folder)
@@ -197,7 +197,7 @@ def emptied(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("revoke", [nothing_left, only_a_future_key, no_folder, no_longer_a_folder, emptied])
-def test_where_no_key_can_sign_predictions_have_no_id_and_come_back(
+def test_predictions_have_no_id_while_no_key_can_sign(
     folder: Path, heart: ServedModel, answer: Prediction, revoke: Callable[[Path], None]
 ) -> None:
     keys = Keys(folder)
@@ -221,7 +221,7 @@ def test_where_no_key_can_sign_predictions_have_no_id_and_come_back(
         read_id(old, keys, days=1)
 
 
-def test_a_writer_that_has_not_written_yet_does_not_sign_with_a_key_that_is_gone(
+def test_a_new_writer_does_not_sign_with_a_removed_key(
     folder: Path, heart: ServedModel, answer: Prediction
 ) -> None:
     keys = Keys(folder)
@@ -242,7 +242,7 @@ def test_many_bad_entries_are_counted_and_a_few_are_named(folder: Path) -> None:
     assert len(str(raised.value)) < 1000
 
 
-def test_random_secrets_pass_whatever_they_are_written_in() -> None:
+def test_random_secrets_pass_in_any_encoding() -> None:
     random = Random(0)
     for _ in range(2000):
         for written in (random.randbytes(32), random.randbytes(16).hex().encode()):

@@ -35,7 +35,7 @@ def ask(file: Path, statement: str) -> list[tuple[Any, ...]]:
         return database.execute(statement).fetchall()
 
 
-def test_a_correction_counts_and_the_first_is_kept_beside_it(store: Store, file: Path) -> None:
+def test_a_correction_counts_and_the_first_outcome_is_kept(store: Store, file: Path) -> None:
     assert store.add(FALSE) is Verdict.NEW
     assert store.add(TRUE) is Verdict.CONTRADICTED
     assert [store.add(TRUE, correction=True) for _ in range(2)] == [Verdict.CORRECTED, Verdict.KNOWN]
@@ -50,12 +50,12 @@ def test_a_correction_counts_and_the_first_is_kept_beside_it(store: Store, file:
     assert ask(file, "SELECT received_at FROM outcomes") == [(NOW + 120,)]
 
 
-def test_a_correction_of_what_was_never_reported_is_a_first_outcome(store: Store, file: Path) -> None:
+def test_a_correction_without_an_earlier_outcome_is_a_first_outcome(store: Store, file: Path) -> None:
     assert store.add(TRUE, correction=True) is Verdict.NEW
     assert ask(file, "SELECT * FROM earlier_outcomes") == []
 
 
-def test_of_corrections_at_once_none_is_lost(store: Store, file: Path) -> None:
+def test_no_concurrent_correction_is_lost(store: Store, file: Path) -> None:
     others = [store, *(Store(f"sqlite:///{file}") for _ in range(3))]  # as other processes have them
     assert store.add(FALSE) is Verdict.NEW
     reported = [(others[place % 4], (TRUE, FALSE)[place // 4 % 2]) for place in range(80)]
@@ -74,7 +74,7 @@ def test_of_corrections_at_once_none_is_lost(store: Store, file: Path) -> None:
 
 
 @pytest.mark.parametrize("revision", ["0001", "0002"])
-def test_what_an_earlier_schema_holds_can_be_corrected(store: Store, file: Path, revision: str) -> None:
+def test_outcomes_of_an_earlier_schema_can_be_corrected(store: Store, file: Path, revision: str) -> None:
     engine = sql.create_engine(f"sqlite:///{file}")
     with engine.begin() as connection:
         upgrade(connection, revision)
@@ -96,7 +96,7 @@ def outcomes(number: str, predicted_at: int, received_at: int) -> list[Outcome]:
     return [first, replace(first, outcome="no_disease")]
 
 
-def test_what_counts_for_nothing_any_more_is_deleted_and_nothing_else(store: Store, file: Path) -> None:
+def test_only_obsolete_outcomes_are_deleted(store: Store, file: Path) -> None:
     kept = [
         *outcomes("id expired, in the window", EXPIRED - DAY, PAST),
         *outcomes("id valid, not in the window", EXPIRED, PAST - DAY),

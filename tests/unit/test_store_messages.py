@@ -1,4 +1,4 @@
-"""What a database says is told without what its URL keeps; tests/cluster has a real PostgreSQL."""
+"""A database's message is reported without its URL's secrets; tests/cluster has a real PostgreSQL."""
 
 from pathlib import Path
 
@@ -35,7 +35,7 @@ def failure(url: str) -> str:
         (f"postgresql://user:x@127.0.0.1:1/db?host=/{SECRET}", "failed"),
     ],
 )
-def test_a_database_that_does_not_answer_is_told_without_its_url(url: str, sentence: str) -> None:
+def test_a_database_that_does_not_answer_is_reported_without_its_url(url: str, sentence: str) -> None:
     assert sentence in failure(url)
 
 
@@ -48,17 +48,17 @@ def test_a_database_that_does_not_answer_is_told_without_its_url(url: str, sente
         f"mysql+{SECRET}://h/d",
     ],
 )
-def test_a_url_that_cannot_be_used_is_told_without_it(url: str) -> None:
+def test_an_unusable_url_is_reported_without_repeating_it(url: str) -> None:
     with pytest.raises(SettingsError, match=r"FEEDBACK_DATABASE: this URL cannot be used \(\w+\)") as raised:
         Store(url)
     assert SECRET not in str(raised.value)
 
 
-def test_a_file_that_cannot_be_opened_is_told_in_the_words_of_sqlite(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_opened_is_reported_in_sqlites_words(tmp_path: Path) -> None:
     assert failure(f"sqlite:///{tmp_path}") == "OperationalError: unable to open database file"
 
 
-def test_parts_of_a_url_are_taken_out_as_they_are_and_as_they_are_written() -> None:
+def test_url_parts_are_removed_both_decoded_and_encoded() -> None:
     url = make_engine(f"postgresql://api:a%40{SECRET}@db.example/outcomes?sslmode=require", {"a": 1}).url
     said = f"api@db.example a@{SECRET} a%40{SECRET}: the apis of db.example, require"
     assert without(url, said) == "***@*** *** ***: the apis of ***, ***"

@@ -1,4 +1,4 @@
-"""A table is read as it is written, or refused in a sentence that names the place."""
+"""A table is read as it is written, or rejected in a sentence that names the place."""
 
 import os
 import shutil
@@ -114,7 +114,7 @@ def test_a_cell_that_is_written_as_a_number_is_one(
         "63\0", "\u00b2",
     ],
 )  # fmt: skip
-def test_any_other_cell_is_refused_with_its_place_and_without_its_value(
+def test_any_other_cell_is_rejected_with_its_place_and_without_its_value(
     tumour: Declaration, table: Callable[..., Path], cell: str
 ) -> None:
     path = table(HEADER, "1,low,B", f"{cell},low,B")
@@ -133,7 +133,7 @@ def test_a_category_is_written_by_name_or_code(
 
 
 @pytest.mark.parametrize("cell", ["Low", "1_0", "\uff11", "1.5", "3", "True", "lo w"])
-def test_a_cell_that_is_no_category_is_refused(
+def test_a_cell_that_is_not_a_category_is_rejected(
     tumour: Declaration, table: Callable[..., Path], cell: str
 ) -> None:
     with pytest.raises(DataError, match=r"rows\.csv, line 2: the cell of 'grade' is not one of 1 \(low\)"):
@@ -141,7 +141,7 @@ def test_a_cell_that_is_no_category_is_refused(
 
 
 @pytest.mark.parametrize("cell", ["", " ", "\t"])
-def test_an_empty_cell_of_what_may_not_be_missing_is_told_as_such(
+def test_an_empty_cell_of_a_required_feature_is_reported_as_missing(
     tumour: Declaration, table: Callable[..., Path], cell: str
 ) -> None:
     sentence = r"line 2: the cell of 'grade' is empty: fill it in, or declare grade as nullable"
@@ -150,7 +150,7 @@ def test_an_empty_cell_of_what_may_not_be_missing_is_told_as_such(
 
 
 @pytest.mark.parametrize("cell", ["2001", "-11"])
-def test_a_number_out_of_range_is_refused_with_its_place(
+def test_a_number_out_of_range_is_rejected_with_its_place(
     tumour: Declaration, table: Callable[..., Path], cell: str
 ) -> None:
     with pytest.raises(DataError, match=r"rows\.csv, line 2: the cell of 'size' is not a number from -10"):
@@ -181,7 +181,7 @@ def test_a_number_out_of_range_is_refused_with_its_place(
         (["", ""], "has no rows"),
     ],
 )
-def test_a_table_that_is_not_whole_is_refused(
+def test_a_malformed_table_is_rejected(
     tumour: Declaration, table: Callable[..., Path], lines: list[str], sentence: str
 ) -> None:
     with pytest.raises(DataError, match=sentence):
@@ -198,14 +198,14 @@ def test_a_byte_order_mark_blanks_in_the_header_and_unused_columns_do_no_harm(
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "latin-1"])
-def test_a_file_that_is_not_utf_8_is_refused(
+def test_a_file_that_is_not_utf_8_is_rejected(
     tumour: Declaration, table: Callable[..., Path], encoding: str
 ) -> None:
     with pytest.raises(DataError, match=r"rows\.csv is not text in UTF-8: save it as UTF-8"):
         read_table(table(f"größe,{HEADER}", "1,1,low,B", encoding=encoding), tumour)
 
 
-def test_what_is_no_file_is_refused_before_it_is_read(folder: Path, tumour: Declaration) -> None:
+def test_a_special_file_is_rejected_before_it_is_read(folder: Path, tumour: Declaration) -> None:
     loaded = recipe(folder, "read_table(path, declaration)")
     os.mkfifo(folder / "pipe.csv")
     (folder / "link.csv").symlink_to("/dev/zero")
@@ -234,7 +234,7 @@ def test_classes_have_the_order_of_the_declaration(
         "classes=[]",
     ],
 )
-def test_a_recipe_that_says_classes_again_is_refused(
+def test_a_recipe_that_repeats_the_classes_is_rejected(
     folder: Path, tumour: Declaration, table: Callable[..., Path], said: str
 ) -> None:
     loaded = recipe(folder, f"read_table(path, declaration, {said})")
@@ -279,13 +279,15 @@ def test_labels_may_be_an_array(folder: Path, tumour: Declaration, table: Callab
     assert labels.dtype == np.int64
 
 
-def test_rows_are_not_nothing(folder: Path, tumour: Declaration, table: Callable[..., Path]) -> None:
+def test_a_table_without_rows_is_rejected(
+    folder: Path, tumour: Declaration, table: Callable[..., Path]
+) -> None:
     with pytest.raises(DataError, match=r"recipe\.py returns no rows"):
         load_rows(folder, tumour, recipe(folder, "([], [])"), table(HEADER))
 
 
 @pytest.mark.parametrize("malignant", [0, 1, 9])
-def test_a_class_that_hardly_occurs_is_not_trained(
+def test_a_class_with_too_few_rows_is_not_trained(
     folder: Path, table: Callable[..., Path], malignant: int
 ) -> None:
     recipe(folder, "read_table(path, declaration)")

@@ -91,7 +91,7 @@ def test_generated_rows_are_accepted_rows(declaration: Declaration) -> None:
         ),
     ],
 )
-def test_bad_data_is_told_in_a_sentence(
+def test_bad_data_is_reported_in_a_sentence(
     folder: Path, capsys: pytest.CaptureFixture[str], change: Callable[[str], str], sentence: str
 ) -> None:
     data = folder / "other.csv"
@@ -111,7 +111,7 @@ def test_bad_data_is_told_in_a_sentence(
         (["--data", "nowhere.csv"], "nowhere.csv cannot be read"),
     ],
 )
-def test_bad_arguments_are_told_in_a_sentence(
+def test_bad_arguments_are_reported_in_a_sentence(
     folder: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], sentence: str
 ) -> None:
     code = main(["--models-dir", str(folder.parent), *arguments])
@@ -120,6 +120,6 @@ def test_bad_arguments_are_told_in_a_sentence(
     assert sentence in said
 
 
-def test_the_command_ends_with_a_code(folder: Path) -> None:
+def test_the_command_returns_an_exit_code(folder: Path) -> None:
     result = train(folder, "--version", "v9")
     assert (result.returncode, result.stderr.count("\n")) == (1, 1)

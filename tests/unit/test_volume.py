@@ -58,7 +58,7 @@ def test_a_volume_that_has_the_model_keeps_it(folder: Path) -> None:
     assert (folder / "model.toml").read_text(encoding="utf-8") == "its own"
 
 
-def test_a_volume_is_filled_whole_or_not_at_all(tmp_path: Path) -> None:
+def test_a_volume_is_filled_completely_or_not_at_all(tmp_path: Path) -> None:
     source = shutil.copytree(HEART, tmp_path / "image" / "heart-disease")
     (source / "v1" / "card.html").unlink()
     volume = tmp_path / "volume"
@@ -95,7 +95,7 @@ def link_the_folder(folder: Path) -> None:
         (link_the_folder, ""),
     ],
 )
-def test_what_leads_out_of_the_folder_or_has_no_end_is_refused(
+def test_links_and_special_files_are_rejected(
     folder: Path, change: Callable[[Path], None], path: str
 ) -> None:
     change(folder)
@@ -120,7 +120,7 @@ def test_what_leads_out_of_the_folder_or_has_no_end_is_refused(
         (lambda folder: append(folder, '[versions.v2]\nestimator = "x"\n'), "names an estimator for v2 that"),
     ],
 )
-def test_a_declaration_that_the_image_does_not_have_is_refused(
+def test_a_declaration_that_differs_from_the_images_is_rejected(
     folder: Path, change: Callable[[Path], None], sentence: str
 ) -> None:
     change(folder)
@@ -135,6 +135,6 @@ def test_versions_are_the_volumes_own(folder: Path) -> None:
     check_volume(folder, HEART, quiet)
 
 
-def test_a_name_that_only_looks_like_a_version_counts_as_none(folder: Path) -> None:
+def test_a_name_that_only_looks_like_a_version_is_ignored(folder: Path) -> None:
     (folder / "v7²").mkdir()
     assert next_version(folder, load_declaration(folder)) == "v2"

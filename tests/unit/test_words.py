@@ -14,7 +14,7 @@ WRONG = dict(
     if line and not line.startswith("#")
 )
 NOT_PROSE = ("CHANGELOG.md", "tests/unit/wrong_words.txt")
-"""What was said before stands in the changelog."""
+"""The changelog quotes the old names."""
 
 TEXTS = [
     name
