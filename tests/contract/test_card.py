@@ -30,7 +30,7 @@ class Elements(HTMLParser):
                 self.names.append(value or "")
 
 
-def test_the_card_is_a_page_that_asks_for_nothing(server: Server, system: System) -> None:
+def test_the_card_is_a_page_that_loads_nothing(server: Server, system: System) -> None:
     answer = server.get(f"/models/{system.name}/card")
     assert (answer.status_code, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
     assert "default-src 'none'" in answer.headers["content-security-policy"]
@@ -45,7 +45,7 @@ def test_the_card_is_a_page_that_asks_for_nothing(server: Server, system: System
     assert set(clips) <= set(page.names)
 
 
-def test_the_card_says_what_the_repositorys_card_says(server: Server, system: System) -> None:
+def test_the_card_agrees_with_the_repositorys(server: Server, system: System) -> None:
     page = re.sub(r"<[^>]+>", "", server.get(f"/models/{system.name}/card").text)
     text = (system.folder / "CARD.md").read_text(encoding="utf-8")
     for heading in ("Intended use", "Limits", "Elsewhere", "Licence of the data"):
@@ -74,14 +74,14 @@ def test_the_heart_card_warns_and_compares_thresholds(server: Server) -> None:
         assert said in page
 
 
-def test_cards_that_are_not_there(server: Server, system: System) -> None:
+def test_missing_cards_are_not_found(server: Server, system: System) -> None:
     assert server.get(f"/models/{system.name}/card?version={system.version}").status_code == 200
     problem(server.get("/models/nobody/card"), 404, "NotFound")
     missing = problem(server.get(f"/models/{system.name}/card?version=v9"), 404, "NotFound")
     assert system.version in missing["detail"]
 
 
-def test_each_version_has_a_card_of_its_own() -> None:
+def test_each_version_has_its_own_card() -> None:
     system = System("churn")
     cards = [Path(system.folder / version / "card.html").read_text("utf-8") for version in ("v1", "v2")]
     assert "v1: logistic_regression" in cards[0]

@@ -70,7 +70,7 @@ def test_quickstart_works_as_written(made: Server, checkout: Path) -> None:
         assert re.search(expected, said, flags=re.MULTILINE), said
 
 
-def test_the_first_curl_of_the_readme_answers_what_it_says(made: Server, checkout: Path) -> None:
+def test_the_first_curl_of_the_readme_answers_as_written(made: Server, checkout: Path) -> None:
     said = json.loads(typed(made, checkout, blocks("README.md", "sh")[0]))
     written = json.loads(blocks("README.md", "json")[0])
     assert said | {"request_id": "..."} == written

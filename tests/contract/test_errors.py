@@ -1,4 +1,4 @@
-"""Whatever a client sends wrongly, it gets one problem document that says what to do."""
+"""Every mistake of a client gets one problem document that says what to do."""
 
 import json
 import socket
@@ -31,7 +31,7 @@ def test_near_misses_are_not_found(server: Server, path: str) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "allowed"), [("GET", "/predict", "POST"), ("DELETE", "/metrics", "GET")]
 )
-def test_a_wrong_method_is_told_the_right_one(server: Server, method: str, path: str, allowed: str) -> None:
+def test_a_wrong_method_gets_the_allowed_one(server: Server, method: str, path: str, allowed: str) -> None:
     response = requests.request(method, server.url + path, timeout=10)
     problem(response, 405, "MethodNotAllowed")
     assert response.headers["allow"] == allowed
@@ -41,7 +41,7 @@ def test_a_wrong_method_is_told_the_right_one(server: Server, method: str, path:
     "media_type",
     ["text/plain", "application/x-www-form-urlencoded", "application/jsonx", "x/application/json", ""],
 )
-def test_a_body_that_is_not_called_json(server: Server, system: System, media_type: str) -> None:
+def test_a_body_of_another_media_type(server: Server, system: System, media_type: str) -> None:
     response = server.post("/predict", data=json.dumps(system.sample), headers={"Content-Type": media_type})
     assert "Content-Type: application/json" in problem(response, 415, "UnsupportedMediaType")["detail"]
 
@@ -65,14 +65,14 @@ def test_a_body_that_is_not_json(server: Server, path: str, body: bytes) -> None
 
 
 @pytest.mark.parametrize("body", ["null", "true", "1", '"x"', "[]", "{}", "[[]]", "[null]", "[{}]"])
-def test_json_that_is_no_row(server: Server, body: str) -> None:
+def test_json_that_is_not_a_row(server: Server, body: str) -> None:
     problem(server.post("/predict", data=body, headers=JSON), 422, "ValidationError")
 
 
 @pytest.mark.parametrize(
     "value", ["true", '"63"', "[]", "{}", "1e308", "-1e308", "1e999", "-1e999", "9" * 4000, "null"]
 )
-def test_a_value_that_is_refused(server: Server, system: System, value: str) -> None:
+def test_an_invalid_value_is_rejected(server: Server, system: System, value: str) -> None:
     name = system.number.name
     body = json.dumps(system.sample | {name: "HERE"}).replace('"HERE"', value)
     document = problem(server.post("/predict", data=body, headers=JSON), 422, "ValidationError")
@@ -82,12 +82,12 @@ def test_a_value_that_is_refused(server: Server, system: System, value: str) -> 
 
 @pytest.mark.heart
 @pytest.mark.parametrize("value", [63.5, 17, 121])
-def test_a_value_that_cannot_be_is_refused_with_what_can(server: Server, value: float) -> None:
+def test_an_impossible_value_is_rejected_with_the_range(server: Server, value: float) -> None:
     document = problem(server.post("/predict", SAMPLE | {"age": value}), 422, "ValidationError")
     assert document["detail"] == "'age' must be a whole number from 18 to 120 (years)."
 
 
-def test_every_feature_says_what_it_takes(server: Server, system: System) -> None:
+def test_every_feature_says_what_it_accepts(server: Server, system: System) -> None:
     for feature in system.declaration.features:
         document = problem(
             server.post("/predict", system.sample | {feature.name: [1]}), 422, "ValidationError"
@@ -105,7 +105,7 @@ def test_unknown_and_missing_fields(server: Server, system: System) -> None:
     ]
 
 
-def test_one_bad_row_refuses_a_batch_and_is_named(start: Any, system: System) -> None:
+def test_one_bad_row_rejects_the_batch_and_is_named(start: Any, system: System) -> None:
     server = start()
     name = system.number.name
     rows = [system.sample, system.sample, system.sample | {name: "x"}]
@@ -133,12 +133,12 @@ def test_a_batch_of_the_largest_size(server: Server, system: System) -> None:
     assert len(answer["predictions"]) == 1000
 
 
-def test_a_body_that_is_too_large_by_its_own_word(server: Server) -> None:
+def test_a_body_that_is_declared_too_large(server: Server) -> None:
     document = problem(server.post("/predict", data=b" " * 10_000_000, headers=JSON), 413, "PayloadTooLarge")
     assert "1048576 bytes" in document["detail"]
 
 
-def test_a_body_that_calls_itself_too_large_is_refused_before_it_comes(server: Server) -> None:
+def test_a_body_declared_too_large_is_rejected_before_it_is_sent(server: Server) -> None:
     assert raw_exchange(server.port, head(10_000_000)).startswith(b"HTTP/1.1 413 ")
 
 
@@ -168,7 +168,7 @@ def test_a_body_that_never_ends_gets_408_and_a_closed_connection(server: Server)
     assert b"connection: close" in answer.lower()
 
 
-def test_a_content_length_that_is_too_short_is_refused_without_harm(server: Server, system: System) -> None:
+def test_a_too_short_content_length_is_rejected_without_harm(server: Server, system: System) -> None:
     answer = raw_exchange(server.port, head(10) + json.dumps(system.sample).encode())
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert server.post("/predict", system.sample).status_code == 200
@@ -184,11 +184,11 @@ def test_a_content_length_that_is_too_short_is_refused_without_harm(server: Serv
         b"\x16\x03\x01\x02\x00\x01\x00",
     ],
 )
-def test_what_the_parser_refuses_is_a_plain_400(server: Server, sent: bytes) -> None:
+def test_a_parser_error_is_a_plain_400(server: Server, sent: bytes) -> None:
     assert raw_exchange(server.port, sent).startswith(b"HTTP/1.1 400 ")
 
 
-def test_a_request_to_change_the_protocol_is_told_to_come_without(server: Server) -> None:
+def test_a_request_to_upgrade_the_protocol_is_rejected(server: Server) -> None:
     extra = "Connection: Upgrade\r\nUpgrade: h2c\r\n"
     answer = raw_exchange(server.port, head(2, extra) + b"{}")
     assert b"without an Upgrade header" in answer
@@ -196,7 +196,7 @@ def test_a_request_to_change_the_protocol_is_told_to_come_without(server: Server
 
 
 @pytest.mark.heart
-def test_a_client_that_hangs_up_leaves_nothing_behind(server: Server) -> None:
+def test_a_client_that_disconnects_leaves_nothing_behind(server: Server) -> None:
     before = server.metric("api_requests_total", endpoint="/predict")
     for _ in range(20):
         raw_exchange_without_reading(server.port, head(500, "X-Request-ID: gone\r\n") + b'{"age":')
@@ -251,7 +251,7 @@ def test_a_strange_accept_header_still_gets_metrics(server: Server, accept: str)
 
 
 @pytest.mark.heart
-def test_too_many_requests_at_once_are_told_to_come_back(start: Any) -> None:
+def test_overload_is_rejected_with_retry_after(start: Any) -> None:
     busy = start(MAX_ACTIVE_REQUESTS="3", BODY_TIMEOUT_SECONDS="20")
     waiting = [socket.create_connection(("127.0.0.1", busy.port), timeout=10) for _ in range(3)]
     for connection in waiting:
@@ -269,7 +269,7 @@ def test_too_many_requests_at_once_are_told_to_come_back(start: Any) -> None:
 
 @pytest.mark.heart
 def test_the_deadline_is_for_the_whole_body(server: Server) -> None:
-    """A client that sends a byte now and then does not keep its connection by that."""
+    """Sending a byte now and then does not keep a connection open."""
     body = json.dumps(SAMPLE).encode()
     start = time.monotonic()
     with socket.create_connection(("127.0.0.1", server.port), timeout=10) as connection:

@@ -8,7 +8,7 @@ from tests.harness import Server, problem
 from tests.systems import System
 
 
-def test_an_explained_answer_is_the_answer_and_what_made_it(server: Server, system: System) -> None:
+def test_an_explained_answer_is_the_answer_plus_its_contributions(server: Server, system: System) -> None:
     plain = server.post("/predict", system.sample, headers={"X-Request-ID": "same"}).json()
     explained = server.post("/predict?explain=true", system.sample, headers={"X-Request-ID": "same"}).json()
     explanation = explained.pop("explanation")
@@ -34,14 +34,14 @@ def test_values_of_an_explained_row_do_not_reach_the_log(server: Server, system:
 
 
 @pytest.mark.parametrize("asked", ["false", "0", "False"])
-def test_no_explanation_where_none_is_wanted(server: Server, system: System, asked: str) -> None:
+def test_no_explanation_unless_requested(server: Server, system: System, asked: str) -> None:
     assert "explanation" not in server.post(f"/predict?explain={asked}", system.sample).json()
 
 
-def test_what_cannot_be_explained_is_refused_in_a_sentence(server: Server, system: System) -> None:
+def test_an_explanation_that_is_impossible_is_rejected_in_a_sentence(server: Server, system: System) -> None:
     before = server.metrics()
-    refused = problem(server.post("/predict?explain=maybe", system.sample), 422, "ValidationError")
-    assert refused["detail"] == "'explain' must be true or false."
+    rejected = problem(server.post("/predict?explain=maybe", system.sample), 422, "ValidationError")
+    assert rejected["detail"] == "'explain' must be true or false."
     many = server.post("/predict/batch?explain=true", {"instances": [system.sample]})
     assert "one row at a time" in problem(many, 422, "ValidationError")["detail"]
     if system.declaration.routes.lists:

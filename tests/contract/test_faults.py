@@ -1,4 +1,4 @@
-"""Injected faults are seeded, seen in log and metrics, and refused in production."""
+"""Injected faults are seeded, seen in log and metrics, and rejected in production."""
 
 import time
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from tests.harness import Server, problem
 from tests.systems import System
 
 
-def test_errors_at_the_rate_asked_for(start: Callable[..., Server], system: System) -> None:
+def test_errors_occur_at_the_configured_rate(start: Callable[..., Server], system: System) -> None:
     def statuses(**settings: str) -> list[int]:
         server = start(FAULT_ERROR_RATE="0.3", **settings)
         return [server.post("/predict", system.sample).status_code for _ in range(100)]
@@ -50,7 +50,9 @@ def test_latency_is_added(start: Callable[..., Server], system: System) -> None:
     assert server.shows(0, "request_duration", "_bucket", endpoint="/predict", le="0.25")
 
 
-def test_faults_stand_in_the_startup_log_and_in_a_gauge(start: Callable[..., Server], system: System) -> None:
+def test_faults_appear_in_the_startup_log_and_in_a_gauge(
+    start: Callable[..., Server], system: System
+) -> None:
     server = start(FAULT_ERROR_RATE="0.25")
     assert server.metric("fault_injection", fault="error_rate") == 0.25
     started = next(line for line in server.lines if '"message":"started"' in line)

@@ -1,4 +1,4 @@
-"""POST /feedback: a prediction has one outcome, what is acknowledged stays, what is forged is refused."""
+"""POST /feedback: a prediction has one outcome, what is acknowledged stays, what is forged is rejected."""
 
 import hashlib
 import math
@@ -31,7 +31,7 @@ SECRET = "a secret of thirty-two characters or more"  # noqa: S105
 
 
 def write_key(folder: Path, days_from_today: int = 0, secret: str = SECRET) -> Path:
-    """Put a key into the folder, whole at once: a server may be looking."""
+    """Put a key into the folder atomically: a server may be reading."""
     folder.mkdir(exist_ok=True)
     (folder / ".new").write_text(secret, encoding="utf-8")
     (folder / ".new").rename(folder / str(TODAY + timedelta(days=days_from_today)))
@@ -45,12 +45,12 @@ def settings_for(folder: Path, **more: str) -> dict[str, str]:
 
 @pytest.fixture
 def taking(start: Callable[..., Server], tmp_path: Path) -> Server:
-    """A server that takes outcomes."""
+    """A server that accepts outcomes."""
     return start(**settings_for(tmp_path))
 
 
 def ids(server: Server, rows: list[dict[str, Any]]) -> list[str]:
-    """Return an id for each row, which is asked about in batches."""
+    """Predict the rows in batches, and return the id of each."""
     found: list[str] = []
     for first in range(0, len(rows), 500):
         answer = server.post("/predict/batch", {"instances": rows[first : first + 500]})
@@ -70,7 +70,7 @@ def refusals(server: Server) -> list[str]:
 
 
 def brier_scores(server: Server) -> list[float]:
-    """Return what is shown of the model's quality; nothing before the first outcome."""
+    """Return the Brier scores that the metrics show; none before the first outcome."""
     brier = ("metric", "brier")
     return [
         value
@@ -128,12 +128,12 @@ def test_without_a_database_there_are_no_ids_and_no_feedback(server: Server, sys
 
 
 @pytest.mark.heart
-def test_what_is_no_feedback_is_refused(taking: Server) -> None:
+def test_invalid_feedback_is_rejected(taking: Server) -> None:
     (prediction_id,) = ids(taking, [SAMPLE])
     outcomes: list[object] = [True, False, 2, -1, "sick", "", None, [1], {"is": 1}, 0.5]
     for outcome in outcomes:
-        refused = problem(report(taking, prediction_id, outcome), 422, "ValidationError")
-        assert refused["detail"] == "'outcome' must be one of 0, 1, no_disease, disease."
+        rejected = problem(report(taking, prediction_id, outcome), 422, "ValidationError")
+        assert rejected["detail"] == "'outcome' must be one of 0, 1, no_disease, disease."
     bodies: list[object] = [
         [],
         {},
@@ -143,13 +143,13 @@ def test_what_is_no_feedback_is_refused(taking: Server) -> None:
         1,
     ]
     for body in bodies:
-        refused = problem(taking.post("/feedback", body), 422, "ValidationError")
-        assert refused["detail"].startswith("Feedback is an object with two members")
+        rejected = problem(taking.post("/feedback", body), 422, "ValidationError")
+        assert rejected["detail"].startswith("Feedback is an object with two members")
     assert taking.metric("feedback_total") == 0
 
 
 @pytest.mark.heart
-def test_a_forged_id_is_refused_whatever_bit_was_turned(taking: Server, tmp_path: Path) -> None:
+def test_a_forged_id_is_rejected_whichever_bit_is_flipped(taking: Server, tmp_path: Path) -> None:
     (real,) = ids(taking, [SAMPLE])
     keys = Keys(tmp_path / "keys")
     content = bytes.fromhex(real)
@@ -164,8 +164,8 @@ def test_a_forged_id_is_refused_whatever_bit_was_turned(taking: Server, tmp_path
 
 
 @pytest.mark.heart
-def test_an_id_that_is_signed_and_no_predictions_is_rejected(taking: Server, tmp_path: Path) -> None:
-    """Whoever has the key can sign anything; what is stored stays finite."""
+def test_a_signed_id_of_no_prediction_is_rejected(taking: Server, tmp_path: Path) -> None:
+    """Anyone with the key can sign anything; what is stored stays finite."""
 
     def sign(said: bytes) -> str:
         key = hashlib.blake2s(SECRET.encode()).digest()
@@ -184,8 +184,8 @@ def test_an_id_that_is_signed_and_no_predictions_is_rejected(taking: Server, tmp
         said + b"more",
         said[:-1],
     ):
-        refused = problem(report(taking, sign(forged), 1), 422, "ValidationError")
-        assert refused["detail"].startswith("'prediction_id' is ")
+        rejected = problem(report(taking, sign(forged), 1), 422, "ValidationError")
+        assert rejected["detail"].startswith("'prediction_id' is ")
     assert report(taking, real, 1).status_code == 202
     (brier,) = eventually(lambda: brier_scores(taking), "the Brier score is shown")
     assert 0 <= brier <= 1
@@ -193,18 +193,18 @@ def test_an_id_that_is_signed_and_no_predictions_is_rejected(taking: Server, tmp
 
 
 @pytest.mark.heart
-def test_ids_that_are_foreign_or_expired_are_refused(start: Callable[..., Server], tmp_path: Path) -> None:
+def test_foreign_and_expired_ids_are_rejected(start: Callable[..., Server], tmp_path: Path) -> None:
     here, there = tmp_path / "here", tmp_path / "there"
     for folder, secret in ((here, SECRET), (there, SECRET[::-1])):
         folder.mkdir()
         write_key(folder / "keys", secret=secret)
     ours, theirs = start(**settings_for(here)), start(**settings_for(there))
-    refused = problem(report(ours, ids(theirs, [SAMPLE])[0], 1), 422, "ValidationError")
-    assert "not made by this installation" in refused["detail"]
+    rejected = problem(report(ours, ids(theirs, [SAMPLE])[0], 1), 422, "ValidationError")
+    assert "not made by this installation" in rejected["detail"]
     iris = start(**settings_for(here), MODEL="iris")
     (flower,) = ids(iris, [System("iris").sample])
-    refused = problem(report(ours, flower, "setosa"), 422, "ValidationError")
-    assert "a model that is not served here" in refused["detail"]
+    rejected = problem(report(ours, flower, "setosa"), 422, "ValidationError")
+    assert "a model that is not served here" in rejected["detail"]
     (old,) = ids(ours, [SAMPLE])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("serving.feedback.prediction_ids.time", lambda: time() + 90 * 86_400 - 60)
@@ -228,7 +228,7 @@ def test_a_new_key_signs_from_its_day_on_and_old_ones_still_verify(
     signed_by = [bytes.fromhex(prediction_id[:4]) for prediction_id in (old, new)]
     days = [(TODAY - timedelta(days=age)).toordinal() - datetime(1970, 1, 1).toordinal() for age in (30, 0)]  # noqa: DTZ001
     assert [int.from_bytes(day, "big") for day in signed_by] == days
-    # the server that runs since before the new key takes it up when it meets it
+    # the server that started before the new key reads it when it first sees it
     assert [report(server, new, 1).status_code for server in (before, after)] == [202, 200]
     assert [report(server, old, 1).status_code for server in (after, before)] == [202, 200]
     (keys / str(TODAY - timedelta(days=30))).unlink()
@@ -238,7 +238,7 @@ def test_a_new_key_signs_from_its_day_on_and_old_ones_still_verify(
 
 
 @pytest.mark.heart
-def test_a_key_is_revoked_beside_one_that_cannot_be_read_though_the_database_is_silent(
+def test_a_key_is_revoked_despite_an_unreadable_one_and_a_silent_database(
     start: Callable[..., Server], tmp_path: Path
 ) -> None:
     keys = write_key(tmp_path / "keys")
@@ -253,7 +253,7 @@ def test_a_key_is_revoked_beside_one_that_cannot_be_read_though_the_database_is_
         problem(report(server, old, 1), 422, "ValidationError")
         (new,) = ids(server, [SAMPLE])
         (keys / str(TODAY)).unlink()
-        of_another_day = "0000" + new[4:]  # makes the server look at its keys at once
+        of_another_day = "0000" + new[4:]  # makes the server read its keys at once
         without = report(server, of_another_day, 1)
         problem(without, 503, "StoreUnavailable")
         assert without.headers["retry-after"] == "5"
@@ -272,7 +272,7 @@ def test_a_key_is_revoked_beside_one_that_cannot_be_read_though_the_database_is_
 
 @pytest.mark.heart
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_of_outcomes_told_at_once_one_counts(
+def test_one_of_concurrent_outcomes_counts(
     start: Callable[..., Server], tmp_path: Path, workers: str
 ) -> None:
     server = start(**settings_for(tmp_path), WORKERS=workers)
@@ -333,8 +333,8 @@ def test_a_killed_server_loses_nothing_that_it_acknowledged(
 
 
 @pytest.mark.heart
-def test_a_full_disk_is_told_and_loses_nothing(start: Callable[..., Server], tmp_path: Path) -> None:
-    """A limit on the size of its files takes the disk's place."""
+def test_a_full_disk_is_reported_and_loses_nothing(start: Callable[..., Server], tmp_path: Path) -> None:
+    """A limit on the size of its files stands in for the disk."""
     limited = ["bash", "-c", f'ulimit -f 96; exec "{sys.executable}" api_server.py']
     server = start(limited, **settings_for(tmp_path))
     every = ids(server, [SAMPLE] * 1000)
@@ -355,7 +355,7 @@ def test_a_full_disk_is_told_and_loses_nothing(start: Callable[..., Server], tmp
 
 
 @pytest.mark.heart
-def test_a_database_that_is_away_is_told_and_taken_up_when_it_comes(
+def test_an_unavailable_database_is_reported_and_used_once_it_is_back(
     start: Callable[..., Server], tmp_path: Path
 ) -> None:
     (tmp_path / "outcomes.db").mkdir()
@@ -374,7 +374,7 @@ def test_a_database_that_is_away_is_told_and_taken_up_when_it_comes(
 
 
 @pytest.mark.heart
-def test_a_database_of_the_first_schema_is_taken_over_with_its_outcomes(
+def test_a_database_of_the_first_schema_is_migrated_with_its_outcomes(
     start: Callable[..., Server], tmp_path: Path
 ) -> None:
     url = f"sqlite:///{tmp_path}/outcomes.db"
@@ -406,11 +406,11 @@ def test_a_database_of_a_later_schema_is_left_alone(start: Callable[..., Server]
 
 
 @pytest.mark.heart
-def test_the_log_says_what_became_of_it_and_nothing_more(taking: Server) -> None:
+def test_the_log_has_the_verdict_and_nothing_more(taking: Server) -> None:
     (prediction_id,) = ids(taking, [SAMPLE])
     body = {"prediction_id": prediction_id, "outcome": 1}
-    taking.post("/feedback", body, headers={"X-Request-ID": "told"})
-    (line,) = taking.requests_logged("told")
+    taking.post("/feedback", body, headers={"X-Request-ID": "reported"})
+    (line,) = taking.requests_logged("reported")
     assert line["feedback"] == "new"
     assert set(line) == {
         "time", "level", "message", "request_id", "method", "route", "status", "duration_ms", "feedback",

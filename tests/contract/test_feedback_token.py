@@ -1,4 +1,4 @@
-"""Where a token is set, strangers report nothing: not what raises an alert, not what stays for ever."""
+"""Where a token is set, strangers can report nothing: no outcome that raises an alert, none that stays."""
 
 import json
 import sqlite3
@@ -22,7 +22,7 @@ BEARER = {"Authorization": f"Bearer {TOKEN}"}
 
 
 def with_token(folder: Path, **more: str) -> dict[str, str]:
-    """Return settings of production, where outcomes are taken from those who have the token."""
+    """Return settings of production, where reporting outcomes needs the token."""
     file = folder / "token"
     file.write_text(f"{TOKEN}\n", encoding="utf-8")
     return settings_for(folder, ENVIRONMENT="production", FEEDBACK_TOKEN_FILE=str(file), **more)
@@ -42,7 +42,7 @@ def guarded(folder: Path) -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def anonymous(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server of a lab, where no token is asked for."""
+    """A server of a lab, which needs no token."""
     server = Server(settings_for(tmp_path_factory.mktemp("lab"))).wait_until_ready()
     yield server
     server.stop()
@@ -62,7 +62,7 @@ def warnings(server: Server) -> list[str]:
 
 
 def matrix(server: Server) -> tuple[float, float]:
-    """Return how many outcomes are shown that say `no_disease`, and `disease`."""
+    """Return how many outcomes the metrics show of `no_disease`, and of `disease`."""
     return tuple(server.metric("model_outcomes", outcome=name) for name in ("no_disease", "disease"))  # type: ignore[return-value]
 
 
@@ -76,20 +76,20 @@ STRANGERS: list[dict[str, object]] = [
 
 
 def test_four_hundred_false_outcomes_of_a_stranger_change_nothing(guarded: Server) -> None:
-    """As many met the condition of ModelQualityBelowCard within seconds, where no token was asked for."""
+    """Without a token, as many met the condition of ModelQualityBelowCard within seconds."""
     every = ids(guarded, [SAMPLE] * 402)
     assert report_with_token(guarded, every[0], 0).status_code == 202
     with requests.Session() as stranger:
         for place, prediction_id in enumerate(every[2:]):
             body = {"prediction_id": prediction_id, "outcome": 1}
             how: Any = STRANGERS[place % len(STRANGERS)]
-            refused = stranger.post(f"{guarded.url}/feedback", json=body, **how)
-            document = problem(refused, 401, "Unauthorized")
-            assert refused.headers["www-authenticate"] == "Bearer"
+            rejected = stranger.post(f"{guarded.url}/feedback", json=body, **how)
+            document = problem(rejected, 401, "Unauthorized")
+            assert rejected.headers["www-authenticate"] == "Bearer"
     assert document["detail"] == "Send the token for outcomes: 'Authorization: Bearer TOKEN'."
     assert guarded.metric("api_requests_total", endpoint="/feedback", status_code="401") == 400
     assert guarded.metric("api_errors_total", error_type="Unauthorized") == 400
-    # the refresh that shows this one has seen all that was stored before it
+    # the refresh that shows this one has read all that was stored before it
     assert report_with_token(guarded, every[1], 0).status_code == 202
     eventually(lambda: guarded.metric("model_outcomes") == 2, "both true ones are shown")
     assert matrix(guarded) == (2, 0)
@@ -99,13 +99,13 @@ def test_four_hundred_false_outcomes_of_a_stranger_change_nothing(guarded: Serve
     assert TOKEN not in "".join(guarded.lines)
 
 
-def test_what_a_false_teller_said_first_is_corrected(guarded: Server, folder: Path) -> None:
+def test_a_false_first_outcome_can_be_corrected(guarded: Server, folder: Path) -> None:
     (prediction_id,) = ids(guarded, [SAMPLE])
     assert report_with_token(guarded, prediction_id, 1).status_code == 202
     eventually(lambda: matrix(guarded)[1] == 1, "the false one is shown")
     healthy = matrix(guarded)[0]
-    refused = problem(report_with_token(guarded, prediction_id, 0), 409, "Conflict")
-    assert refused["detail"].endswith('which stays; send "correction": true to replace it.')
+    rejected = problem(report_with_token(guarded, prediction_id, 0), 409, "Conflict")
+    assert rejected["detail"].endswith('which stays; send "correction": true to replace it.')
     corrected = report_with_token(guarded, prediction_id, 0, correction=True)
     assert (corrected.status_code, corrected.json()) == (202, {"status": "corrected"})
     for again in ({"correction": True}, {"correction": False}, {}):
@@ -126,12 +126,12 @@ def test_a_correction_is_true_or_false(guarded: Server) -> None:
     (prediction_id,) = ids(guarded, [SAMPLE])
     wrongs: list[object] = [1, 0, "true", None, [], {}]
     for wrong in wrongs:
-        refused = problem(
+        rejected = problem(
             report_with_token(guarded, prediction_id, 0, correction=wrong), 422, "ValidationError"
         )
-        assert refused["detail"] == "'correction' must be true or false."
-    refused = problem(report_with_token(guarded, prediction_id, 0, corrected=True), 422, "ValidationError")
-    assert "'prediction_id' and 'outcome'" in refused["detail"]
+        assert rejected["detail"] == "'correction' must be true or false."
+    rejected = problem(report_with_token(guarded, prediction_id, 0, corrected=True), 422, "ValidationError")
+    assert "'prediction_id' and 'outcome'" in rejected["detail"]
     assert report_with_token(guarded, prediction_id, 0, correction=True).json() == {"status": "accepted"}
 
 
@@ -140,15 +140,15 @@ def test_without_a_token_corrections_are_rejected(anonymous: Server) -> None:
     assert report(anonymous, prediction_id, 1).status_code == 202
     for outcome in (0, 1):
         body = {"prediction_id": prediction_id, "outcome": outcome, "correction": True}
-        refused = problem(anonymous.post("/feedback", body), 422, "ValidationError")
-        assert refused["detail"].startswith("Corrections are not accepted where anybody can report")
+        rejected = problem(anonymous.post("/feedback", body), 422, "ValidationError")
+        assert rejected["detail"].startswith("Corrections are not accepted where anybody can report")
     contradicted = problem(report(anonymous, prediction_id, 0), 409, "Conflict")
     assert contradicted["detail"].endswith(
         "which stays: corrections are not accepted where anybody can report."
     )
 
 
-def test_corrections_at_once_are_all_kept(start: Callable[..., Server], tmp_path: Path) -> None:
+def test_concurrent_corrections_are_all_kept(start: Callable[..., Server], tmp_path: Path) -> None:
     server = start(**with_token(tmp_path), WORKERS="2")
     (prediction_id,) = ids(server, [SAMPLE])
     assert report_with_token(server, prediction_id, 1).status_code == 202
@@ -168,13 +168,13 @@ def test_corrections_at_once_are_all_kept(start: Callable[..., Server], tmp_path
 
 
 @pytest.mark.parametrize("body", [b"{", b"", b'{"prediction_id": "x", "outcome": 1}', b"x" * 2_000_000])
-def test_a_stranger_is_told_nothing_else(guarded: Server, body: bytes) -> None:
+def test_a_stranger_learns_nothing_else(guarded: Server, body: bytes) -> None:
     headers = {"Content-Type": "application/json", "Authorization": f"Bearer {TOKEN[::-1]}"}
-    refused = requests.post(f"{guarded.url}/feedback", data=body, headers=headers, timeout=10)
-    problem(refused, 401, "Unauthorized")
+    rejected = requests.post(f"{guarded.url}/feedback", data=body, headers=headers, timeout=10)
+    problem(rejected, 401, "Unauthorized")
 
 
-def test_a_token_that_is_replaced_or_lost_takes_effect_at_once(guarded: Server, folder: Path) -> None:
+def test_replacing_or_losing_the_token_takes_effect_at_once(guarded: Server, folder: Path) -> None:
     prediction_id, other_id = ids(guarded, [SAMPLE] * 2)
     (folder / "token").write_text(TOKEN[::-1], encoding="utf-8")
     problem(report_with_token(guarded, prediction_id, 0), 401, "Unauthorized")
@@ -187,7 +187,7 @@ def test_a_token_that_is_replaced_or_lost_takes_effect_at_once(guarded: Server, 
     assert report_with_token(guarded, other_id, 0).status_code == 202
 
 
-def test_openapi_says_whether_a_token_is_asked_for(guarded: Server, anonymous: Server) -> None:
+def test_openapi_says_whether_a_token_is_required(guarded: Server, anonymous: Server) -> None:
     document = guarded.get("/openapi.json").json()
     (scheme,) = document["components"]["securitySchemes"].values()
     assert (scheme["type"], scheme["scheme"]) == ("http", "bearer")
@@ -206,7 +206,7 @@ def test_a_lab_says_that_anybody_can_report(anonymous: Server) -> None:
     assert warnings(anonymous) == ["anybody can report outcomes"]
 
 
-def test_a_file_without_a_token_stops_the_start(tmp_path: Path) -> None:
+def test_a_file_without_a_token_stops_startup(tmp_path: Path) -> None:
     settings = with_token(tmp_path)
     (tmp_path / "token").write_text("short", encoding="utf-8")
     stopped = Server(settings)

@@ -23,7 +23,7 @@ def test_a_healthy_server(server: Server, system: System) -> None:
 
 
 @pytest.mark.parametrize("noticed_by", ["a request", "the probe"])
-def test_a_model_that_breaks_is_set_aside_and_comes_back(
+def test_a_failing_model_becomes_unavailable_and_recovers(
     start: Callable[..., Server], system: System, tmp_path: Path, noticed_by: str
 ) -> None:
     broken = tmp_path / "broken"

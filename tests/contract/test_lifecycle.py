@@ -38,7 +38,7 @@ def test_sigterm_under_load_fails_no_request(start: Callable[..., Server], syste
 
 
 @pytest.mark.heart
-def test_sigterm_waits_for_a_request_that_has_begun(start: Callable[..., Server]) -> None:
+def test_sigterm_waits_for_an_in_flight_request(start: Callable[..., Server]) -> None:
     server = start(DRAIN_SECONDS="4", FAULT_LATENCY_SECONDS="3")
     answers: list[int] = []
     client = threading.Thread(target=lambda: answers.append(server.post("/predict", SAMPLE).status_code))
@@ -78,7 +78,7 @@ def test_uvicorn_serves_the_same_application(start: Callable[..., Server], syste
 def workers(server: Server) -> list[psutil.Process]:
     found = []
     for child in psutil.Process(server.process.pid).children():
-        with suppress(psutil.ZombieProcess, psutil.NoSuchProcess):  # one that has just died
+        with suppress(psutil.ZombieProcess, psutil.NoSuchProcess):  # a worker that has just died
             if "spawn_main" in " ".join(child.cmdline()):
                 found.append(child)
     return found
@@ -130,7 +130,7 @@ def test_a_killed_worker_is_replaced_and_its_counts_stay(pair: Server, system: S
         assert shows_what_both_did(pair, system, 60)
 
 
-def test_a_replacement_that_cannot_start_does_not_take_the_others_along(
+def test_a_replacement_that_cannot_start_does_not_stop_the_others(
     start: Callable[..., Server], tmp_path: Path
 ) -> None:
     broken = tmp_path / "broken"
@@ -139,14 +139,14 @@ def test_a_replacement_that_cannot_start_does_not_take_the_others_along(
     broken.touch()
     os.kill(workers(server)[0].pid, signal.SIGKILL)
     refusals = "does not give the answers that training recorded"
-    eventually(lambda: sum(refusals in line for line in server.lines) >= 2, "the replacement is tried again")
+    eventually(lambda: sum(refusals in line for line in server.lines) >= 2, "the replacement is retried")
     assert server.get("/livez").status_code == 200
     broken.unlink()
     eventually(lambda: sum("listening" in line for line in server.lines) == 3, "a replacement listens")
     assert server.stop() == 0
 
 
-def test_a_file_that_a_starting_worker_has_not_filled_breaks_no_scrape(
+def test_the_empty_file_of_a_starting_worker_breaks_no_scrape(
     start: Callable[..., Server], tmp_path: Path
 ) -> None:
     server = start(WORKERS="2", TMPDIR=str(tmp_path))
@@ -177,7 +177,7 @@ def post_and_forget(server: Server) -> None:
         return
 
 
-def test_one_worker_without_its_model_makes_the_whole_not_loaded(
+def test_a_model_is_not_loaded_if_one_worker_lacks_it(
     start: Callable[..., Server], system: System, tmp_path: Path
 ) -> None:
     broken = tmp_path / "broken"
@@ -223,14 +223,14 @@ def test_workers_leave_no_folder_behind(start: Callable[..., Server], tmp_path: 
 
 
 @pytest.mark.heart
-def test_onnx_runtime_does_not_report_to_its_maker(start: Callable[..., Server], tmp_path: Path) -> None:
+def test_onnx_runtime_sends_no_telemetry(start: Callable[..., Server], tmp_path: Path) -> None:
     """Its telemetry would leave a session file in the temporary folder."""
     server = start(MODEL="fraud", TMPDIR=str(tmp_path))
     assert server.post("/predict", System("fraud").sample).status_code == 200
     assert not list(tmp_path.iterdir())
 
 
-# ---- what must not start ----
+# ---- startups that fail ----
 
 
 def refused_start(*arguments: str, **settings: str) -> tuple[int, str]:
@@ -249,7 +249,7 @@ def broken_models(tmp_path: Path) -> str:
 
 
 @pytest.mark.parametrize("arguments", [["api_server.py"], ["-m", "uvicorn", "api_server:app"]])
-def test_a_broken_bundle_stops_the_start_with_a_sentence(tmp_path: Path, arguments: list[str]) -> None:
+def test_a_broken_bundle_stops_startup_with_a_sentence(tmp_path: Path, arguments: list[str]) -> None:
     code, said = refused_start(*arguments, MODELS_DIR=broken_models(tmp_path))
     assert code == 1
     assert said.startswith("error: ")
@@ -274,7 +274,7 @@ def test_a_broken_bundle_stops_workers_too(tmp_path: Path) -> None:
         ({"HOST": "192.0.2.1"}, "cannot listen on 192.0.2.1"),
     ],
 )
-def test_wrong_settings_stop_the_start_with_a_sentence(settings: dict[str, str], sentence: str) -> None:
+def test_invalid_settings_stop_startup_with_a_sentence(settings: dict[str, str], sentence: str) -> None:
     code, said = refused_start(**settings)
     assert code == 1
     assert sentence in said
@@ -282,6 +282,6 @@ def test_wrong_settings_stop_the_start_with_a_sentence(settings: dict[str, str],
 
 
 @pytest.mark.heart
-def test_a_port_in_use_is_said(server: Server) -> None:
+def test_a_port_in_use_is_reported(server: Server) -> None:
     code, said = refused_start(PORT=str(server.port))
     assert (code, "Address already in use" in said, "set HOST and PORT" in said) == (1, True, True)

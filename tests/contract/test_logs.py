@@ -38,7 +38,7 @@ def test_a_batch_leaves_one_line_with_counts(server: Server, system: System) -> 
     assert (line["rows"], line["predictions"]) == (3, {answer["predictions"][0]["label"]: 3})
 
 
-def test_an_error_leaves_its_cause(server: Server, system: System) -> None:
+def test_an_error_is_logged_with_its_cause(server: Server, system: System) -> None:
     first, second = sorted(system.declaration.feature_names)[:2]
     server.post("/predict", system.sample | {first: -1e9, second: "x"}, headers={"X-Request-ID": "log-3"})
     line = last_line(server, "log-3")
@@ -53,9 +53,7 @@ def test_probes_and_scrapes_are_debug(server: Server) -> None:
         assert last_line(server, f"log{path}")["level"] == "debug"
 
 
-def test_values_and_clients_own_words_never_reach_the_log(
-    start: Callable[..., Server], system: System
-) -> None:
+def test_values_and_client_text_never_reach_the_log(start: Callable[..., Server], system: System) -> None:
     server = start(LOG_LEVEL="debug")
     sample, name = system.sample, system.number.name
     low, high = system.number.range
@@ -80,12 +78,12 @@ def test_values_and_clients_own_words_never_reach_the_log(
 @pytest.mark.parametrize(
     "sane", ["abc-123", "a" * 128, "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"]
 )
-def test_a_sane_request_id_is_kept(server: Server, sane: str) -> None:
+def test_a_valid_request_id_is_kept(server: Server, sane: str) -> None:
     assert server.get("/health", headers={"X-Request-ID": sane}).headers["x-request-id"] == sane
 
 
 @pytest.mark.parametrize("strange", ["", "a" * 129, "a b", 'a"b', "a\tb", "ä", "<script>"])
-def test_a_strange_request_id_is_replaced(server: Server, strange: str) -> None:
+def test_an_invalid_request_id_is_replaced(server: Server, strange: str) -> None:
     given = server.get("/health", headers={"X-Request-ID": strange.encode("latin-1")}).headers["x-request-id"]
     assert re.fullmatch(r"[0-9a-f]{32}", given)
 
@@ -96,14 +94,14 @@ def test_every_line_is_one_json_object(server: Server) -> None:
         assert {"time", "level", "message"} <= set(json.loads(line))
 
 
-def test_text_for_people(start: Callable[..., Server], system: System) -> None:
+def test_the_text_format_is_readable(start: Callable[..., Server], system: System) -> None:
     server = start(LOG_FORMAT="text")
     label = server.post("/predict", system.sample).json()["label"]
     pattern = rf"\d\d:\d\d:\d\d\.\d{{3}} info +request .*route=/predict status=200 .*prediction={label} .*"
     eventually(lambda: [line for line in server.lines if re.fullmatch(pattern, line)], "a readable line")
 
 
-def test_errors_only(start: Callable[..., Server], system: System) -> None:
+def test_the_level_error_logs_errors_only(start: Callable[..., Server], system: System) -> None:
     server = start(LOG_LEVEL="error", FAULT_ERROR_RATE="1")
     server.get("/health")
     server.post("/predict", system.sample)

@@ -51,7 +51,7 @@ def test_names_and_labels_are_those_of_the_page_before_any_traffic(fresh: Server
 COUNTING = {"requests", "errors", "predictions", "prediction_duration", "confidence", "request_duration"}
 
 
-def test_everything_declared_is_there_at_zero(fresh: Server, system: System) -> None:
+def test_every_declared_series_starts_at_zero(fresh: Server, system: System) -> None:
     series = fresh.metrics()
     probes = {"/readyz", "/metrics"}  # the harness waits for readiness and reads the metrics
     counting = tuple(
@@ -76,7 +76,7 @@ def test_everything_declared_is_there_at_zero(fresh: Server, system: System) -> 
 
 
 @pytest.mark.heart
-def test_buckets_hold_the_objectives(fresh: Server) -> None:
+def test_buckets_include_the_objectives(fresh: Server) -> None:
     bounds = {
         dict(labels)["le"]
         for (name, labels) in fresh.metrics()
@@ -163,28 +163,28 @@ def by_feature(server: Server, name: str, **labels: str) -> dict[str, float]:
 
 
 def test_every_answered_value_is_counted_and_no_other(fresh: Server, system: System) -> None:
-    ask_for_a_hundred_rows(fresh, system)
+    predict_a_hundred_rows(fresh, system)
     expect_a_hundred_rows(fresh, system)
 
 
 @pytest.mark.heart
 def test_workers_count_together(start: Callable[..., Server], system: System) -> None:
     server = start(WORKERS="2")
-    ask_for_a_hundred_rows(server, system)
+    predict_a_hundred_rows(server, system)
     every = dict.fromkeys([*system.declaration.feature_names, "score"], 100)
     eventually(lambda: by_feature(server, "feature_values_total") == every, "both have counted", 5)
     expect_a_hundred_rows(server, system)
 
 
-def ask_for_a_hundred_rows(server: Server, system: System) -> None:
-    """Have a hundred rows answered, and others refused."""
+def predict_a_hundred_rows(server: Server, system: System) -> None:
+    """Predict a hundred rows, and send others that are rejected."""
     number = system.number
     for _ in range(5):
         server.post("/predict", system.sample)
     server.post("/predict/batch", {"instances": [system.sample] * 95})
-    refused = system.sample | {number.name: number.range[1] + 1}
-    server.post("/predict", refused)
-    server.post("/predict/batch", {"instances": [system.sample, refused, refused]})
+    rejected = system.sample | {number.name: number.range[1] + 1}
+    server.post("/predict", rejected)
+    server.post("/predict/batch", {"instances": [system.sample, rejected, rejected]})
     server.post("/predict", {})
     server.post("/predict", [1] if not system.declaration.routes.lists else 1)
     server.post("/predict", system.sample | {"unheard of": 1})
@@ -201,7 +201,7 @@ def expect_a_hundred_rows(server: Server, system: System) -> None:
     assert by_feature(server, "feature_out_of_range_total", **main) == {number.name: 1}
 
 
-def test_the_training_data_stand_beside_what_is_counted(server: Server, system: System) -> None:
+def test_the_reference_distribution_is_exposed_beside_the_counts(server: Server, system: System) -> None:
     main = {"model": system.name, "model_version": system.version}
     every = [*system.declaration.feature_names, "score"]
     shares = by_feature(server, "feature_reference_share", **main)
@@ -222,7 +222,7 @@ def test_labels_come_from_closed_sets(server: Server) -> None:
     assert not [name for name, _ in series if name.endswith("_created")]
 
 
-def test_openmetrics_is_given_where_it_is_asked_for(server: Server, system: System) -> None:
+def test_openmetrics_is_served_on_request(server: Server, system: System) -> None:
     response = server.get(
         "/metrics", headers={"Accept": "application/openmetrics-text;version=1.0.0;q=0.9,*/*;q=0.1"}
     )

@@ -1,4 +1,4 @@
-"""METRICS_PORT: scrapes have a port of their own, on which nothing else is answered."""
+"""METRICS_PORT: scrapes have their own port, on which nothing else is answered."""
 
 import json
 import signal
@@ -20,7 +20,7 @@ KEY = "5d41402abc4b2a76b9719d911017c5927f83b1657ff1fc53b92dc18148a1d65d"
 
 
 def listening(server: Server) -> dict[str, Any]:
-    """Return what the server said of its ports when it began to listen."""
+    """Return the ports that the server logged when it began to listen."""
     lines = [json.loads(line) for line in server.lines if '"listening"' in line]
     return dict(lines[0])
 
@@ -67,7 +67,7 @@ def test_scrapes_see_what_the_api_answered(apart: Server) -> None:
     assert value(after, "predictions_total") == value(before, "predictions_total") + 1
 
 
-def test_openmetrics_is_given_there_too(metrics_url: str) -> None:
+def test_openmetrics_is_served_there_too(metrics_url: str) -> None:
     response = requests.get(
         f"{metrics_url}/metrics", headers={"Accept": "application/openmetrics-text"}, timeout=10
     )
@@ -86,14 +86,14 @@ def test_the_apis_port_has_no_metrics(apart: Server, metrics_url: str, method: s
             problem(response, 404, "NotFound")
 
 
-def test_a_request_that_names_the_other_port_stays_on_its_own(apart: Server, metrics_url: str) -> None:
+def test_a_request_that_names_the_other_port_does_not_reach_it(apart: Server, metrics_url: str) -> None:
     head = b" HTTP/1.1\r\nHost: x\r\nX-Forwarded-Port: %s\r\nConnection: close\r\n\r\n"
     port = metrics_url.rpartition(":")[2].encode()
     answer = raw_exchange(apart.port, b"GET " + metrics_url.encode() + b"/metrics" + head % port)
     assert answer.startswith(b"HTTP/1.1 404 ")
 
 
-def test_an_unknown_path_it_is_in_counts_and_log_too(apart: Server) -> None:
+def test_metrics_on_the_apis_port_count_and_log_as_an_unknown_path(apart: Server) -> None:
     unmatched = {"endpoint": "unmatched", "error_type": "NotFound"}
     before = value(scrape(apart), "api_errors_total", **unmatched)
     apart.get("/metrics", headers={"X-Request-ID": "looking-for-metrics"})
@@ -102,7 +102,7 @@ def test_an_unknown_path_it_is_in_counts_and_log_too(apart: Server) -> None:
     assert value(scrape(apart), "api_errors_total", **unmatched) == before + 1
 
 
-def test_neither_index_nor_documentation_promises_metrics(apart: Server) -> None:
+def test_neither_index_nor_documentation_lists_metrics(apart: Server) -> None:
     assert "metrics" not in apart.get("/").json()["links"]
     assert "/metrics" not in apart.get("/openapi.json").json()["paths"]
 
@@ -125,7 +125,7 @@ def test_the_metrics_port_answers_nothing_else(apart: Server, metrics_url: str) 
     assert value(scrape(apart), "predictions_total") == predicted
 
 
-def test_neither_port_makes_series_or_active_requests(apart: Server, metrics_url: str) -> None:
+def test_neither_port_adds_series_or_active_requests(apart: Server, metrics_url: str) -> None:
     urls = [f"{url}/{path}" for url in (apart.url, metrics_url) for path in ("metrics", "elsewhere", "livez")]
     for url in urls:
         requests.get(url, timeout=10)
@@ -158,21 +158,21 @@ def test_workers_share_both_ports_and_drain_on_both(start: Callable[..., Server]
         requests.get(url, timeout=5)
 
 
-def test_a_metrics_port_in_use_is_said(apart: Server) -> None:
+def test_a_metrics_port_in_use_is_reported(apart: Server) -> None:
     code, said = refused_start(METRICS_PORT=str(apart.port))
     assert code == 1
     assert said.startswith(f"error: cannot listen on 127.0.0.1 port {apart.port} (Address already in use")
     assert "set METRICS_PORT" in said
 
 
-def test_what_listens_once_refuses_a_second_port() -> None:
+def test_uvicorn_alone_rejects_a_metrics_port() -> None:
     code, said = refused_start("-m", "uvicorn", "api_server:app", METRICS_PORT=str(free_port()))
     assert code == 1
     assert said.startswith("error: METRICS_PORT needs python api_server.py")
     assert "\n" not in said
 
 
-def test_the_endpoint_for_retraining_has_it_too(tmp_path: Path) -> None:
+def test_the_retraining_endpoint_has_a_metrics_port_too(tmp_path: Path) -> None:
     (tmp_path / "job.json").write_text(
         '{"kind":"Job","metadata":{"name":"a","namespace":"b"}}', encoding="utf-8"
     )

@@ -161,7 +161,7 @@ def test_models_that_disagree_about_a_metric_are_not_served_together(models: Pat
         ('{ gem = "result"', '{ gem = "colour"', "metrics.predictions has only"),
     ],
 )
-def test_a_vocabulary_of_unknown_words_is_refused(
+def test_a_vocabulary_of_unknown_words_is_rejected(
     models: Path, tmp_path: Path, old: str, new: str, sentence: str
 ) -> None:
     folder = Path(shutil.copytree(models, tmp_path / "models"))
@@ -172,7 +172,7 @@ def test_a_vocabulary_of_unknown_words_is_refused(
     assert sentence in server.lines[-1]
 
 
-def test_a_threshold_for_three_classes_is_refused(models: Path) -> None:
+def test_a_threshold_for_three_classes_is_rejected(models: Path) -> None:
     server = Server({"MODEL": "gems", "MODELS_DIR": str(models), "THRESHOLD": "0.4"})
     assert server.wait() == 1
     assert "THRESHOLD belongs to models with two classes" in server.lines[-1]

@@ -11,7 +11,7 @@ from tests.harness import SAMPLE, Server
 from tests.systems import ANSWERS, System
 
 
-def test_the_samples_of_the_page_get_its_answers(server: Server, system: System) -> None:
+def test_documented_samples_get_the_documented_answers(server: Server, system: System) -> None:
     assert system.sample == ANSWERS[system.name][0][0]
     for row, label in ANSWERS[system.name]:
         response = server.post("/predict", row)
@@ -82,7 +82,7 @@ def test_the_code_for_unknown_means_null(server: Server, field: str, code: int) 
 
 
 @pytest.mark.heart
-def test_a_value_outside_of_training_is_answered_with_a_warning(server: Server) -> None:
+def test_a_value_outside_the_training_range_gets_a_warning(server: Server) -> None:
     answer = server.post("/predict", SAMPLE | {"chol": 600}).json()
     assert answer["warnings"] == [
         {
@@ -99,7 +99,7 @@ def test_a_value_outside_of_training_is_answered_with_a_warning(server: Server) 
     assert [[w["field"] for w in p["warnings"]] for p in batch["predictions"]] == [[], ["age"]]
 
 
-def test_of_a_repeated_key_the_last_wins(server: Server, system: System) -> None:
+def test_the_last_of_repeated_keys_wins(server: Server, system: System) -> None:
     body = f'{{"{system.number.name}": -1, ' + json.dumps(system.sample)[1:]
     response = server.post("/predict", data=body, headers={"Content-Type": "application/json"})
     assert response.status_code == 200
@@ -136,7 +136,7 @@ def test_2000_requests_from_50_clients_each_get_their_own_answer(server: Server,
 
 
 @pytest.mark.heart
-def test_a_threshold_by_setting_is_shown_and_used(start: Any) -> None:
+def test_a_configured_threshold_is_shown_and_used(start: Any) -> None:
     cautious = start(THRESHOLD="0.1666")
     answer = cautious.post("/predict", SAMPLE).json()
     assert answer["threshold"] == 0.1666

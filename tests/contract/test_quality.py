@@ -1,4 +1,4 @@
-"""What metrics say of a model's quality is what scikit-learn says of the same outcomes."""
+"""The metrics of a model's quality are what scikit-learn computes from the same outcomes."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +15,7 @@ from tests.systems import System
 SCORE_BINS = ["0 to 0.2", "0.2 to 0.4", "0.4 to 0.6", "0.6 to 0.8", "0.8 to 1"]
 
 
-def test_figures_are_scikit_learns(start: Callable[..., Server], system: System, tmp_path: Path) -> None:
+def test_metrics_are_scikit_learns(start: Callable[..., Server], system: System, tmp_path: Path) -> None:
     server = start(**settings_for(tmp_path))
     rows = system.rows[:150]
     answers = server.post("/predict/batch", {"instances": rows}).json()["predictions"]
@@ -56,7 +56,7 @@ def test_figures_are_scikit_learns(start: Callable[..., Server], system: System,
         for confidence_level in ("0.95", "0.9999"):
             low = shown("model_quality_lower", metric=metric, confidence_level=confidence_level)
             high = shown("model_quality_upper", metric=metric, confidence_level=confidence_level)
-            assert low <= value <= high  # one that is 1 is its own upper bound
+            assert low <= value <= high  # a metric of 1 is its own upper bound
             assert low < high
     right, score = (truth, every[:, 1]) if binary else (truth == predicted, every.max(axis=1))
     observed, predicted_mean = calibration_curve(right, score, n_bins=5)
@@ -69,7 +69,9 @@ def test_figures_are_scikit_learns(start: Callable[..., Server], system: System,
         )
 
 
-def test_the_cards_figures_stand_beside(start: Callable[..., Server], system: System, tmp_path: Path) -> None:
+def test_the_cards_metrics_are_exposed_beside(
+    start: Callable[..., Server], system: System, tmp_path: Path
+) -> None:
     server = start(**settings_for(tmp_path))
     for version in system.declaration.versions:
         if version != system.version and not system.declaration.routes.versioned:
@@ -87,7 +89,7 @@ def test_the_cards_figures_stand_beside(start: Callable[..., Server], system: Sy
 
 
 @pytest.mark.heart
-def test_of_another_threshold_the_card_knows_the_brier_score_alone(
+def test_for_another_threshold_the_card_has_only_the_brier_score(
     start: Callable[..., Server], tmp_path: Path
 ) -> None:
     server = start(**settings_for(tmp_path), THRESHOLD="0.3")

@@ -1,4 +1,4 @@
-"""A registered model that cannot be had stops the start with a sentence; tests/compose has a real MLflow."""
+"""An unavailable registered model stops startup with a sentence; tests/compose has a real MLflow."""
 
 from collections.abc import Callable
 
@@ -21,19 +21,19 @@ def refusal(**settings: str) -> str:
     return server.lines[-1]
 
 
-def test_an_address_where_nobody_answers() -> None:
+def test_an_address_where_nothing_listens() -> None:
     uri = f"http://127.0.0.1:{free_port()}"
     said = refusal(MODEL="models:/churn/2", MLFLOW_TRACKING_URI=uri)
     assert said.startswith(f"error: MLFLOW_TRACKING_URI={uri}: no MLflow server answers there (")
     assert "Connection refused" in said
 
 
-def test_a_host_that_there_is_not() -> None:
+def test_an_unknown_host() -> None:
     said = refusal(MODEL="models:/churn/2", MLFLOW_TRACKING_URI="http://nowhere.invalid:5000")
     assert "no MLflow server answers there" in said
 
 
-def test_an_address_where_somebody_else_answers(start: Callable[..., Server]) -> None:
+def test_an_address_of_another_server(start: Callable[..., Server]) -> None:
     other = start()
     said = refusal(MODEL="models:/churn/2", MLFLOW_TRACKING_URI=other.url)
     assert said == f"error: models:/churn/2: {other.url} answered 404 Not Found; is it an MLflow server?"
@@ -55,11 +55,11 @@ def test_an_address_where_somebody_else_answers(start: Callable[..., Server]) ->
         ),
     ],
 )
-def test_settings_that_make_no_sense(settings: dict[str, str], sentence: str) -> None:
+def test_invalid_settings(settings: dict[str, str], sentence: str) -> None:
     assert sentence in refusal(**settings)
 
 
-def test_a_registered_version_is_served_by_a_user_whom_no_line_names(start: Callable[..., Server]) -> None:
+def test_a_registered_version_is_served_and_no_line_names_the_user(start: Callable[..., Server]) -> None:
     iris = HEART.parent / "iris"
     with RawServer(registry(iris, "v1", {})) as mlflow:
         uri = f"http://user:{SECRET}%40@{mlflow.host}"

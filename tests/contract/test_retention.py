@@ -1,4 +1,4 @@
-"""A running server deletes outcomes that count for nothing any more, and takes none twice."""
+"""A running server deletes obsolete outcomes, and accepts none twice."""
 
 import json
 import sqlite3
@@ -20,7 +20,7 @@ OLD_ROWS = 700  # more than a batch
 
 
 def fill(folder: Path) -> None:
-    """Keep old outcomes, and those that are old by one of the two limits alone."""
+    """Store old outcomes, and some that are old by only one of the two limits."""
     engine = sql.create_engine(f"sqlite:///{folder}/outcomes.db")
     with engine.begin() as connection:
         upgrade(connection)
@@ -56,7 +56,7 @@ def deleted(server: Server) -> int:
     return sum(line["rows"] for line in parsed if line["message"] == "old outcomes deleted")
 
 
-def test_old_outcomes_are_deleted_while_others_are_taken(
+def test_old_outcomes_are_deleted_while_others_are_accepted(
     start: Callable[..., Server], tmp_path: Path
 ) -> None:
     fill(tmp_path)
@@ -70,7 +70,7 @@ def test_old_outcomes_are_deleted_while_others_are_taken(
     eventually(lambda: server.metric("model_outcomes") == 2, "what is in the window is shown")
 
 
-def test_what_cannot_be_deleted_is_told(start: Callable[..., Server], tmp_path: Path) -> None:
+def test_a_failed_deletion_is_reported(start: Callable[..., Server], tmp_path: Path) -> None:
     fill(tmp_path)
     with sqlite3.connect(tmp_path / "outcomes.db") as database:
         database.execute(

@@ -35,30 +35,30 @@ def server(files: dict[str, str]) -> Iterator[Server]:
     assert server.wait() == 0
 
 
-def asked(server: Server, key: str | None, path: str = PATH) -> requests.Response:
+def request_retraining(server: Server, key: str | None, path: str = PATH) -> requests.Response:
     return server.post(path, headers={} if key is None else {"Authorization": key})
 
 
 @pytest.mark.parametrize(
     "key", [None, "", KEY, "Bearer", "Bearer ", f"Bearer {KEY[:-1]}", f"Basic {KEY}", "Bearer é"]
 )
-def test_without_the_key_nobody_is_told_anything(server: Server, key: str | None) -> None:
+def test_nothing_is_revealed_without_the_key(server: Server, key: str | None) -> None:
     for path in (PATH, "/models/iris/retrain"):
         response = server.post(path, headers={} if key is None else {"Authorization": key.encode()})
         problem(response, 401, "Unauthorized")
         assert response.headers["www-authenticate"] == "Bearer"
 
 
-def test_what_is_not_retrained_here_is_not_found(server: Server) -> None:
-    document = problem(asked(server, f"Bearer {KEY}", "/models/iris/retrain"), 404, "NotFound")
+def test_a_model_that_is_not_retrained_here_is_not_found(server: Server) -> None:
+    document = problem(request_retraining(server, f"Bearer {KEY}", "/models/iris/retrain"), 404, "NotFound")
     assert document["detail"] == "Only 'heart-disease' is retrained here."
     problem(server.get("/predict"), 404, "NotFound")
     problem(server.get(PATH), 405, "MethodNotAllowed")
     assert server.get("/").json()["links"] == {"retrain": "/models/{name}/retrain"}
 
 
-def test_where_no_cluster_answers_it_is_said_and_logged_without_the_key(server: Server) -> None:
-    response = asked(server, f"bearer {KEY}")
+def test_a_silent_cluster_is_reported_and_logged_without_the_key(server: Server) -> None:
+    response = request_retraining(server, f"bearer {KEY}")
     problem(response, 503, "ClusterUnavailable")
     (line,) = server.requests_logged(response.headers["x-request-id"])
     assert (line["status"], line["route"]) == (503, "/models/{name}/retrain")
@@ -68,7 +68,7 @@ def test_where_no_cluster_answers_it_is_said_and_logged_without_the_key(server: 
 
 def test_requests_are_counted(server: Server) -> None:
     before = server.metric("api_requests_total", status_code="401")
-    asked(server, None)
+    request_retraining(server, None)
     assert server.metric("api_requests_total", status_code="401") == before + 1
 
 
@@ -87,7 +87,7 @@ def test_requests_are_counted(server: Server) -> None:
         ),
     ],
 )
-def test_files_that_make_no_sense_stop_the_start(
+def test_invalid_files_stop_startup(
     files: dict[str, str], tmp_path: Path, name: str, content: str | None, sentence: str
 ) -> None:
     file = tmp_path / "file"
@@ -98,7 +98,7 @@ def test_files_that_make_no_sense_stop_the_start(
     assert stopped.lines == [f"error: {sentence.format(file)}"]
 
 
-def test_the_two_files_are_asked_for() -> None:
+def test_both_files_are_required() -> None:
     stopped = Server({}, COMMAND)
     assert stopped.wait() == 1
     assert stopped.lines == ["error: RETRAIN_JOB must be set; RETRAIN_KEY must be set"]

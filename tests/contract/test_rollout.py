@@ -35,10 +35,10 @@ def warnings(server: Server) -> list[str]:
     return [line for line in server.lines if "the canary's salt is random" in line]
 
 
-def speakers(server: Server, keys: int = KEYS, header: str = "X-Request-Key") -> dict[str, str]:
+def answering_versions(server: Server, keys: int = KEYS, header: str = "X-Request-Key") -> dict[str, str]:
     """Return which version answers each key."""
 
-    def speaker(key: str) -> str:
+    def answering_version(key: str) -> str:
         answer = server.post("/predict", server_row, headers={header: key})
         assert answer.status_code == 200, answer.text
         return str(answer.json()["model"]["version"])
@@ -46,7 +46,7 @@ def speakers(server: Server, keys: int = KEYS, header: str = "X-Request-Key") ->
     server_row = System("churn").sample
     with ThreadPoolExecutor(4) as pool:
         names = [f"customer-{number}" for number in range(keys)]
-        return dict(zip(names, pool.map(speaker, names), strict=True))
+        return dict(zip(names, pool.map(answering_version, names), strict=True))
 
 
 def shown(server: Server, metric: str, **labels: str) -> float:
@@ -56,11 +56,11 @@ def shown(server: Server, metric: str, **labels: str) -> float:
 def test_a_key_stays_with_its_version_and_a_larger_share_keeps_it(
     start: Start, salted: dict[str, str]
 ) -> None:
-    """10 %, then 50 %, in other processes: each key that the candidate had it keeps."""
+    """10 %, then 50 %, in other processes: the candidate keeps each of its keys."""
     tenth, half, promoted, back = (
-        speakers(start(**salted, CANARY_PERCENT=percent)) for percent in ("10", "50", "100", "0")
+        answering_versions(start(**salted, CANARY_PERCENT=percent)) for percent in ("10", "50", "100", "0")
     )
-    assert tenth == speakers(start(**salted, CANARY_PERCENT="10", WORKERS="2"))
+    assert tenth == answering_versions(start(**salted, CANARY_PERCENT="10", WORKERS="2"))
     assert set(promoted.values()) == {"v2"}
     assert set(back.values()) == {"v1"}
     had = {key for key, version in tenth.items() if version == "v2"}
@@ -74,19 +74,19 @@ def test_workers_without_a_file_share_a_salt_and_the_log_says_what_that_means(
     start: Start, salted: dict[str, str]
 ) -> None:
     server = start(**CANARY, CANARY_PERCENT="50", WORKERS="2")
-    chosen = speakers(server, 50)
-    assert all(speakers(server, 50) == chosen for _ in range(3))
+    chosen = answering_versions(server, 50)
+    assert all(answering_versions(server, 50) == chosen for _ in range(3))
     (line,) = warnings(server)
     assert '"level":"warning"' in line
     assert "CANARY_SALT_FILE" in line
     assert not warnings(start(**salted, CANARY_PERCENT="50"))
 
 
-def test_without_a_key_a_request_is_chosen_by_its_id(start: Start, system: System) -> None:
+def test_without_a_key_the_request_id_decides(start: Start, system: System) -> None:
     server = start(**CANARY, CANARY_PERCENT="50")
-    by_id = speakers(server, 50, "X-Request-ID")
+    by_id = answering_versions(server, 50, "X-Request-ID")
     assert set(by_id.values()) == {"v1", "v2"}
-    assert by_id == speakers(server, 50, "X-Request-ID") == speakers(server, 50)
+    assert by_id == answering_versions(server, 50, "X-Request-ID") == answering_versions(server, 50)
     assert shown(server, "version_target_share", model_version="v2") == 0.5
     counted = {
         version: shown(server, "version_requests_total", model_version=version, outcome="success")
@@ -96,11 +96,11 @@ def test_without_a_key_a_request_is_chosen_by_its_id(start: Start, system: Syste
         assert counted[version] == 3 * Counter(by_id.values())[version]
         assert shown(server, "version_duration_seconds_count", model_version=version) == counted[version]
     server.post("/predict", {}, headers={"X-Request-Key": "a"})
-    refused = [
+    rejected = [
         shown(server, "version_requests_total", model_version=version, outcome="rejected")
         for version in ("v1", "v2")
     ]
-    assert sorted(refused) == [0, 1]
+    assert sorted(rejected) == [0, 1]
     pinned = server.post("/v1/predict", system.sample).json()["model"]["version"]
     assert pinned == "v1"
     paths = server.get("/openapi.json").json()["paths"]
@@ -109,12 +109,14 @@ def test_without_a_key_a_request_is_chosen_by_its_id(start: Start, system: Syste
         assert ("X-Request-Key" in named) == keyed
 
 
-def test_a_paused_canary_gets_nothing_and_its_keys_back_afterwards(
+def test_a_paused_canary_gets_no_requests_and_later_its_keys_back(
     start: Start, salted: dict[str, str]
 ) -> None:
-    before = speakers(start(**salted, CANARY_PERCENT="50"), 50)
-    assert set(speakers(start(**salted, CANARY_PERCENT="50", CANARY_PAUSED="true"), 50).values()) == {"v1"}
-    assert speakers(start(**salted, CANARY_PERCENT="50"), 50) == before
+    before = answering_versions(start(**salted, CANARY_PERCENT="50"), 50)
+    assert set(
+        answering_versions(start(**salted, CANARY_PERCENT="50", CANARY_PAUSED="true"), 50).values()
+    ) == {"v1"}
+    assert answering_versions(start(**salted, CANARY_PERCENT="50"), 50) == before
 
 
 def test_a_batch_is_answered_by_one_version(start: Start, system: System) -> None:
@@ -129,7 +131,7 @@ def test_a_batch_is_answered_by_one_version(start: Start, system: System) -> Non
     assert len({answer["model"]["version"] for answer in listed}) == 1
 
 
-def test_a_candidate_that_fails_is_answered_for_by_the_served_version(
+def test_the_served_version_answers_for_a_failing_candidate(
     start: Start, system: System, tmp_path: Path
 ) -> None:
     fault = tmp_path / "fault"
@@ -145,11 +147,12 @@ def test_a_candidate_that_fails_is_answered_for_by_the_served_version(
     assert server.metric("model_loaded", model_version="v2") == 0
     fault.unlink()
     eventually(
-        lambda: server.post("/predict", system.sample).json()["model"]["version"] == "v2", "it is taken back"
+        lambda: server.post("/predict", system.sample).json()["model"]["version"] == "v2",
+        "the candidate recovers",
     )
 
 
-def test_a_shadow_compares_and_answers_nobody(start: Start, system: System) -> None:
+def test_a_shadow_compares_and_never_answers(start: Start, system: System) -> None:
     server = start(**CANARY, SHADOW="true")
     eventually(lambda: shown(server, "shadow_up", model_version="v2") == 1, "the candidate answers")
     single = [server.post("/predict", row).json() for row in system.rows[:40]]
@@ -202,21 +205,21 @@ def test_a_shadow_that_raises_is_counted(start: Start, system: System, tmp_path:
     assert shown(server, "shadow_up", model_version="v2") == 1
 
 
-def test_a_shadow_that_hangs_is_ended_and_started_again(start: Start, system: System, tmp_path: Path) -> None:
+def test_a_hanging_shadow_is_restarted(start: Start, system: System, tmp_path: Path) -> None:
     server = broken(start, tmp_path, "hang")
     ask(server, system.rows[:30])
-    eventually(lambda: shown(server, "shadow_up") == 0, "it is given up")
+    eventually(lambda: shown(server, "shadow_up") == 0, "the candidate is stopped")
     ask(server, system.rows[:30])
     assert shown(server, "shadow_rows_total", outcome="failed") >= 1
     (tmp_path / "fault").unlink()
-    eventually(lambda: shown(server, "shadow_up") == 1, "it is started again")
+    eventually(lambda: shown(server, "shadow_up") == 1, "it is restarted")
     before = shown(server, "shadow_rows_total", outcome="agreed")
     ask(server, system.rows[:30])
     eventually(lambda: shown(server, "shadow_rows_total", outcome="agreed") > before, "it answers")
     assert '"cause":"no answer in time"' in "".join(server.lines)
 
 
-def test_a_shadow_that_is_overrun_drops_rows(start: Start, system: System, tmp_path: Path) -> None:
+def test_an_overloaded_shadow_drops_rows(start: Start, system: System, tmp_path: Path) -> None:
     server = broken(start, tmp_path, "slow")
     rows = system.rows * 5
     for _ in range(3):
@@ -250,7 +253,7 @@ def test_a_shadow_ends_with_its_server(start: Start) -> None:
         ),
     ],
 )
-def test_settings_that_make_no_sense_are_told(settings: dict[str, str], sentence: str) -> None:
+def test_invalid_settings_are_reported(settings: dict[str, str], sentence: str) -> None:
     done = run(
         sys.executable, "api_server.py", check=False, settings={"MODEL": "churn", "PORT": "0"} | settings
     )

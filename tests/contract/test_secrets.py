@@ -1,4 +1,4 @@
-"""A secret in any setting, where it belongs or where somebody put it, stands in no line of the server."""
+"""A secret in any setting, the right one or a wrong one, is in no line that the server writes."""
 
 import sys
 from collections.abc import Callable
@@ -34,7 +34,7 @@ MLFLOW = {"MODEL": "models:/churn/2"}
         (None, MLFLOW | {"MLFLOW_TRACKING_URI": "http://nowhere.invalid", "http_proxy": f"http:{ADDRESS}@h"}),
     ],
 )
-def test_a_start_that_fails(tmp_path: Path, command: list[str] | None, settings: dict[str, str]) -> None:
+def test_a_failing_startup(tmp_path: Path, command: list[str] | None, settings: dict[str, str]) -> None:
     keys = settings_for(tmp_path)["FEEDBACK_KEYS"]
     stopped = Server({name: value.replace("{keys}", keys) for name, value in settings.items()}, command)
     assert stopped.wait() == 1

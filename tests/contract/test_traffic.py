@@ -35,7 +35,7 @@ def test_all_rows_are_answered_and_counted(start: Callable[..., Server]) -> None
     assert server.metric("predictions_total", prediction_result="no_disease") > 80
 
 
-def test_answers_that_are_not_expected_fail(start: Callable[..., Server]) -> None:
+def test_unexpected_answers_fail(start: Callable[..., Server]) -> None:
     result = traffic(start(FAULT_ERROR_RATE="0.5"), "--requests", "40")
     assert result.returncode == 1
     assert "answers are not what was expected" in result.stdout
@@ -64,7 +64,7 @@ def test_a_shifted_feature_moves_and_no_other(start: Callable[..., Server], feat
         assert index > 0.25 if name == feature else index < 1e-9, (name, index)
 
 
-def test_time_ends_the_traffic(start: Callable[..., Server]) -> None:
+def test_traffic_ends_at_the_time_limit(start: Callable[..., Server]) -> None:
     result = traffic(start(), "--duration", "1")
     assert result.returncode == 0, result.stdout + result.stderr
     assert "as sent" in result.stdout
@@ -81,7 +81,9 @@ def test_time_ends_the_traffic(start: Callable[..., Server]) -> None:
         (["--url", "http://127.0.0.1:9"], "http://127.0.0.1:9 does not answer; is the API running?"),
     ],
 )
-def test_mistakes_get_a_sentence(options: list[str], sentence: str, start: Callable[..., Server]) -> None:
+def test_invalid_arguments_get_a_sentence(
+    options: list[str], sentence: str, start: Callable[..., Server]
+) -> None:
     result = traffic(start(), *options)
     assert result.returncode == 1
     assert sentence in result.stderr

@@ -1,4 +1,4 @@
-"""Clients that do not take their answers: they cost little, keep nobody out, and are cut."""
+"""Clients that do not read their answers cost little, block nobody, and are disconnected."""
 
 import json
 import re
@@ -38,13 +38,13 @@ pytestmark = pytest.mark.heart
 
 @contextmanager
 def unread(server: Server, number: int, sent: bytes) -> Iterator[Sockets]:
-    """Clients with a small buffer that ask, and never read."""
+    """Clients with a small buffer that send requests and never read."""
     clients: Sockets = []
     for _ in range(number):
         client = socket.socket()
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
         client.connect(("127.0.0.1", server.port))
-        client.setblocking(False)  # what the server does not read is not waited for
+        client.setblocking(False)  # does not wait for what the server does not read
         client.send(sent)
         clients.append(client)
     try:
@@ -74,7 +74,7 @@ def logged(server: Server, **fields: Any) -> list[dict[str, Any]]:
 
 
 def has_ended(client: socket.socket) -> bool:
-    """Tell whether the server has ended a connection, whatever of its answer is still there to be read."""
+    """Return whether the server has closed a connection, even if some of its answer is still unread."""
     try:
         while client.recv(1 << 20):
             pass
@@ -85,8 +85,8 @@ def has_ended(client: socket.socket) -> bool:
     return True
 
 
-def test_they_cost_little_and_keep_nobody_out_and_are_cut(start: Start) -> None:
-    """64 clients that asked for 1.5 MB, six times each, made 198 MiB; and 429 for everybody else."""
+def test_unread_answers_cost_little_block_nobody_and_are_cut_off(start: Start) -> None:
+    """Once, 64 clients that requested 1.5 MB six times each cost 198 MiB, and everybody else got 429."""
     server = start(WRITE_TIMEOUT_SECONDS="3", MAX_ACTIVE_REQUESTS="10")
     server.get("/docs/swagger-ui-bundle.js")
     before = resident_mebibytes(server)
@@ -94,7 +94,7 @@ def test_they_cost_little_and_keep_nobody_out_and_are_cut(start: Start) -> None:
         eventually(lambda: server.metric("active_requests") == 64, "all wait for their clients")
         assert server.post("/predict", SAMPLE).status_code == 200
         assert resident_mebibytes(server) - before < 32
-        eventually(lambda: server.metric("active_requests") == 0, "all are cut")
+        eventually(lambda: server.metric("active_requests") == 0, "all are disconnected")
         eventually(lambda: all(map(has_ended, clients)), "their connections are closed")
     cause = "the client took nothing of the answer for 3 seconds"
     cut = {"route": "/docs/{asset}", "status": 200, "cause": cause}
@@ -115,7 +115,7 @@ def test_every_kind_of_answer_has_a_deadline(impatient: Server) -> None:
         eventually(lambda cut=cut: logged(impatient, **cut), f"a line of {route} says so")  # type: ignore[misc]
 
 
-def test_a_client_that_reads_now_and_then_has_a_deadline_for_the_whole(impatient: Server) -> None:
+def test_a_client_that_reads_now_and_then_has_one_deadline_for_the_whole(impatient: Server) -> None:
     with unread(impatient, 1, ASSET) as (client,):
 
         def sip() -> bool:
@@ -126,11 +126,11 @@ def test_a_client_that_reads_now_and_then_has_a_deadline_for_the_whole(impatient
             except OSError:
                 return True
 
-        eventually(sip, "it is cut")
+        eventually(sip, "it is disconnected")
     eventually(lambda: logged(impatient, route="/docs/{asset}", cause=NOT_DONE), "its line says why")
 
 
-def test_a_slow_reader_gets_all_of_its_answer(impatient: Server) -> None:
+def test_a_slow_reader_gets_its_whole_answer(impatient: Server) -> None:
     whole = impatient.get("/docs/swagger-ui-bundle.js").content
     with impatient.get("/docs/swagger-ui-bundle.js", stream=True) as answer:
         taken = b"".join(answer.iter_content(50_000))
@@ -141,18 +141,18 @@ def test_a_slow_reader_gets_all_of_its_answer(impatient: Server) -> None:
     assert len(batch.content) > 65536
 
 
-def test_requests_that_were_sent_ahead_wait_as_bytes(impatient: Server) -> None:
-    """Each of 14,000 in a connection would be kept as a request, 15 MiB of them, until it is answered."""
+def test_pipelined_requests_wait_as_bytes(impatient: Server) -> None:
+    """Kept as requests until they are answered, the 14,000 of one connection would take 15 MiB."""
     before = resident_mebibytes(impatient)
     ahead = ASSET + b"GET / HTTP/1.1\r\n\r\n" * 14_000
     with unread(impatient, 20, ahead):
-        eventually(lambda: impatient.metric("active_requests") == 20, "each is asked for")
+        eventually(lambda: impatient.metric("active_requests") == 20, "each has a request in flight")
         assert resident_mebibytes(impatient) - before < 40
         assert impatient.get("/livez").status_code == 200
     eventually(lambda: impatient.metric("active_requests") == 0, "none is left")
 
 
-def test_requests_that_were_sent_ahead_are_all_answered_in_order(impatient: Server) -> None:
+def test_pipelined_requests_are_all_answered_in_order(impatient: Server) -> None:
     paths = ["/livez", "/readyz", "/nowhere", "/startupz"] * 500
     requested = b"".join(b"GET %s HTTP/1.1\r\nHost: x\r\n\r\n" % path.encode() for path in paths)
     with socket.create_connection(("127.0.0.1", impatient.port), timeout=30) as client:
@@ -164,14 +164,14 @@ def test_requests_that_were_sent_ahead_are_all_answered_in_order(impatient: Serv
     assert statuses == [404 if path == "/nowhere" else 200 for path in paths] + [200]
 
 
-def test_connections_that_come_at_once_take_the_places_of_idle_ones(start: Start) -> None:
+def test_simultaneous_connections_replace_idle_ones(start: Start) -> None:
     server = start(MAX_CONNECTIONS="16")
     idle = []
     for _ in range(16):
         idle.append(socket.create_connection(("127.0.0.1", server.port)))
         idle[-1].sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
         assert idle[-1].recv(4096).startswith(b"HTTP/1.1 200")
-    # all are there before the first asks
+    # all are open before the first request
     new = [socket.create_connection(("127.0.0.1", server.port), timeout=30) for _ in range(10)]
     for client in new:
         client.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -180,7 +180,7 @@ def test_connections_that_come_at_once_take_the_places_of_idle_ones(start: Start
         client.close()
 
 
-def test_a_new_connection_takes_the_place_of_one_that_asks_for_nothing(start: Start) -> None:
+def test_a_new_connection_replaces_a_silent_one(start: Start) -> None:
     server = start(MAX_CONNECTIONS="16", WRITE_TIMEOUT_SECONDS="60")
     silent = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(40)]
     with requests.Session() as session, unread(server, 8, ASSET):

@@ -41,9 +41,7 @@ def test_without_a_version_the_declared_one_answers(both: Server, churn: System)
 
 
 @pytest.mark.heart
-def test_another_version_by_setting_answers_and_both_stay(
-    start: Callable[..., Server], churn: System
-) -> None:
+def test_a_configured_version_answers_and_both_stay(start: Callable[..., Server], churn: System) -> None:
     server = start(MODEL="churn", MODEL_VERSION="v1")
     versions = {
         path: server.post(f"{path}/predict", churn.sample).json()["model"]["version"]
@@ -63,7 +61,7 @@ def test_a_list_of_rows_gets_a_list_of_whole_answers_in_order(both: Server, chur
     assert both.post("/v1/predict", rows[:1]).json()[0]["label"] == answers[0]["label"]
 
 
-def test_a_list_that_is_refused(both: Server, churn: System) -> None:
+def test_an_invalid_list_is_rejected(both: Server, churn: System) -> None:
     assert "no rows" in problem(both.post("/v2/predict", []), 422, "ValidationError")["detail"]
     too_many = problem(both.post("/v2/predict", [churn.sample] * 1001), 422, "ValidationError")
     assert "1001 rows; send 1000 at most" in too_many["detail"]
@@ -113,7 +111,7 @@ def test_versions_beside_another_model(start: Callable[..., Server], churn: Syst
 
 
 def changed(tmp_path: Path, name: str, old: str, new: str) -> Server:
-    """Start a model whose declaration says something else."""
+    """Start a model with a changed declaration."""
     models = tmp_path / "models"
     shutil.copytree(MODELS / name, models / name)
     declaration = models / name / "model.toml"
@@ -130,7 +128,7 @@ def test_gauges_of_versions_side_by_side_need_the_version(tmp_path: Path) -> Non
     assert "metrics.model_loaded needs the version" in server.lines[-1]
 
 
-def test_two_metrics_of_one_name_are_refused(tmp_path: Path) -> None:
+def test_two_metrics_of_one_name_are_rejected(tmp_path: Path) -> None:
     server = changed(tmp_path, "heart-disease", 'name = "model_loaded"', 'name = "model_info"')
     assert server.wait() == 1
     assert "two metrics have the name model_info" in server.lines[-1]
@@ -142,13 +140,13 @@ def test_models_whose_metrics_would_mix_are_not_served_together() -> None:
     assert "the metric 'model_loaded' does not tell 'churn' from 'heart-disease'" in server.lines[-1]
 
 
-def test_a_figure_that_nobody_measured_is_not_shown_as_health(tmp_path: Path) -> None:
+def test_a_metric_that_was_not_measured_is_not_shown_as_health(tmp_path: Path) -> None:
     server = changed(tmp_path, "iris", 'model_accuracy = "accuracy"', 'model_accuracy = "auc"')
     assert server.wait() == 1
     assert "health names the metric 'auc', which" in server.lines[-1]
 
 
-def test_a_version_that_is_not_there_stops_the_start(tmp_path: Path) -> None:
+def test_a_missing_version_stops_startup(tmp_path: Path) -> None:
     models = Path(shutil.copytree(MODELS, tmp_path / "models"))
     shutil.rmtree(models / "churn" / "v1")
     server = Server({"MODEL": "churn", "MODELS_DIR": str(models)})
