@@ -14,7 +14,7 @@ ALLOWED_SKIPS = (Path(__file__).parent / "allowed_skips.txt").read_text(encoding
 
 skipped: list[str] = []
 
-# tests hold no time: how long one takes says how busy the machine is
+# no test has a deadline: how long it takes depends on how busy the machine is
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
 
@@ -33,7 +33,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run what needs a system for each of the four, or for the one whose mark it has: `heart` or `churn`."""
+    """Run what needs a system for each of the four, or for the one whose mark it has, as `heart`."""
     if "system" in metafunc.fixturenames:
         marked = [name for name in PAGES if metafunc.definition.get_closest_marker(name.partition("-")[0])]
         names = marked or list(PAGES)
@@ -57,7 +57,7 @@ def heart() -> ServedModel:
 
 @pytest.fixture
 def start(system: System) -> Iterator[Callable[..., Server]]:
-    """Start servers of the system with settings of their own; all are stopped at the end."""
+    """Start servers of the system with these settings; all are stopped at the end."""
     servers: list[Server] = []
 
     def start_server(command: list[str] | None = None, **settings: str) -> Server:

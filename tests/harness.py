@@ -72,7 +72,7 @@ def panel_queries(dashboard: str) -> list[tuple[str, str]]:
 
 
 def export(environment: Path) -> None:
-    """Take over the variables that a file for shells exports."""
+    """Set the environment variables that a shell's file exports."""
     exported = environment.read_text(encoding="utf-8")
     for name, value in re.findall(r'^export (\w+)="(.*)"$', exported, flags=re.MULTILINE):
         os.environ[name] = value.replace("$PATH", os.environ["PATH"])
@@ -152,9 +152,9 @@ class Server:
         return sum(found)
 
     def shows(self, value: float, concept: str, suffix: str = "", **dimensions: str) -> bool:
-        """Tell whether a concept has this value; also true where the vocabulary has no name for it.
+        """Return whether a concept has this value; also true where the vocabulary has no name for it.
 
-        Dimensions that the vocabulary shows by no label are left aside; `le` is that of a bucket.
+        Dimensions without a label in the vocabulary are ignored; `le` is that of a bucket.
         """
         named = self._vocabulary.get(concept)
         if named is None:
@@ -177,7 +177,7 @@ class Server:
         return eventually(lines, f"a log line of request {request_id}")
 
     def stop(self) -> int:
-        """Interrupt the server, which does not wait for its load balancer then, and return its exit code."""
+        """Interrupt the server, which then does not wait for its load balancer, and return its exit code."""
         if self.process.poll() is None:
             self.process.send_signal(2)
         return self.wait()

@@ -1,4 +1,4 @@
-"""What tests do with a real MLflow server, and one that answers whatever a test wants."""
+"""Helpers for a real MLflow server, and a server that answers whatever a test wants."""
 
 import json
 import re
@@ -30,7 +30,7 @@ def log_few_rows(uri: str) -> str:
 
 
 TOO_FEW = "gate failed: too few rows: 20 of 'disease' where 130 are needed, 10 for each feature"
-"""What retraining says of these rows."""
+"""The message of retraining about these rows."""
 
 
 Answer = bytes | Iterable[bytes]
@@ -39,7 +39,7 @@ Answer = bytes | Iterable[bytes]
 def answered(
     body: bytes | Mapping[str, Any], status: str = "200 OK", *headers: str, length: int | None = None
 ) -> bytes:
-    """Return an answer as it is sent; `length` is what it announces, where that is not true."""
+    """Return an answer as it is sent; `length` is its Content-Length, if that is to be wrong."""
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(content) if length is None else length}", *headers]
     return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + content
@@ -70,7 +70,7 @@ class RawServer:
         return [unquote(request.split(" ")[1]) for request in self.requests]
 
     def byte_by_byte(self) -> Iterator[bytes]:
-        """Yield a byte now and then, for ever."""
+        """Yield a byte now and then, without end."""
         while not self.ended.wait(0.02):
             yield b"1"
 
@@ -89,7 +89,7 @@ class RawServer:
             lines = takewhile(lambda line: line not in (b"", b"\r\n"), iter(reader.readline, None))
             request = b"".join(lines).decode("latin-1")
             body = re.search(r"(?i)content-length: (\d+)", request)
-            reader.read(int(body[1]) if body else 0)  # what is not read would reset the connection
+            reader.read(int(body[1]) if body else 0)  # unread bytes would reset the connection
             self.requests.append(request)
             answer = self._answer(self.paths[-1])
             for piece in [answer] if isinstance(answer, bytes) else answer:
@@ -97,7 +97,7 @@ class RawServer:
 
 
 def registry(folder: Path, version: str, changed: Mapping[str, Answer]) -> Callable[[str], Answer]:
-    """Return how MLflow answers for a registered bundle, but for paths that end with a key of `changed`."""
+    """Return how MLflow answers for a registered bundle, except on paths that end with a key of `changed`."""
     artifacts = "/api/2.0/mlflow-artifacts/artifacts"
 
     def answer(path: str) -> Answer:

@@ -1,4 +1,4 @@
-"""A PostgreSQL server of the tests' own, from Debian's package."""
+"""The tests' own PostgreSQL server, from Debian's package."""
 
 import os
 import shutil
@@ -14,7 +14,7 @@ OWNER = "postgres"
 
 
 class Postgresql:
-    """Runs for as long as the context, as the user that the package made: it refuses to be root.
+    """Runs as long as the context, as the user that the package created: PostgreSQL refuses to run as root.
 
     With the name of a node it runs in that node's network, where pods reach it.
     """
@@ -67,7 +67,7 @@ class Postgresql:
         eventually(self._ready, "PostgreSQL is ready")
 
     def kill(self) -> None:
-        """End the server and all that it has started, as a machine that loses its power does."""
+        """Kill the server and its children, as a power failure would."""
         children = subprocess.run(
             ["pgrep", "--parent", str(self._process.pid)], capture_output=True, text=True, check=False
         )

@@ -29,7 +29,7 @@ if fails; then echo "Error from server (Timeout)" >&2; exit 1; fi
 
 
 class StandIns:
-    """A folder of them, first in PATH; an answer is shell code, by a pattern of the call that it is for."""
+    """A folder of stand-ins, first in PATH; an answer is shell code, by the pattern of its call."""
 
     def __init__(self, folder: Path, answers: Mapping[str, str]) -> None:
         self._folder = folder
@@ -49,7 +49,7 @@ class StandIns:
         given: str = "",
         variables: Mapping[str, str] | None = None,
     ) -> subprocess.CompletedProcess[str]:
-        """Run a script; the call of that number fails, before or after it said what it has to say."""
+        """Run a script; the call of that number fails, before or after its output."""
         for file in (*(self._folder / "calls").iterdir(), *(self._folder / "inputs").iterdir()):
             file.unlink()
         settings = {

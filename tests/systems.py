@@ -1,4 +1,4 @@
-"""The four systems that the one server runs: what their pages promise, and rows to ask them about."""
+"""The four systems that the one server runs: what their pages promise, and rows to predict."""
 
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +19,7 @@ MODELS = Path(__file__).resolve().parent.parent / "models"
 GENERATED = 200
 
 Page = dict[str, tuple[set[str], set[str]]]
-"""Metric -> labels that must be there, and labels that may be."""
+"""Metric -> required labels, and optional labels."""
 
 HTTP: Page = {
     "http_requests_total": ({"method", "endpoint", "status"}, set()),
@@ -34,7 +34,7 @@ COMMON: Page = {
     "feature_reference_rows": ({"model", "model_version"}, set()),
     "feature_chi_square_quantile": ({"model", "model_version", "bins"}, set()),
 }
-"""Beside every page: what drift is told from."""
+"""In addition to every page: the metrics for drift."""
 
 PAGES: dict[str, Page] = {
     "heart-disease": {
@@ -47,7 +47,7 @@ PAGES: dict[str, Page] = {
         "active_requests": (set(), set()),
         "model_loaded": (set(), {"model_version"}),
         "model_info": ({"model_name", "model_type", "path"}, {"model_version"}),
-        # beside the page: what alerts compare the answers with
+        # in addition to the page: what alerts compare the answers with
         "prediction_expected_share": ({"prediction_result", "model_version"}, set()),
         "prediction_expected_confidence": ({"model_version"}, set()),
     },
@@ -112,7 +112,7 @@ ANSWERS: dict[str, list[tuple[dict[str, Any], str]]] = {
         ),
     ],
 }  # fmt: skip
-"""The rows of each system's page, and what they must be called."""
+"""The rows of each system's page, and the labels that they must get."""
 
 
 class System:
@@ -146,7 +146,7 @@ class System:
 
     @property
     def counts_failures(self) -> bool:
-        """Tell whether failed requests stand among the predictions, with the result `error`."""
+        """Return whether failed requests are counted among the predictions, with the result `error`."""
         predictions = self.declaration.metrics.get("predictions")
         return predictions is not None and "outcome" in predictions.labels.values()
 
@@ -163,5 +163,5 @@ class System:
         return [self.declaration.labels[int(i)] for i in index]
 
     def row_of(self, label: str) -> dict[str, Any]:
-        """Return a row that is predicted to be of a class."""
+        """Return a row whose predicted class is this one."""
         return self.rows[self.predicted(self.version).index(label)]

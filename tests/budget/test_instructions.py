@@ -1,4 +1,4 @@
-"""A request costs what docs/performance/instructions.json says: neither more, nor less without saying so."""
+"""A request costs what docs/performance/instructions.json says, neither more nor less."""
 
 import json
 

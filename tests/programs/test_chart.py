@@ -1,4 +1,4 @@
-"""The chart without a release: what it refuses, what it renders, and that nothing drifts from it."""
+"""The chart without a release: what it rejects, what it renders, and that nothing drifts from it."""
 
 import base64
 import json
@@ -25,7 +25,7 @@ def template(*options: str) -> list[dict[str, Any]]:
     return [found for found in yaml.safe_load_all(rendered(*options)) if found]
 
 
-def refused(*options: str) -> str:
+def rejected(*options: str) -> str:
     result = run("helm", "template", "heart-disease-api", CHART, *options, check=False)
     assert result.returncode != 0
     return result.stderr
@@ -89,8 +89,8 @@ def refused(*options: str) -> str:
         ("extraEnv[0].name=THRESHOLD,extraEnv[0].value=1", "has a value of its own in this chart"),
     ],
 )
-def test_values_that_make_no_sense_are_refused(setting: str, sentence: str) -> None:
-    assert sentence in refused("--set", setting)
+def test_invalid_values_are_rejected(setting: str, sentence: str) -> None:
+    assert sentence in rejected("--set", setting)
 
 
 def test_subchart_keys_are_allowed() -> None:
@@ -104,8 +104,8 @@ OPERATORS = ["--api-versions", "monitoring.coreos.com/v1"]  # as on a cluster th
 
 
 @CI_VALUES
-def test_kube_score_finds_nothing_but_what_is_exempt(values: Path, tmp_path: Path) -> None:
-    """The exemptions stand with their reasons in tests/programs/kube-score.txt."""
+def test_kube_score_finds_only_exempt_issues(values: Path, tmp_path: Path) -> None:
+    """The exemptions and their reasons are in tests/programs/kube-score.txt."""
     exempt = (PROJECT / "tests" / "programs" / "kube-score.txt").read_text(encoding="utf-8")
     lines = re.findall(r"^([a-z-]+)(?: \[(\w+)\])?: \S", exempt, flags=re.MULTILINE)
     checks = [check for check, file in lines if file in ("", values.stem)]
@@ -114,7 +114,7 @@ def test_kube_score_finds_nothing_but_what_is_exempt(values: Path, tmp_path: Pat
     run("kube-score", "score", "--exit-one-on-warning", f"--ignore-test={','.join(checks)}", file)
 
 
-def test_kinds_of_operators_are_rendered_where_their_interface_is_present() -> None:
+def test_operator_kinds_are_rendered_where_their_api_is_present() -> None:
     def kinds(*options: str) -> set[str]:
         wanted = "metrics.serviceMonitor.enabled=true,metrics.prometheusRule.enabled=true"
         return {found["kind"] for found in template("--set", wanted, *options)}
@@ -151,9 +151,7 @@ OUTCOMES_TOKEN = "heart-disease-api-feedback-token"  # noqa: S105
         ("feedback.tokenSecret=mine", None, False),
     ],
 )
-def test_the_token_for_outcomes_is_a_file_of_a_secret_that_is_kept(
-    values: str, secret: str | None, made: bool
-) -> None:
+def test_the_outcomes_token_is_a_file_of_a_kept_secret(values: str, secret: str | None, made: bool) -> None:
     found = template("--set", values)
     (deployment,) = [manifest for manifest in found if manifest["kind"] == "Deployment"]
     pod = deployment["spec"]["template"]["spec"]
@@ -176,7 +174,7 @@ def test_the_token_for_outcomes_is_a_file_of_a_secret_that_is_kept(
 
 
 def test_the_notes_say_how_to_read_the_token(tmp_path: Path) -> None:
-    """Helm shows notes to those who install; here they are rendered as a document beside the others."""
+    """Helm shows notes at installation; here they are rendered as a document beside the others."""
     chart = Path(shutil.copytree(CHART, tmp_path / "chart"))
     text = (chart / "templates" / "NOTES.txt").read_text(encoding="utf-8")
     shown = (
@@ -198,7 +196,7 @@ def test_the_notes_say_how_to_read_the_token(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("uri", "port"), [("http://mlflow:5000", 5000), ("https://mlflow.example.org/x", 443)]
 )
-def test_rows_from_mlflow_are_the_one_thing_that_retraining_reaches(uri: str, port: int) -> None:
+def test_retraining_reaches_nothing_but_mlflow(uri: str, port: int) -> None:
     values = f"retrain.enabled=true,retrain.claim=c,retrain.file={ARTIFACT},retrain.mlflowTrackingUri={uri}"
     found = [
         manifest
@@ -249,7 +247,7 @@ def test_a_candidate_has_the_installations_salt() -> None:
     assert named == []
     assert mounted
     assert (mounted["secretName"], mounted["items"]) == ("canary", [{"key": "salt", "path": "salt"}])
-    assert "CANARY_SALT_FILE has a value of its own" in refused("--set", "extraEnv[0].name=CANARY_SALT_FILE")
+    assert "CANARY_SALT_FILE has a value of its own" in rejected("--set", "extraEnv[0].name=CANARY_SALT_FILE")
 
 
 def test_a_changed_setting_rolls_the_pods_and_a_fixed_tag_does_not_roll_by_itself() -> None:
@@ -263,7 +261,7 @@ def test_a_changed_setting_rolls_the_pods_and_a_fixed_tag_does_not_roll_by_itsel
     assert "heart-disease-api/release-revision" not in annotations("--set", "image.tag=0.1.0")
 
 
-def test_every_value_is_documented_beside_itself_and_in_the_schema() -> None:
+def test_every_value_has_a_comment_and_is_in_the_schema() -> None:
     text = (CHART / "values.yaml").read_text(encoding="utf-8")
     lines = re.sub(r"(?m)^resources:\n(  .*\n)+", "", text).splitlines()  # Kubernetes' own keys
     for number, line in enumerate(lines):

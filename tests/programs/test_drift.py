@@ -1,4 +1,4 @@
-"""Drift as a real Prometheus sees it: the index is numpy's, alerts are seldom wrong, and name what moved."""
+"""Drift as a real Prometheus sees it: the index is numpy's, alerts are rarely wrong, and name what moved."""
 
 import json
 import os
@@ -46,7 +46,7 @@ def moved_rows(system: System) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Prometheus, dict[str, list[Server]]]]:
-    """Two servers of each system, as two pods of one job, and a Prometheus with hurried rules."""
+    """Two servers of each system, as two pods of one job; Prometheus evaluates the rules every second."""
     folder = tmp_path_factory.mktemp("prometheus")
     rules = yaml.safe_load(RULES.read_text(encoding="utf-8"))
     for group in rules["groups"]:
@@ -118,8 +118,8 @@ def test_the_index_of_two_pods_is_numpys_for_every_feature_of_every_model(
         eventually(lambda name=name, close=close: recorded(name) == close, f"{name}: {expected}", 30)  # type: ignore[misc]
 
 
-def test_alerts_are_seldom_wrong_and_name_what_moved() -> None:
-    """As `make bench-drift` measured it; what the committed table says is found again."""
+def test_alerts_are_rarely_wrong_and_name_what_moved() -> None:
+    """As `make bench-drift` measures it; the result is that of the committed table."""
     churn = os.environ.get("CHURN_DATA")
     measured = measure(print, Path(churn) if churn else None)
     assert measured["largest_difference"] < 0.005

@@ -1,4 +1,4 @@
-"""Outcomes in a real PostgreSQL, told to two servers at once; and in SQLite on a real disk that is full.
+"""Outcomes in a real PostgreSQL, reported to two servers at once; and in SQLite on a real disk that is full.
 
 These need PostgreSQL and root.
 """
@@ -49,7 +49,7 @@ def rows(database: Postgresql) -> int:
     return int(database.ask("SELECT count(*) FROM outcomes"))
 
 
-def test_two_servers_start_at_once_and_take_the_same_outcome_once(
+def test_two_servers_start_at_once_and_accept_the_same_outcome_once(
     servers: Start, database: Postgresql
 ) -> None:
     with ThreadPoolExecutor(2) as both:
@@ -144,8 +144,8 @@ def test_a_killed_database_loses_nothing_and_predictions_go_on(servers: Start, d
     assert server.metric("feedback_store_up") == 1
 
 
-def test_a_database_that_hangs_is_told_in_time(servers: Start, database: Postgresql) -> None:
-    """A stopped server accepts connections and says nothing."""
+def test_a_database_that_hangs_is_reported_in_time(servers: Start, database: Postgresql) -> None:
+    """A stopped server accepts connections and answers nothing."""
     server = servers(database.url)
     (prediction_id,) = ids(server, [SAMPLE])
     processes = subprocess.run(
@@ -160,18 +160,18 @@ def test_a_database_that_hangs_is_told_in_time(servers: Start, database: Postgre
         assert server.post("/predict", SAMPLE).status_code == 200
     finally:
         subprocess.run(["kill", "-CONT", *processes], check=True)
-    eventually(lambda: report(server, prediction_id, 1).status_code in (200, 202), "the outcome is taken")
+    eventually(lambda: report(server, prediction_id, 1).status_code in (200, 202), "the outcome is accepted")
     assert rows(database) == 1
 
 
-def test_a_database_that_comes_later_or_refuses_is_told(servers: Start, database: Postgresql) -> None:
+def test_a_late_or_rejecting_database_is_reported(servers: Start, database: Postgresql) -> None:
     database.kill()
     server = servers(database.url)
     (prediction_id,) = ids(server, [SAMPLE])
     problem(report(server, prediction_id, 1), 503, "StoreUnavailable")
     eventually(lambda: server.metric("feedback_store_up") == 0, "metrics show it")
     database.start()
-    assert eventually(lambda: report(server, prediction_id, 1).status_code == 202, "it is taken")
+    assert eventually(lambda: report(server, prediction_id, 1).status_code == 202, "it is accepted")
     stranger = servers(database.url.replace("secret", "guess"))
     problem(report(stranger, prediction_id, 1), 503, "StoreUnavailable")
     (line,) = refusals(stranger)
@@ -179,7 +179,7 @@ def test_a_database_that_comes_later_or_refuses_is_told(servers: Start, database
     assert "guess" not in "".join(stranger.lines)
 
 
-def test_the_first_schema_is_taken_over_with_its_outcomes(servers: Start, database: Postgresql) -> None:
+def test_the_first_schema_is_migrated_with_its_outcomes(servers: Start, database: Postgresql) -> None:
     engine = sql.create_engine(database.url.replace("postgresql:", "postgresql+psycopg:"))
     with engine.begin() as connection:
         upgrade(connection, "0001")
@@ -225,13 +225,13 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def fill(file: Path) -> None:
-    """Write until there is no room."""
+    """Write until the disk is full."""
     with suppress(OSError), file.open("wb", 0) as filler:
         while True:
             filler.write(bytes(4096))
 
 
-def test_a_disk_that_is_full_or_read_only_is_told_and_loses_nothing(disk: Path, servers: Start) -> None:
+def test_a_full_or_read_only_disk_is_reported_and_loses_nothing(disk: Path, servers: Start) -> None:
     server = servers(f"sqlite:///{disk}/outcomes.db")
     every = ids(server, [SAMPLE] * 1000)
     eventually(lambda: server.metric("feedback_store_up") == 1, "the schema is there")
@@ -241,8 +241,8 @@ def test_a_disk_that_is_full_or_read_only_is_told_and_loses_nothing(disk: Path, 
         statuses.append(report(server, every[len(statuses)], 1).status_code)
     assert server.post("/predict", SAMPLE).status_code == 200
     (disk / "filler").unlink()
-    refused = every[len(statuses) - 1]
-    assert report(server, refused, 1).status_code in (200, 202)
+    rejected = every[len(statuses) - 1]
+    assert report(server, rejected, 1).status_code in (200, 202)
     assert {report(server, prediction_id, 1).status_code for prediction_id in every[: len(statuses)]} == {200}
 
     assert server.stop() == 0
@@ -257,7 +257,7 @@ def test_a_disk_that_is_full_or_read_only_is_told_and_loses_nothing(disk: Path, 
     eventually(lambda: again.metric("model_outcomes") == len(statuses) + 1, "all are shown")
 
 
-def test_the_port_is_closed_where_nobody_listens(servers: Start) -> None:
+def test_a_closed_database_port_is_reported_in_time(servers: Start) -> None:
     server = servers("postgresql://api:secret@127.0.0.1:9/outcomes")
     (prediction_id,) = ids(server, [SAMPLE])
     began = time.monotonic()

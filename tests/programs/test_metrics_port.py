@@ -105,7 +105,7 @@ def test_the_operator_finds_each_pod_once_under_the_same_job(options: list[str])
 
 
 def discovered(pod: dict[str, Any], name: str, phase: str = "Running") -> Iterator[dict[str, Any]]:
-    """Yield what pod discovery tells of a pod: a target for each port of each container."""
+    """Yield what pod discovery finds of a pod: a target for each port of each container."""
     labels = {"namespace": "mlops", "pod_name": name, "pod_phase": phase, "pod_node_name": "node"}
     for key, value in pod["metadata"].get("annotations", {}).items():
         labels["pod_annotation_" + re.sub("[^A-Za-z0-9_]", "_", key)] = value
@@ -117,7 +117,7 @@ def discovered(pod: dict[str, Any], name: str, phase: str = "Running") -> Iterat
 
 
 def kept(targets: list[dict[str, Any]], job: str, folder: Path) -> list[tuple[str, str]]:
-    """Return pod and address of the targets that the job's rules keep, by Prometheus itself."""
+    """Return pod and address of the targets that the job's rules keep, as Prometheus itself says."""
     configuration = yaml.safe_load(CONFIGURATION.read_text(encoding="utf-8"))
     (scrape,) = [candidate for candidate in configuration["scrape_configs"] if candidate["job_name"] == job]
     del scrape["kubernetes_sd_configs"]
@@ -144,7 +144,7 @@ def test_each_pod_is_scraped_once_while_the_port_is_rolled_out(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("job", ["alertmanager", "grafana"])
-def test_the_other_jobs_go_by_http_as_before(job: str, tmp_path: Path) -> None:
+def test_the_other_jobs_scrape_the_http_port(job: str, tmp_path: Path) -> None:
     text = (PROJECT / "monitoring" / f"{job}-deployment.yaml").read_text(encoding="utf-8")
     (found,) = [found for found in yaml.safe_load_all(text) if found["kind"] == "Deployment"]
     targets = list(discovered(found["spec"]["template"], job))

@@ -1,6 +1,6 @@
 """The alert on quality, as a real Prometheus evaluates it: raised by a decline, and not by honest outcomes.
 
-Outcomes are those of the heart model's held-out rows, drawn anew, so that the card's figures are the truth.
+Outcomes are resampled from the heart model's held-out rows, so that the card's metrics are the truth.
 """
 
 from collections.abc import Iterator
@@ -39,7 +39,7 @@ def held_out(system: System) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
 
 
 def cells(probability: NDArray[np.float64], truth: NDArray[np.int64]) -> Iterator[Cell]:
-    """Yield each outcome as a cell of its own, as the store would have summed it up."""
+    """Yield each outcome as its own cell, as the store would aggregate it."""
     names = ("no_disease", "disease")
     for score, true in zip(probability.tolist(), truth.tolist(), strict=True):
         error = (score - true) ** 2
@@ -48,7 +48,7 @@ def cells(probability: NDArray[np.float64], truth: NDArray[np.int64]) -> Iterato
 
 
 def samples(system: System) -> Iterator[str]:
-    """Yield what metrics show of each stream at every look, as OpenMetrics by name."""
+    """Yield the metrics of each stream at every look, as OpenMetrics by name."""
     probability, labels = held_out(system)
     lines: dict[str, list[str]] = {}
     card = expected(system.manifest, threshold=0.5)
@@ -86,7 +86,7 @@ def samples(system: System) -> Iterator[str]:
     yield "# EOF"
 
 
-def test_twenty_declines_are_told_and_twenty_honest_streams_are_not(tmp_path: Path) -> None:
+def test_twenty_declines_raise_the_alert_and_twenty_honest_streams_do_not(tmp_path: Path) -> None:
     file = tmp_path / "samples"
     file.write_text("\n".join(samples(System("heart-disease"))) + "\n", encoding="utf-8")
     promtool("tsdb", "create-blocks-from", "openmetrics", "--quiet", str(file), str(tmp_path / "data"))
