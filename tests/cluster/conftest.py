@@ -36,7 +36,7 @@ def kubectl(*arguments: str, check: bool = True) -> str:
 
 
 def bearer() -> dict[str, str]:
-    """Return the header that reports outcomes, with the token that the chart has made."""
+    """Return the header for reporting outcomes, with the token that the chart has generated."""
     secret = kubectl(
         "get",
         "secret",
@@ -57,7 +57,7 @@ def answers(url: str = URL) -> bool:
 
 
 def every_pod(core: client.CoreV1Api) -> list[client.V1Pod]:
-    """Return the release's pods, those included that answer while they drain."""
+    """Return the release's pods, including those that are draining."""
     found: list[client.V1Pod] = core.list_namespaced_pod(
         NAMESPACE, label_selector="app=heart-disease-api"
     ).items
@@ -77,19 +77,19 @@ def ready_pods(core: client.CoreV1Api) -> list[client.V1Pod]:
 
 
 def replaced(core: client.CoreV1Api) -> None:
-    """Wait until no pod of the release before is left: one that drains may still answer a client."""
+    """Wait until no pod of the previous release is left: one that drains may still answer a client."""
     eventually(lambda: len(every_pod(core)) == len(ready_pods(core)) > 0, "the old pods are gone", 90)
 
 
 def kill(pod: client.V1Pod) -> None:
-    """Kill a pod's container as a machine would that runs out of memory."""
+    """Kill a pod's container as a node that runs out of memory would."""
     container = pod.status.container_statuses[0].container_id.removeprefix("containerd://")
     socket = PROJECT / ".cluster" / pod.spec.node_name / "containerd.sock"
     run("ctr", f"--address={socket}", "--namespace=k8s.io", "tasks", "kill", "--signal=SIGKILL", container)
 
 
 def restarts(core: client.CoreV1Api, pod: client.V1Pod) -> int:
-    """Return how often a pod's container was started again; 0 while it is not ready."""
+    """Return how often a pod's container was restarted; 0 while it is not ready."""
     status = core.read_namespaced_pod(pod.metadata.name, NAMESPACE).status.container_statuses[0]
     return int(status.restart_count) if status.ready else 0
 

@@ -43,7 +43,7 @@ def main() -> None:
             self.wfile.write(b"ok")
 
         def log_message(self, *_: object) -> None:
-            """Stay silent: the file has it all."""
+            """Log nothing: the file has it all."""
 
     Controller(Mailbox(), hostname=address, port=SMTP_PORT).start()
     ThreadingHTTPServer((address, HTTP_PORT), Web).serve_forever()

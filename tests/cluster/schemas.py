@@ -25,7 +25,7 @@ def write_schemas(folder: Path) -> str:
 
 
 def strict(value: Any) -> Any:
-    """Refuse unknown keys wherever the keys are listed."""
+    """Reject unknown keys wherever the keys are listed."""
     if isinstance(value, list):
         return [strict(item) for item in value]
     if not isinstance(value, dict):

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Stands in for minikube, kind and k3d, whose images cannot be had on a machine without an image registry: under
-# their names and with their arguments it builds images and gives them to the nodes of the test cluster.
+# Stands in for minikube, kind and k3d, whose images are not available on a machine without an image registry: under
+# their names and with their arguments it builds images and loads them into the nodes of the test cluster.
 set -euo pipefail
 
 give_to_nodes() {

@@ -1,4 +1,4 @@
-"""What happens to a cluster, while clients predict without pause: not one request fails."""
+"""Disruptions of a cluster while clients predict without pause: not one request fails."""
 
 import os
 import signal
@@ -58,7 +58,7 @@ def test_drained_node(core: client.CoreV1Api) -> None:
         assert {pod.spec.node_name for pod in pods(core)} == {"heart-node1"}
 
 
-def test_the_budget_refuses_the_one_too_many(core: client.CoreV1Api) -> None:
+def test_the_budget_rejects_one_eviction_too_many(core: client.CoreV1Api) -> None:
     def evict(pod: client.V1Pod) -> int:
         body = client.V1Eviction(metadata=client.V1ObjectMeta(name=pod.metadata.name, namespace=NAMESPACE))
         try:
@@ -82,7 +82,7 @@ def test_scaling_from_three_to_one(core: client.CoreV1Api) -> None:
 
 
 def test_lost_kubelet(core: client.CoreV1Api) -> None:
-    """The node's pods go on answering without their kubelet; the node comes back with it."""
+    """The node's pods keep answering without their kubelet; the node is ready again with it."""
 
     def condition() -> str:
         conditions = core.read_node("heart-node2").status.conditions
@@ -91,13 +91,13 @@ def test_lost_kubelet(core: client.CoreV1Api) -> None:
     (pid_file,) = (PROJECT / ".cluster" / "pids").glob("*-heart-node2-kubelet")
     with no_request_fails():
         os.kill(int(pid_file.read_text(encoding="utf-8").split()[0]), signal.SIGKILL)
-        eventually(lambda: condition() != "True", "the node is missed", 90)
+        eventually(lambda: condition() != "True", "the node is not ready", 90)
     run("python3", "-m", "tools.cluster", "up")
     eventually(lambda: condition() == "True", "the node is back", 60)
 
 
 def test_killed_container(core: client.CoreV1Api) -> None:
-    """The other pod answers on; the killed one is back and ready by itself. What it was answering is lost."""
+    """The other pod keeps answering; the killed one restarts. Its requests in flight are lost."""
     victim = next(pod for pod in ready_pods(core) if pod.spec.node_name == "heart-node2")
     with Load(URL, clients=4) as load:
         eventually(lambda: load.answered > 50, "the load runs")

@@ -35,7 +35,7 @@ def test_the_server_has_no_compiler_no_installer_and_nothing_of_training(server:
     assert run("buildah", "run", server, "--", "which", "gcc", "cc", check=False).stdout == ""
 
 
-def test_the_server_has_what_bundles_serve_and_no_data(server: str) -> None:
+def test_the_server_has_the_files_of_bundles_and_no_data(server: str) -> None:
     listed = run("buildah", "run", server, "--", "find", "/app/models", "-type", "f").stdout.split()
     expected = set()
     for manifest in (PROJECT / "models").glob("*/v*/bundle.json"):
@@ -45,7 +45,7 @@ def test_the_server_has_what_bundles_serve_and_no_data(server: str) -> None:
     assert set(listed) == expected
 
 
-def test_the_server_runs_as_nobody_in_particular_and_in_exec_form(server: str) -> None:
+def test_the_server_runs_unprivileged_and_in_exec_form(server: str) -> None:
     config = json.loads(run("buildah", "inspect", server).stdout)["OCIv1"]["config"]
     assert config["User"] == "10001:10001"
     assert config["Cmd"] == ["python", "api_server.py"]

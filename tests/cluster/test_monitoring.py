@@ -48,7 +48,7 @@ PART_OF = "app.kubernetes.io/part-of=heart-disease-monitoring"
 
 
 def deploy(folder: Path, *, check: bool = True) -> subprocess.CompletedProcess[str]:
-    """Run the folder's script, without Grafana, whose image cannot be had here."""
+    """Run the folder's script, without Grafana, whose image is not available here."""
     return run(folder / "deploy-monitoring.sh", "--without-grafana", "--expose-alertmanager", check=check)
 
 
@@ -65,7 +65,7 @@ def query(expression: str) -> list[dict[str, Any]]:
 
 
 def scraped(core: client.CoreV1Api) -> bool:
-    """Tell whether Prometheus sees every pod of the API, each once and on its node, and no other."""
+    """Return whether Prometheus scrapes every pod of the API, each once and on its node, and no other."""
     seen = [
         (series["metric"]["pod"], series["metric"]["node"]) for series in query(f'up{{job="{RELEASE}"}} == 1')
     ]
@@ -73,7 +73,7 @@ def scraped(core: client.CoreV1Api) -> bool:
 
 
 def both_answer() -> bool:
-    """Tell whether Prometheus and Alertmanager do; a node's port opens a moment after its pod is ready."""
+    """Return whether both servers answer; a node's port opens a moment after its pod is ready."""
     try:
         return all(requests.get(f"{url}/-/ready", timeout=3).ok for url in (PROMETHEUS, ALERTMANAGER))
     except requests.RequestException:
@@ -105,7 +105,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def outcomes() -> Iterator[Postgresql]:
-    """A PostgreSQL on a node; the release keeps outcomes there until a test installs it otherwise."""
+    """A PostgreSQL on a node; the release stores outcomes there until a test installs it otherwise."""
     with Postgresql(NODE, "heart-node1") as database:
         kubectl("create", "namespace", NAMESPACE, check=False)
         secret = ["secret", "generic", "outcomes", f"--from-literal=url={database.url}"]
@@ -115,7 +115,7 @@ def outcomes() -> Iterator[Postgresql]:
 
 
 def feedback(database: Postgresql) -> str:
-    """Return values of a release that keeps outcomes there."""
+    """Return values of a release that stores outcomes there."""
     port = database.port
     return f"feedback.enabled=true,feedback.databaseSecret=outcomes,feedback.databasePort={port}"
 
@@ -167,8 +167,8 @@ def notified(receivers: Path, alert: str, status: str, ways: set[str]) -> bool:
 ALL_WAYS = {"webhook", "slack", "email"}
 
 
-def test_a_shift_of_age_is_told_by_its_name(receivers: Path) -> None:
-    """The first test: nothing else was asked since Prometheus began to look."""
+def test_a_shift_of_age_is_notified_by_name(receivers: Path) -> None:
+    """The first test: nothing else was predicted since Prometheus started."""
     said = run(MONITORING / "test-metrics.sh", "--requests", "500", "--shift", "age").stdout
     assert "counters: 500 with status 200, as sent" in said
     for alert, severity in (("FeatureDrift", "warning"), ("FeatureDriftStrong", "critical")):
@@ -177,7 +177,9 @@ def test_a_shift_of_age_is_told_by_its_name(receivers: Path) -> None:
         assert {(series["metric"]["feature"], series["metric"]["model"]) for series in found} == {
             ("age", "heart-disease")
         }
-    eventually(lambda: notified(receivers, "FeatureDriftStrong", "firing", ALL_WAYS), "the drift is told", 60)
+    eventually(
+        lambda: notified(receivers, "FeatureDriftStrong", "firing", ALL_WAYS), "the drift is notified", 60
+    )
 
 
 def report_outcomes(outcome: int, number: int) -> list[int]:
@@ -190,7 +192,7 @@ def report_outcomes(outcome: int, number: int) -> list[int]:
     return statuses
 
 
-def test_outcomes_move_the_figures_of_the_quality_dashboard(
+def test_outcomes_move_the_metrics_of_the_quality_dashboard(
     receivers: Path, outcomes: Postgresql, core: client.CoreV1Api
 ) -> None:
     accuracy = 'max(model_quality{metric="accuracy"})'
@@ -203,7 +205,7 @@ def test_outcomes_move_the_figures_of_the_quality_dashboard(
     assert report_outcomes(1, 120) == [202] * 120
     eventually(lambda: query(f"{accuracy} < {60 / 181 + 1e-9}"), "the others are shown", 60)
     alert = "ModelQualityBelowCard"
-    eventually(lambda: notified(receivers, alert, "firing", ALL_WAYS), "the decline is told", 120)
+    eventually(lambda: notified(receivers, alert, "firing", ALL_WAYS), "the decline is notified", 120)
     firing = query(f'ALERTS{{alertname="{alert}", alertstate="firing"}}')
     assert "accuracy" in {series["metric"]["metric"] for series in firing}
     assert outcomes.ask("SELECT count(*) FROM outcomes") == "181"
@@ -248,20 +250,28 @@ def faulty(core: client.CoreV1Api) -> Iterator[None]:
     eventually(answers, "the API answers", 60)
 
 
-def test_errors_and_an_unusable_model_are_told(receivers: Path, faulty: None, core: client.CoreV1Api) -> None:
-    for _ in range(300):  # of the hour's requests enough for a burn
+def test_errors_and_an_unavailable_model_are_notified(
+    receivers: Path, faulty: None, core: client.CoreV1Api
+) -> None:
+    for _ in range(300):  # enough of the hour's requests for a burn
         requests.post(f"{URL}/predict", json=SAMPLE, timeout=5)
     burn = "PredictionErrorsFastBurn"
-    eventually(lambda: notified(receivers, burn, "firing", ALL_WAYS), "the burst is told", 120)
+    eventually(lambda: notified(receivers, burn, "firing", ALL_WAYS), "the burst is notified", 120)
     broken = ready_pods(core)[0].metadata.name
     kubectl("exec", "--namespace", NAMESPACE, broken, "--", "touch", "/tmp/broken")  # noqa: S108
-    eventually(lambda: notified(receivers, "ModelNotLoaded", "firing", ALL_WAYS), "the model is told", 120)
+    eventually(
+        lambda: notified(receivers, "ModelNotLoaded", "firing", ALL_WAYS),
+        "the failing model is notified",
+        120,
+    )
     kubectl("exec", "--namespace", NAMESPACE, broken, "--", "rm", "/tmp/broken")  # noqa: S108
-    eventually(lambda: notified(receivers, "ModelNotLoaded", "resolved", ALL_WAYS), "its return is told", 180)
+    eventually(
+        lambda: notified(receivers, "ModelNotLoaded", "resolved", ALL_WAYS), "its recovery is notified", 180
+    )
     assert not [notification for notification in notifications(receivers) if notification[1] == "Watchdog"]
 
 
-def test_the_quick_start_ends_with_an_api_that_is_gone_and_back(receivers: Path, folder: Path) -> None:
+def test_the_quick_start_works_as_written(receivers: Path, folder: Path) -> None:
     page = (folder / "QUICKSTART.md").read_text(encoding="utf-8")
     install, traffic, gone, back, remove = re.findall(r"```sh\n(.*?)\n```", page, flags=re.DOTALL)
     (queries,) = re.findall(r"```promql\n(.*?)```", page, flags=re.DOTALL)
@@ -275,10 +285,10 @@ def test_the_quick_start_ends_with_an_api_that_is_gone_and_back(receivers: Path,
         eventually(lambda expression=expression: query(expression), expression, 30)  # type: ignore[misc]
     follow(folder, gone)
     try:
-        eventually(lambda: notified(receivers, "ApiDown", "firing", ALL_WAYS), "ApiDown is told", 180)
+        eventually(lambda: notified(receivers, "ApiDown", "firing", ALL_WAYS), "ApiDown is notified", 180)
     finally:
         follow(folder, back)
-    eventually(lambda: notified(receivers, "ApiDown", "resolved", ALL_WAYS), "its end is told", 180)
+    eventually(lambda: notified(receivers, "ApiDown", "resolved", ALL_WAYS), "its end is notified", 180)
 
 
 def test_everything_is_up_and_each_pod_is_scraped_once(folder: Path, core: client.CoreV1Api) -> None:
@@ -328,7 +338,7 @@ def test_documented_queries_return_data() -> None:
             eventually(lambda expression=expression: query(expression), expression, 60)  # type: ignore[misc]
 
 
-def test_a_broken_rule_is_refused_with_its_line_and_the_old_ones_stay(
+def test_a_broken_rule_is_rejected_with_its_line_and_the_old_ones_stay(
     folder: Path, core: client.CoreV1Api
 ) -> None:
     rules = folder / "rules" / "monitoring.yaml"
@@ -337,17 +347,17 @@ def test_a_broken_rule_is_refused_with_its_line_and_the_old_ones_stay(
     (pod,) = core.list_namespaced_pod(NAMESPACE, label_selector="app=prometheus").items
     rules.write_text(text.replace("expr: vector(1)", "expr: vector(1"), encoding="utf-8")
     try:
-        refused = deploy(folder, check=False)
+        rejected = deploy(folder, check=False)
     finally:
         rules.write_text(text, encoding="utf-8")
-    assert refused.returncode == 1
-    assert re.search(r"monitoring\.yaml: \d+:\d+:.*Watchdog.*unclosed left parenthesis", refused.stderr)
+    assert rejected.returncode == 1
+    assert re.search(r"monitoring\.yaml: \d+:\d+:.*Watchdog.*unclosed left parenthesis", rejected.stderr)
     assert kubectl("get", "configmaps", "--namespace", NAMESPACE, "--output", "name") == before
     (same,) = core.list_namespaced_pod(NAMESPACE, label_selector="app=prometheus").items
     assert same.metadata.uid == pod.metadata.uid
 
 
-def test_prometheus_account_may_list_and_watch_pods_and_nothing_beyond() -> None:
+def test_prometheus_account_may_list_and_watch_pods_and_nothing_else() -> None:
     def may(account: str) -> set[str]:
         listed = kubectl("auth", "can-i", "--list", "--namespace", NAMESPACE, "--as", account)
         return {" ".join(line.split()) for line in listed.splitlines()[1:]}
@@ -404,12 +414,12 @@ def test_history_and_silences_outlive_a_kill(core: client.CoreV1Api) -> None:
 def test_every_query_of_every_panel_returns_data() -> None:
     run(MONITORING / "test-metrics.sh", "--requests", "400", "--errors", "10")
     for title, expression in chain.from_iterable(map(panel_queries, HEART)):
-        # what looks at a day is recorded every two minutes
+        # rules over a day are recorded every two minutes
         expression = expression.removesuffix(OR_NONE_MISSING)  # noqa: PLW2901
         eventually(lambda expression=expression: query(expression), title, 150)  # type: ignore[misc]
 
 
-def test_a_port_of_its_own_for_metrics_is_not_published_and_prometheus_follows(
+def test_a_metrics_port_is_not_published_and_prometheus_follows(
     core: client.CoreV1Api,
 ) -> None:
     helm_install("--set", "metrics.port=9091")
@@ -439,8 +449,8 @@ def test_two_versions_fill_their_dashboard(outcomes: Postgresql, core: client.Co
 
     for title, expression in panel_queries("monitoring/grafana-versions.json"):
         eventually(lambda expression=expression: shown(expression), title, 90)  # type: ignore[misc]
-    figures = query('count by (model_version) (model_quality{metric="accuracy"}) > 0')
-    assert {series["metric"]["model_version"] for series in figures} == {"v1", "v2"}
+    accuracies = query('count by (model_version) (model_quality{metric="accuracy"}) > 0')
+    assert {series["metric"]["model_version"] for series in accuracies} == {"v1", "v2"}
     helm_install("--set", feedback(outcomes))
     kubectl("delete", "secret", f"{RELEASE}-canary-salt", "--namespace", NAMESPACE)
 
@@ -516,7 +526,7 @@ def test_grafana_signs_in_and_shows_the_dashboards(folder: Path) -> None:
     assert health.json()["status"] == "OK"
 
 
-def test_cleaning_up_keeps_data_unless_told(folder: Path, core: client.CoreV1Api) -> None:
+def test_cleaning_up_keeps_data_by_default(folder: Path, core: client.CoreV1Api) -> None:
     for _ in range(2):
         run(MONITORING / "cleanup-monitoring.sh")
     claims = core.list_namespaced_persistent_volume_claim(NAMESPACE).items

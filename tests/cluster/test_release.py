@@ -1,4 +1,4 @@
-"""Install, test, upgrade, roll back, remove: each as a user does it, and each seen in answers."""
+"""Install, test, upgrade, roll back, remove: each as a user does it, and each visible in answers."""
 
 import json
 import sys
@@ -54,7 +54,7 @@ def test_a_release_from_install_to_removal(core: client.CoreV1Api) -> None:
     assert set(left) <= {"configmap/kube-root-ca.crt", "serviceaccount/default"}
 
 
-def test_the_pods_stand_on_both_nodes(release: None, core: client.CoreV1Api) -> None:
+def test_the_pods_run_on_both_nodes(release: None, core: client.CoreV1Api) -> None:
     assert {pod.spec.node_name for pod in pods(core)} == set(NODES)
 
 
@@ -115,7 +115,9 @@ def test_a_rebuilt_latest_rolls_on_upgrade(release: None, other_image: Path) -> 
         helm_install()
 
 
-def test_a_broken_bundle_rolls_back_and_the_old_release_answers_on(release: None, other_image: Path) -> None:
+def test_a_broken_bundle_rolls_back_and_the_old_release_keeps_answering(
+    release: None, other_image: Path
+) -> None:
     (other_image / "models" / "heart-disease" / "v1" / "model.onnx").write_bytes(b"broken")
     build(other_image, "heart-disease-api:broken")
     failed = helm_install("--set", "image.tag=broken", "--atomic", "--timeout", "20s", check=False)

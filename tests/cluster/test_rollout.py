@@ -1,4 +1,4 @@
-"""A version on one replica, while clients predict: trained, shadowed, tried, promoted, taken back."""
+"""A version on one replica, while clients predict: trained, shadowed, canaried, promoted, rolled back."""
 
 import base64
 import copy
@@ -39,7 +39,7 @@ SERVED = f"{RETRAIN},models.claim=models,candidate.version=v2"
 
 @contextmanager
 def forwarded(service: str, its_port: int) -> Iterator[str]:
-    """Reach a service as docs/rollout.md says."""
+    """Reach a service as docs/rollout.md describes."""
     port = free_port()
     command = [
         "kubectl",
@@ -65,13 +65,13 @@ def bearer(core: client.CoreV1Api) -> dict[str, str]:
 
 
 def scheduled(job: str) -> tuple[str, str]:
-    """Run the CronJob now, and return how that ended and what it said."""
+    """Run the CronJob now, and return how it ended and its log."""
     kubectl("create", "job", job, f"--from=cronjob/{NAME}", "--namespace", NAMESPACE)
     return end(job)
 
 
 def end(job: str) -> tuple[str, str]:
-    """Wait for a Job, and return how it ended and what it said."""
+    """Wait for a Job, and return how it ended and its log."""
 
     def ended() -> str:
         path = "{.status.conditions[?(@.status=='True')].type}"
@@ -96,17 +96,17 @@ def give_rows(*, inverted: bool = False) -> None:
     kubectl("create", "configmap", "rows", content, "--namespace", NAMESPACE)
 
 
-def speakers() -> dict[str, str]:
+def answering_versions() -> dict[str, str]:
     """Return which version answers each key."""
 
-    def speaker(key: str) -> str:
+    def answering_version(key: str) -> str:
         answer = requests.post(f"{URL}/predict", json=SAMPLE, headers={"X-Request-Key": key}, timeout=10)
         assert answer.status_code == 200, answer.text
         return str(answer.json()["model"]["version"])
 
     names = [f"patient-{number}" for number in range(KEYS)]
     with ThreadPoolExecutor(4) as clients:
-        return dict(zip(names, clients.map(speaker, names), strict=True))
+        return dict(zip(names, clients.map(answering_version, names), strict=True))
 
 
 def job_template() -> Job:
@@ -127,7 +127,7 @@ def shown(core: client.CoreV1Api) -> str:
 
 @pytest.fixture(scope="module")
 def trainer(core: client.CoreV1Api) -> Iterator[None]:
-    """The image that trains, on the one node that is used; afterwards the release is as before."""
+    """The trainer's image on the one node in use; afterwards the release is as before."""
     helm_install()
     run("buildah", "build", "--pull-never", "--layers", "--target=train", f"--tag={TRAINER}", ".")
     load_image(TRAINER, NODES[:1])
@@ -144,14 +144,14 @@ def trainer(core: client.CoreV1Api) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def retraining(trainer: None) -> None:
-    """The release with the CronJob and the endpoint; the rows that are there have inverted labels."""
+    """The release with the CronJob and the endpoint; its rows have inverted labels."""
     give_rows(inverted=True)
     helm_install("--set", RETRAIN)
 
 
 @pytest.fixture(scope="module")
 def account(retraining: None, core: client.CoreV1Api) -> client.BatchV1Api:
-    """The API server as the endpoint's account sees it, by its token."""
+    """The API server as the endpoint's service account sees it, by its token."""
     configuration = client.Configuration()
     configuration.host = core.api_client.configuration.host
     configuration.ssl_ca_cert = core.api_client.configuration.ssl_ca_cert
@@ -183,7 +183,7 @@ def test_the_endpoint_starts_one_run_at_a_time(retraining: None, core: client.Co
 
 
 def at(job: Job, path: Sequence[str]) -> Any:
-    """Return what stands in a Job, deep inside; objects that are missing are made."""
+    """Return the part of a Job at this path; missing objects are created."""
     part: Any = job
     for step in path:
         part = part[int(step)] if isinstance(part, list) else part.setdefault(step, {})
@@ -218,7 +218,7 @@ def with_an_owner(job: Job) -> None:
 
 
 def indexed(**more: object) -> Callable[[Job], None]:
-    """What goes with an index alone is invalid without it, so that the policy would not be asked."""
+    """Fields that need an index are invalid without it, and would not reach the policy."""
     return lambda job: job["spec"].update({"completionMode": "Indexed"} | more)
 
 
@@ -363,7 +363,7 @@ def test_train_shadow_canary_promote_and_roll_back(retraining: None, core: clien
     def step(values: str) -> dict[str, str]:
         helm_install("--set", f"{SERVED},{values}")
         eventually(lambda: len(every_pod(core)) == 1, "the old pod is gone", 60)
-        return speakers()
+        return answering_versions()
 
     taken: set[str] = set()
     with Load(URL, clients=4) as load:
@@ -379,7 +379,7 @@ def test_train_shadow_canary_promote_and_roll_back(retraining: None, core: clien
         )
         for percent in (10, 50, 100):
             chosen = step(f"candidate.canaryPercent={percent}")
-            assert chosen == speakers()
+            assert chosen == answering_versions()
             candidate_keys = {key for key, version in chosen.items() if version == "v2"}
             assert taken <= candidate_keys
             taken = candidate_keys
@@ -399,7 +399,7 @@ def test_train_shadow_canary_promote_and_roll_back(retraining: None, core: clien
 
 
 def test_rows_may_be_an_artifact_of_an_mlflow_run(retraining: None) -> None:
-    """Fifty rows: that they are too few says that the Job got them."""
+    """Fifty rows: the message that they are too few shows that the Job got them."""
     build_image(MLFLOW, PROJECT, "compose/churn/mlflow/Dockerfile")
     load_image(MLFLOW, NODES[:1])
     kubectl("run", "mlflow", f"--image={MLFLOW}", "--port=5000", "--expose", "--namespace", NAMESPACE)

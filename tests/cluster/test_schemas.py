@@ -28,7 +28,7 @@ def test_every_ci_values_file_is_linted_and_fits_the_clusters_schemas(
     kubectl("apply", "--dry-run=server", "--validate=strict", "--filename", str(file))
 
 
-def test_kubeconform_refuses_an_unknown_field(schemas: str, tmp_path: Path) -> None:
+def test_kubeconform_rejects_an_unknown_field(schemas: str, tmp_path: Path) -> None:
     (service,) = [found for found in template() if found["kind"] == "Service"]
     service["spec"]["typo"] = True
     file = tmp_path / "service.yaml"

@@ -25,7 +25,7 @@ SHELL_SCRIPTS = sorted(
 
 @pytest.fixture
 def commands(tmp_path: Path) -> Path:
-    """A folder to put commands into, which PATH is to name first or alone."""
+    """A folder for commands, which PATH names first or alone."""
     folder = tmp_path / "commands"
     folder.mkdir()
     return folder
@@ -117,7 +117,7 @@ def test_the_image_goes_to_whatever_the_context_is(name: str, line: str, command
         ({"ctr"}, "heart", "push the image to a registry, then --no-build"),
     ],
 )
-def test_what_is_missing_is_said(absent: set[str], name: str, sentence: str, commands: Path) -> None:
+def test_what_is_missing_is_reported(absent: set[str], name: str, sentence: str, commands: Path) -> None:
     for command in NEEDED - absent:
         (commands / command).symlink_to(shutil.which(command) or "")
     result = run(
@@ -130,7 +130,7 @@ def test_what_is_missing_is_said(absent: set[str], name: str, sentence: str, com
     assert sentence in result.stderr
 
 
-def test_a_missing_context_and_a_silent_cluster_are_said(tmp_path: Path) -> None:
+def test_a_missing_context_and_a_silent_cluster_are_reported(tmp_path: Path) -> None:
     empty = run(DEPLOY, check=False, settings={"KUBECONFIG": str(tmp_path / "none")})
     assert "kubectl has no current context; start a cluster" in empty.stderr
     config = Path(context("heart", tmp_path))
@@ -139,7 +139,7 @@ def test_a_missing_context_and_a_silent_cluster_are_said(tmp_path: Path) -> None
     assert "the cluster of context 'heart' does not answer" in silent.stderr
 
 
-def test_a_broken_release_is_rolled_back_and_its_cause_is_said(core: client.CoreV1Api) -> None:
+def test_a_broken_release_is_rolled_back_and_its_cause_is_reported(core: client.CoreV1Api) -> None:
     options = ["--no-build", "--", "--set", "model.version=v9", "--timeout", "20s"]
     result = run(DEPLOY, *options, check=False)
     assert result.returncode == 1

@@ -1,4 +1,4 @@
-"""The stacks of compose/ on a real Docker engine, each as a project of its own on free ports."""
+"""The stacks of compose/ on a real Docker engine, each as its own project on free ports."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -23,7 +23,7 @@ class Stack:
     def __init__(self, name: str) -> None:
         self.name = name
         self.api_service = STACKS[name]
-        self.services = [self.api_service, "prometheus", "alertmanager"]  # Grafana's image cannot be had
+        self.services = [self.api_service, "prometheus", "alertmanager"]  # Grafana's image is not available
         self.project = f"test-{name}"
         ports = {variable: str(free_port()) for variable in PORTS}
         self.environment = ports | {"COMPOSE_PROJECT_NAME": self.project}

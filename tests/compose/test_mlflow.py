@@ -80,7 +80,7 @@ def test_the_api_serves_a_registered_version_and_no_other(mlflow: Stack) -> None
 
 
 def test_rows_to_retrain_from_may_be_an_artifact_of_a_run(uri: str, tmp_path: Path) -> None:
-    """Fifty rows: that they are too few says that they came."""
+    """Fifty rows: the message that they are too few shows that they arrived."""
     folder = shutil.copytree(HEART, tmp_path / "heart-disease")
     artifact = log_few_rows(uri)
 
@@ -102,7 +102,7 @@ def test_rows_to_retrain_from_may_be_an_artifact_of_a_run(uri: str, tmp_path: Pa
     assert (code, f"{uri} has no {other}" in line) == (2, True), line
 
 
-def test_mlflow_may_die_and_comes_back_with_what_it_had(mlflow: Stack, uri: str) -> None:
+def test_mlflow_recovers_with_its_data(mlflow: Stack, uri: str) -> None:
     churn = System("churn")
     before = mlflow.container("mlflow")["State"]
     os.kill(before["Pid"], signal.SIGKILL)
@@ -128,7 +128,7 @@ def refusal(uri: str, reference: str) -> str:
     return server.lines[-1]
 
 
-def test_what_is_not_registered_is_refused(uri: str) -> None:
+def test_what_is_not_registered_is_rejected(uri: str) -> None:
     assert refusal(uri, "models:/churn/99") == f"error: {uri} has no models:/churn/99"
     assert refusal(uri, "models:/nobody/1") == f"error: {uri} has no models:/nobody/1"
 
@@ -144,7 +144,7 @@ with mlflow.start_run() as run:
 """
 
 
-def test_a_registered_version_that_is_no_bundle_is_refused(mlflow: Stack, uri: str) -> None:
+def test_a_registered_version_that_is_not_a_bundle_is_rejected(mlflow: Stack, uri: str) -> None:
     mlflow.compose("run", "--rm", "register", "python", "-c", NO_BUNDLE)
     assert refusal(uri, "models:/other/1").startswith("error: models:/other/1 is not a bundle")
 
@@ -156,7 +156,7 @@ model.write_bytes(model.read_bytes()[:-1] + b'x')
 """
 
 
-def test_a_bundle_that_was_altered_in_the_registry_is_refused(mlflow: Stack, uri: str) -> None:
+def test_a_bundle_that_was_altered_in_the_registry_is_rejected(mlflow: Stack, uri: str) -> None:
     good = Server({"MODEL": "models:/churn/1", "MLFLOW_TRACKING_URI": uri}).wait_until_ready()
     assert good.get("/models/churn").json()["version"] == "v1"
     assert good.stop() == 0

@@ -1,4 +1,4 @@
-"""The fraud stack with the source of the checkout: a change starts the server anew."""
+"""The fraud stack with the source of the checkout: a change restarts the server."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Each stack does what its page says, stands kills, and leaves nothing but its volumes."""
+"""Each stack does what its page says, survives kills, and leaves nothing but its volumes."""
 
 import json
 import os
@@ -82,7 +82,7 @@ def test_every_panels_queries_return_data(stack: Stack, served: System) -> None:
             continue
         for title, expression in panel_queries(name):
             send_samples(stack, served)
-            # what looks at a day is recorded every two minutes: the cluster's test waits for it
+            # rules over a day are recorded every two minutes: the cluster's test waits for them
             soon = re.sub(r"(job:feature:\w+)24h", r"\g<1>1h", expression)
             if any(feature.nullable for feature in served.declaration.features):
                 soon = soon.removesuffix(OR_NONE_MISSING)
@@ -98,7 +98,7 @@ def test_every_rule_is_evaluated_without_error(stack: Stack) -> None:
 
     rules = [rule for group in groups() for rule in group["rules"]]
     assert len(rules) >= 3
-    # what looks at a day is evaluated every two minutes: the cluster's test waits for it
+    # rules over a day are evaluated every two minutes: the cluster's test waits for them
     often = [group["name"] for group in groups() if group["interval"] < 60]
     assert len(often) >= len(groups()) - 1
 
@@ -110,7 +110,7 @@ def test_every_rule_is_evaluated_without_error(stack: Stack) -> None:
     assert not [rule["name"] for rule in rules if rule["name"].startswith("Demo")]
 
 
-def test_up_may_be_repeated_and_says_where_everything_is(stack: Stack) -> None:
+def test_up_may_be_repeated_and_prints_the_addresses(stack: Stack) -> None:
     said = run(COMPOSE / "up.sh", stack.name, *stack.services, settings=stack.environment).stdout
     assert f"{stack.api_service}: {stack.url}\n" in said
     assert f"prometheus: {stack.prometheus}\n" in said
@@ -129,7 +129,9 @@ def test_it_is_hardened_and_bound_to_loopback(stack: Stack) -> None:
 
 
 @pytest.mark.parametrize("killed", ["api", "prometheus", "alertmanager"])
-def test_what_is_killed_comes_back_and_the_rest_goes_on(stack: Stack, served: System, killed: str) -> None:
+def test_a_killed_service_recovers_and_the_rest_keeps_running(
+    stack: Stack, served: System, killed: str
+) -> None:
     service = stack.api_service if killed == "api" else killed
     started = {name: stack.container(name)["State"]["StartedAt"] for name in stack.services}
     oldest = "min_over_time(timestamp(up{job='prometheus'})[1h:5s])"
@@ -183,7 +185,7 @@ def test_ports_and_names_are_those_of_the_page(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["iris", "churn", "fraud"])
-def test_promtool_proves_the_rules(name: str) -> None:
+def test_the_rules_pass_their_tests(name: str) -> None:
     promtool = [
         "docker",
         "run",
@@ -212,7 +214,7 @@ def test_up_says_which_port_is_in_use_and_what_to_do() -> None:
     assert not blocked.left("container")
 
 
-def test_up_names_the_stacks_that_there_are() -> None:
+def test_up_names_the_existing_stacks() -> None:
     result = run(COMPOSE / "up.sh", "rose", check=False)
     assert result.returncode == 1
     assert "there is no stack 'rose'; there is churn fraud heart iris" in result.stderr
