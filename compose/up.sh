@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Starts a stack and waits until it is healthy: checks first what would fail later, and says where everything is.
+# Starts a stack and waits until it is healthy: checks first what would fail later, and prints the addresses.
 set -euo pipefail
 
 HERE=$(cd "$(dirname "$0")" && pwd)
@@ -39,7 +39,7 @@ variable_of() {
     esac
 }
 
-# An option of docker compose is no service: it may write to a file.
+# Rejects options of docker compose among the services: one may write to a file.
 check_services() {
     local service services
     services=$(docker compose --profile '*' config --services) || fail "docker compose cannot read the stack, as it says above"
