@@ -25,8 +25,8 @@ test: .venv/dev.done ## run all tests that need only Python, on all cores
 	OPENBLAS_NUM_THREADS=1 .venv/bin/python -m pytest --numprocesses auto --dist worksteal $(ARGS)
 
 test-long: export TEST_LONG = true
-test-long: .venv/dev.done ## run the tests that take longer than CI may: every model against its OpenAPI, in full
-	.venv/bin/python -m pytest tests/contract/test_schemathesis.py $(ARGS)
+test-long: .venv/dev.done ## run the tests that take longer than CI may: OpenAPI in full, workers and faults for every model
+	OPENBLAS_NUM_THREADS=1 .venv/bin/python -m pytest --numprocesses auto --dist worksteal tests/contract $(ARGS)
 
 test-programs: .venv/dev.done ## run the tests on real programs: Prometheus, helm, PostgreSQL (Linux, root, Go)
 	@.venv/bin/python -m tools.cluster build

@@ -12,6 +12,8 @@ from tests.systems import PAGES, System
 
 ALLOWED_SKIPS = (Path(__file__).parent / "allowed_skips.txt").read_text(encoding="utf-8").splitlines()
 
+TEST_LONG = os.environ.get("TEST_LONG") == "true"  # make test-long
+
 skipped: list[str] = []
 
 # no test has a deadline: how long it takes depends on how busy the machine is
@@ -33,9 +35,11 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run what needs a system for each of the four, or for the one whose mark it has, as `heart`."""
+    """Run what needs a system for each of the four, or for those whose mark it has."""
     if "system" in metafunc.fixturenames:
         marked = [name for name in PAGES if metafunc.definition.get_closest_marker(name.partition("-")[0])]
+        if not marked and metafunc.definition.get_closest_marker("engines") and not TEST_LONG:
+            marked = ["heart-disease", "fraud"]
         names = marked or list(PAGES)
         metafunc.parametrize("system", names, indirect=True, scope="session")
 

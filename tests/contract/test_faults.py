@@ -3,8 +3,12 @@
 import time
 from collections.abc import Callable
 
+import pytest
+
 from tests.harness import Server, problem
 from tests.systems import System
+
+pytestmark = pytest.mark.engines
 
 
 def test_errors_occur_at_the_configured_rate(start: Callable[..., Server], system: System) -> None:

@@ -22,6 +22,7 @@ def test_a_healthy_server(server: Server, system: System) -> None:
     assert answers == {"/livez": "alive", "/readyz": "ready", "/startupz": "started"}
 
 
+@pytest.mark.engines
 @pytest.mark.parametrize("noticed_by", ["a request", "the probe"])
 def test_a_failing_model_becomes_unavailable_and_recovers(
     start: Callable[..., Server], system: System, tmp_path: Path, noticed_by: str

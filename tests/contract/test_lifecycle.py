@@ -19,6 +19,8 @@ import requests
 from tests.harness import HEART, PROJECT, SAMPLE, Load, Server, clean_environment, eventually, free_port
 from tests.systems import ANSWERS, System
 
+pytestmark = pytest.mark.engines
+
 
 def test_sigterm_under_load_fails_no_request(start: Callable[..., Server], system: System) -> None:
     server = start(DRAIN_SECONDS="4")

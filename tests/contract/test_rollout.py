@@ -225,7 +225,8 @@ def test_an_overloaded_shadow_drops_rows(start: Start, system: System, tmp_path:
     for _ in range(3):
         assert server.post("/predict/batch", {"instances": rows[:1000]}).status_code == 200
     assert shown(server, "shadow_rows_total", outcome="dropped") >= 400
-    eventually(lambda: shown(server, "shadow_rows_total") == 3000, "the rest is answered in time")
+    # its process has the lowest priority: beside a busy suite it gets little
+    eventually(lambda: shown(server, "shadow_rows_total") == 3000, "the rest is answered in time", 180)
     assert shown(server, "shadow_rows_total", outcome="failed") == 0
 
 
