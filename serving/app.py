@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 
 from bundle.errors import BundleError
 from serving.feedback.service import KEYS_SECONDS, FeedbackService
+from serving.http.admission import Admission
 from serving.http.application import Application, scrapes_application
 from serving.http.openapi import openapi_router
 from serving.http.response_writer import ResponseWriter
@@ -22,7 +23,7 @@ from serving.http.routes.health import health_router, probes_router
 from serving.http.routes.metrics import metrics_router
 from serving.http.routes.models import models_router
 from serving.http.routes.pages import pages_router
-from serving.http.routes.predict import Admission, PredictionEndpoint, model_endpoints, prediction_router
+from serving.http.routes.predict import PredictionEndpoint, model_endpoints, prediction_router
 from serving.inference.catalogue import ModelVersions, ServedModels, load_models
 from serving.inference.faults import Faults, with_faults
 from serving.inference.monitored_model import MonitoredModel

@@ -21,8 +21,9 @@ from serving.request import Lifecycle
 class Application(FastAPI):
     """A FastAPI application whose middleware surrounds all of it, Starlette's outermost layer included.
 
-    FastAPI's own pages, redirects and telemetry are off. `state.paths` are the paths of its routes,
-    `state.lifecycle` is what a drain sets.
+    `__call__` is overridden: it calls PrometheusMiddleware, which calls FastAPI's. FastAPI's own pages,
+    redirects and telemetry are off. `state.paths` are the paths of its routes, `state.lifecycle` is what a
+    drain sets.
     """
 
     prometheus_middleware: PrometheusMiddleware

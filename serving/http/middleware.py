@@ -11,7 +11,7 @@ from typing import Protocol
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.errors import ApiError, InternalError, ValidationError, problem_response
-from serving.http.browsers import NOSNIFF, guarded
+from serving.http.security_headers import NOSNIFF, guarded
 from serving.logs import describe_exception, write_line
 from serving.metrics.http import UNMATCHED, HttpMetrics
 from serving.request import ClientGone, Lifecycle, RequestRecord, Sending

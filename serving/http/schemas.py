@@ -78,7 +78,7 @@ class ExplanationAnswer(Documented):
     against: str
     method: str
     log_odds: float
-    baseline: float = Field(description="Log-odds of the baseline: means and most frequent categories")
+    baseline: float = Field(description="Log-odds of the baseline")
     contributions: list[Contribution]
     sentence: str
 

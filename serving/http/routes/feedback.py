@@ -8,7 +8,7 @@ from starlette.responses import JSONResponse
 from serving.errors import PREDICTION_ERRORS, Conflict, ModelNotLoaded, StoreUnavailable, Unauthorized
 from serving.feedback.outcomes import Verdict
 from serving.feedback.service import FeedbackService
-from serving.http.routes.predict import Admission
+from serving.http.admission import Admission
 from serving.http.schemas import FeedbackAnswer, feedback_schema, json_body, problems
 
 ERRORS = [error for error in PREDICTION_ERRORS if error is not ModelNotLoaded]

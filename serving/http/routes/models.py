@@ -9,8 +9,8 @@ from starlette.responses import HTMLResponse
 from bundle.distributions import NumberDistribution
 from bundle.features import CategoryFeature, NumberFeature
 from serving.errors import NotFound, ValidationError
-from serving.http.browsers import Page
 from serving.http.schemas import FeatureDescription, ModelDescription, Models, problems
+from serving.http.security_headers import Page
 from serving.inference.catalogue import ServedModel
 
 

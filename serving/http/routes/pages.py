@@ -10,8 +10,8 @@ from fastapi import APIRouter
 from starlette.responses import Response
 
 from serving.errors import NotFound
-from serving.http.browsers import Page
 from serving.http.schemas import Index, ModelReference, problems
+from serving.http.security_headers import Page
 from serving.inference.monitored_model import MonitoredModel
 
 STATIC = Path(fastapi_offline.__file__).parent / "static"

@@ -2,7 +2,6 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 from urllib.parse import parse_qs
@@ -12,8 +11,8 @@ from starlette.types import Receive
 
 from bundle.encoding import Matrix
 from bundle.errors import FieldError, InvalidRowsError
-from serving.errors import PREDICTION_ERRORS, Overloaded, ValidationError
-from serving.http.body import read_json
+from serving.errors import PREDICTION_ERRORS, ValidationError
+from serving.http.admission import Admission
 from serving.http.middleware import check_query
 from serving.http.response_writer import ResponseWriter
 from serving.http.schemas import (
@@ -32,37 +31,12 @@ from serving.http.schemas import (
 )
 from serving.inference.catalogue import Prediction, ServedModel
 from serving.inference.explanations import explanation_json
-from serving.inference.faults import Faults
 from serving.inference.monitored_model import MonitoredModel
 from serving.logs import describe_exception
-from serving.request import ClientGone, Lifecycle, RequestRecord
+from serving.request import ClientGone, RequestRecord
 from serving.rollout.canary import Rollout
-from serving.setting_groups import RequestLimits
 
 EXPLAIN = {"true": True, "1": True, "false": False, "0": False}
-
-
-@dataclass(frozen=True)
-class Admission:
-    """Limits that a request must pass before its values are read."""
-
-    limits: RequestLimits
-    lifecycle: Lifecycle
-    faults: Faults | None
-
-    async def body(self, record: RequestRecord, receive: Receive) -> Any:
-        """Return the request's JSON value, or raise the ApiError that rejects it."""
-        limits, lifecycle = self.limits, self.lifecycle
-        most = limits.active_requests
-        # a response that only waits for its client takes no place
-        if lifecycle.active > most and lifecycle.active - len(lifecycle.sending) > most:
-            raise Overloaded(
-                "The server has too many requests to answer; try again.", headers={"Retry-After": "1"}
-            )
-        body = await read_json(record.headers, receive, limits.body_bytes, limits.body_seconds)
-        if self.faults:
-            await self.faults.inject(record)
-        return body
 
 
 class PredictionEndpoint(ABC):
