@@ -36,7 +36,7 @@ test-cluster: cluster ## run the tests on a real Kubernetes (Linux, root, Go)
 	@.venv/bin/python -m tools.cluster image heart-disease-api:latest
 	.venv/bin/python -m pytest tests/cluster --durations=20 $(ARGS)
 
-test-compose: .venv/dev.done ## run the tests on a real Docker engine (Linux, root, Go)
+test-compose: .venv/dev.done ## run the tests on the Docker engine, or on one that it starts (Linux, root, Go)
 	@.venv/bin/python -m tools.cluster docker
 	.venv/bin/python -m pytest tests/compose --durations=20 $(ARGS)
 
