@@ -1,7 +1,8 @@
 """The bins in which training and the server count the values of a feature.
 
-A number has at most five, cut at the training data's quantiles. A category has one for each value, and one
-for all values that make up less than 5 % of the training data. A nullable feature has one for missing values.
+A number has at most five, cut at the training data's quantiles. A category has one for each value; two or
+more values that each make up less than 5 % of the training data share one. A nullable feature has one for
+missing values.
 """
 
 import math

@@ -50,7 +50,7 @@ class FeedbackSettings:
     """How long a prediction id is accepted."""
 
     window_days: int
-    """How old a prediction may be that counts in the quality that is shown."""
+    """How long an outcome counts in the quality that is shown, from when it was received."""
 
 
 @dataclass(frozen=True)
