@@ -40,8 +40,8 @@ def page() -> str:
         "wrk puts the load on from a process of its own; CPU is that of all of the server's processes. Servers that are",
         "compared run side by side, and take turns in rounds: each value is the median of its rounds, with the lowest and",
         "the highest beside it. A difference whose rounds lie on both sides of zero is not measurable: noise hides it.",
-        "Compare ratios between machines, not seconds. p99 beside a candidate is bench/client.py's, which does as wrk",
-        "does, and adds nothing for pauses of the machine.",
+        "Between machines, compare ratios, not absolute times. p99 beside a candidate comes from `bench/client.py`, which",
+        "works like wrk but does not correct for pauses of the machine.",
         "",
     ]
     parts += ours()
@@ -81,9 +81,10 @@ def peers() -> Iterator[str]:
     yield ""
     yield "| server | CPU a request, as a multiple of ours | lowest to highest round | CPU a request | p50 | p99 | memory | start |"
     yield "|---|---|---|---|---|---|---|---|"
-    for peer in every:
+    names = ["ours, second run", *(peer["name"] for peer in every[1:])]
+    for name, peer in zip(names, every, strict=True):
         yield (
-            f"| {peer['name']} ({peer['version']}) | **{number(peer['times'])}** | {number(peer['low'])} to "
+            f"| {name} ({peer['version']}) | **{number(peer['times'])}** | {number(peer['low'])} to "
             f"{number(peer['high'])} | {peer['cpu'] * 1e6:,.0f} us | {peer['p50'] * 1e3:.2f} ms | "
             f"{peer['p99'] * 1e3:.2f} ms | {peer['memory']:.0f} MiB | {peer['start']:.1f} s |"
         )
@@ -172,8 +173,9 @@ def table(every: Sequence[Measurement]) -> Iterator[str]:
                     notes.append(measurement.reason)
                 mark = f" (missed, [{notes.index(measurement.reason) + 1}])"
         unit = "" if measurement.unit == "x" else f" {measurement.unit}"
+        goal = f"{measurement.goal}{unit}" if measurement.goal else ""
         yield (
-            f"| {measurement.what} | {measurement.goal} | **{number(measurement.value)}{unit}**{mark} | "
+            f"| {measurement.what} | {goal} | **{number(measurement.value)}{unit}**{mark} | "
             f"{number(measurement.low)} to {number(measurement.high)} |"
         )
     yield ""
