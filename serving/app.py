@@ -27,7 +27,8 @@ from serving.http.routes.predict import PredictionEndpoint, model_endpoints, pre
 from serving.inference.catalogue import ModelVersions, ServedModels, load_models
 from serving.inference.faults import Faults, with_faults
 from serving.inference.monitored_model import MonitoredModel
-from serving.metrics.process import REFRESH_SECONDS, ProcessMetrics
+from serving.metrics.event_loop import EventLoopLag
+from serving.metrics.process import REFRESH_SECONDS, ProcessMetrics, show_newest_start
 from serving.metrics.vocabulary import Vocabulary
 from serving.request import Lifecycle
 from serving.rollout.canary import Rollout
@@ -57,7 +58,8 @@ def create_app(
     """
     vocabulary = Vocabulary(registry, workers_folder)
     loaded = load_models(settings.models, partial(with_faults, settings.faults))
-    models = loaded.map(lambda model: MonitoredModel(model, vocabulary))
+    candidate = settings.models.candidate if loaded.main.main.version != settings.models.candidate else None
+    models = loaded.map(lambda model: MonitoredModel(model, vocabulary, candidate=model.version == candidate))
     served = [monitored.model for monitored in models.versions]
     declaration, version = models.main.main.model.declaration, project_version()
     rollout = make_rollout(settings.rollout, models.main, vocabulary)
@@ -70,6 +72,7 @@ def create_app(
             started_fields(settings, models),
             [
                 every(settings.probe_seconds, *(monitored.probe for monitored in models.versions)),
+                EventLoopLag(vocabulary, declaration).run,
                 every(REFRESH_SECONDS, ProcessMetrics(vocabulary, declaration, version).refresh),
                 *feedback_tasks(feedback),
                 *([rollout.shadow.run] if rollout and rollout.shadow else []),
@@ -100,6 +103,8 @@ def create_app(
     app.add_routers(routers, vocabulary, declaration, lifecycle, direct)
     if workers_folder is None:
         ProcessCollector(registry=registry)
+    else:
+        show_newest_start(vocabulary)
     return app
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from serving.logs import LogFields
+from serving.turns import Turns
 
 
 class ClientGone(Exception):  # noqa: N818
@@ -29,16 +30,22 @@ class Lifecycle:
 
     active: int = 0
     draining: bool = False
+    turns: Turns = field(default_factory=Turns)
     sending: dict[Client, Sending] = field(default_factory=dict)
     cut: dict[Client, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
 class RequestRecord:
-    """A request and what its log line will say; scope["record"]."""
+    """A request and what its log line will say; scope["record"].
+
+    `queued` is how long it has waited for the server, `client_seconds` how long the server for its client.
+    """
 
     request_id: str
     headers: dict[bytes, bytes]
     query: bytes = b""
     error_type: str | None = None
+    queued: float = 0
+    client_seconds: float = 0
     log: LogFields = field(default_factory=LogFields)

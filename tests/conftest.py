@@ -7,12 +7,10 @@ from hypothesis import HealthCheck, settings
 
 from bundle.declaration import Declaration, load_declaration
 from serving.inference.catalogue import ServedModel, load_model
-from tests.harness import HEART, Server
+from tests.harness import HEART, TEST_LONG, Server
 from tests.systems import PAGES, System
 
 ALLOWED_SKIPS = (Path(__file__).parent / "allowed_skips.txt").read_text(encoding="utf-8").splitlines()
-
-TEST_LONG = os.environ.get("TEST_LONG") == "true"  # make test-long
 
 skipped: list[str] = []
 

@@ -29,6 +29,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 HEART = PROJECT / "models" / "heart-disease"
 CHART = PROJECT / "helm-charts" / "heart-disease-api"
 DEADLINE_SECONDS = 30
+TEST_LONG = os.environ.get("TEST_LONG") == "true"  # make test-long
 
 SAMPLE = {
     "age": 63, "sex": 1, "cp": 3, "trestbps": 145, "chol": 233, "fbs": 1, "restecg": 0,
@@ -154,12 +155,13 @@ class Server:
     """
 
     def __init__(self, settings: dict[str, str], command: list[str] | None = None) -> None:
-        self.port = free_port()
+        self.settings = settings
+        self.port = int(settings.get("PORT") or free_port())
         self.url = f"http://127.0.0.1:{self.port}"
         self.lines: list[str] = []
         folder = Path(settings.get("MODELS_DIR", PROJECT / "models"))
         self._main_model = folder / settings.get("MODEL", "heart-disease").partition(",")[0]
-        environment = clean_environment(PORT=str(self.port), **settings)
+        environment = clean_environment(**settings | {"PORT": str(self.port)})
         self.process: subprocess.Popen[str] | WarmServer
         if command or "WORKERS" in settings:
             self.process = subprocess.Popen(

@@ -33,8 +33,10 @@ COMMON: Page = {
     "feature_reference_share": (BY_FEATURE | {"bin"}, set()),
     "feature_reference_rows": ({"model", "model_version"}, set()),
     "feature_chi_square_quantile": ({"model", "model_version", "bins"}, set()),
+    "request_queue_seconds": (set(), set()),
+    "event_loop_lag_seconds": (set(), set()),
 }
-"""In addition to every page: the metrics for drift."""
+"""In addition to every page: the metrics for drift, and of what waits."""
 
 PAGES: dict[str, Page] = {
     "heart-disease": {

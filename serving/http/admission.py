@@ -1,15 +1,19 @@
 """What a POST request must pass before its values are read: predictions and feedback share these limits."""
 
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Any
 
 from starlette.types import Receive
 
 from serving.errors import Overloaded
-from serving.http.body import read_json
+from serving.http.body import check_content, parse_json, read_body
 from serving.inference.faults import Faults
 from serving.request import Lifecycle, RequestRecord
 from serving.setting_groups import RequestLimits
+
+SMALL_BODY = 4096
+"""Bytes of a body that is answered at once; a larger one, and an explanation, wait for their turn."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,19 @@ class Admission:
             raise Overloaded(
                 "The server has too many requests to answer; try again.", headers={"Retry-After": "1"}
             )
-        body = await read_json(record.headers, receive, limits.body_bytes, limits.body_seconds)
+        check_content(record.headers, limits.body_bytes)
+        content = await read_body(receive, limits.body_bytes, limits.body_seconds)
+        large = len(content) > SMALL_BODY or record.query
+        if large:
+            await self._take_turn(record)
+        body = parse_json(content, record.headers)
         if self.faults:
             await self.faults.inject(record)
+            if large:
+                await self._take_turn(record)
         return body
+
+    async def _take_turn(self, record: RequestRecord) -> None:
+        begun = perf_counter()
+        await self.lifecycle.turns.take()
+        record.queued += perf_counter() - begun

@@ -13,13 +13,8 @@ from serving.errors import MalformedBody, PayloadTooLarge, Timeout, UnsupportedM
 from serving.request import ClientGone
 
 
-async def read_json(
-    headers: Mapping[bytes, bytes], receive: Receive, max_bytes: int, timeout_seconds: float
-) -> Any:
-    """Return the body's JSON value; of a repeated key the last one wins.
-
-    Raises UnsupportedMediaType, PayloadTooLarge, Timeout, MalformedBody, or ClientGone.
-    """
+def check_content(headers: Mapping[bytes, bytes], max_bytes: int) -> None:
+    """Raise UnsupportedMediaType or PayloadTooLarge where the head says that the body is not to be read."""
     content_type = headers.get(b"content-type", b"")
     if content_type != b"application/json":
         media_type = content_type.partition(b";")[0].strip().lower()
@@ -29,19 +24,13 @@ async def read_json(
         raise UnsupportedMediaType("Send the body uncompressed, without Content-Encoding.")
     if int(headers.get(b"content-length", 0)) > max_bytes:
         raise _too_large(max_bytes)
-    body = await _whole_body(receive, max_bytes, timeout_seconds)
-    if not body:
-        # the HTTP parser passes no body on with a request to change the protocol (Java's client sends one)
-        without = ", without an Upgrade header" if b"upgrade" in headers else ""
-        raise MalformedBody(f"The body is empty; send one JSON object{without}.")
-    try:
-        return from_json(body, allow_inf_nan=False)
-    except ValueError as error:  # its message names line and column, and quotes nothing
-        raise MalformedBody(f"The body is not JSON: {error}.", cause="the body is not JSON") from None
 
 
-async def _whole_body(receive: Receive, max_bytes: int, timeout_seconds: float) -> bytes:
-    """Read the whole body; most bodies arrive together with the head and need no timer."""
+async def read_body(receive: Receive, max_bytes: int, timeout_seconds: float) -> bytes:
+    """Return the whole body; most bodies arrive together with the head and need no timer.
+
+    Raises PayloadTooLarge, Timeout, or ClientGone.
+    """
     reading = _read(receive, max_bytes)
     try:
         waiting = reading.send(None)
@@ -83,6 +72,18 @@ def _resumed(reading: Coroutine[Any, Any, bytes], waiting: Any) -> Generator[Any
             waiting = step()
         except StopIteration as whole:
             return bytes(whole.value)
+
+
+def parse_json(body: bytes, headers: Mapping[bytes, bytes]) -> Any:
+    """Return the body's JSON value, or raise MalformedBody; of a repeated key the last one wins."""
+    if not body:
+        # the HTTP parser passes no body on with a request to change the protocol (Java's client sends one)
+        without = ", without an Upgrade header" if b"upgrade" in headers else ""
+        raise MalformedBody(f"The body is empty; send one JSON object{without}.")
+    try:
+        return from_json(body, allow_inf_nan=False)
+    except ValueError as error:  # its message names line and column, and quotes nothing
+        raise MalformedBody(f"The body is not JSON: {error}.", cause="the body is not JSON") from None
 
 
 def _too_large(max_bytes: int) -> PayloadTooLarge:

@@ -48,6 +48,9 @@ class DirectEndpoint(Protocol):
 class PrometheusMiddleware:
     """Gives each request an id, counts and times it, logs one line, and answers every exception.
 
+    A request takes from the arrival of its last byte until its response was sent, less the time that its
+    client took to read.
+
     POST requests to a path of `direct` bypass FastAPI's routers and layers: its endpoint answers them here.
     Requests to `quiet` paths are logged at level debug and do not count as in flight.
     """
@@ -88,7 +91,16 @@ class PrometheusMiddleware:
             if not quiet:
                 self._lifecycle.active -= 1
                 self._metrics.add_active(-1)
-        self._finish(scope, record, status, perf_counter() - start, quiet=quiet)
+        # where no byte was left to come: the clock of a slow client is its own
+        arrived = scope.get("arrived")
+        if arrived is None:
+            arrived = start
+        elif arrived < start:
+            record.queued += start - arrived
+        seconds = perf_counter() - arrived
+        if record.client_seconds:
+            seconds = max(0.0, seconds - record.client_seconds)
+        self._finish(scope, record, status, seconds, quiet=quiet)
 
     async def _answer(
         self, endpoint: DirectEndpoint, scope: Scope, receive: Receive, send: Send, record: RequestRecord
@@ -102,7 +114,7 @@ class PrometheusMiddleware:
         try:
             await send({"type": "http.response.start", "status": OK, "headers": headers})
             if len(content) > PIECE:
-                await self._send_pieces(scope, send, content, more=False)
+                await self._send_pieces(scope, send, content, record, more=False)
             else:
                 await send({"type": "http.response.body", "body": content})
         except Exception as error:  # noqa: BLE001
@@ -122,7 +134,9 @@ class PrometheusMiddleware:
         if answering is not None and hasattr(answering, "disconnected"):
             answering.disconnected = True
 
-    async def _send_pieces(self, scope: Scope, send: Send, content: bytes, *, more: bool) -> None:
+    async def _send_pieces(
+        self, scope: Scope, send: Send, content: bytes, record: RequestRecord, *, more: bool
+    ) -> None:
         """Send a large part of a response piece by piece, as fast as the client reads."""
         client, view = scope.get("client"), memoryview(content)
         sending = self._lifecycle.sending.setdefault(client, Sending(monotonic()))
@@ -130,7 +144,9 @@ class PrometheusMiddleware:
             for place in range(0, len(view), PIECE):
                 last = place + PIECE >= len(view) and not more
                 piece = view[place : place + PIECE]
+                begun = perf_counter()
                 await send({"type": "http.response.body", "body": piece, "more_body": not last})
+                record.client_seconds += perf_counter() - begun
                 sending.pieces += 1
         finally:
             self._lifecycle.sending.pop(client, None)
@@ -149,7 +165,7 @@ class PrometheusMiddleware:
                 }
             elif len(message.get("body", b"")) > PIECE:
                 more = message.get("more_body", False)
-                await self._send_pieces(scope, send, message["body"], more=more)
+                await self._send_pieces(scope, send, message["body"], record, more=more)
                 return
             await send(message)
 
@@ -198,6 +214,8 @@ class PrometheusMiddleware:
     ) -> None:
         method, endpoint = matched(scope)
         self._metrics.count_response((method, endpoint), status, None if quiet else seconds)
+        if not quiet:
+            self._metrics.observe_queue(record.queued)
         if record.error_type and not quiet:
             self._metrics.count_error(record.error_type, endpoint)
         level = logging.DEBUG if quiet else logging.ERROR if status >= InternalError.status else logging.INFO

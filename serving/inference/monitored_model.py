@@ -14,6 +14,7 @@ from serving.inference.engine import EngineError
 from serving.inference.explanations import Explanation
 from serving.metrics.concepts import (
     ACCURACY,
+    CANDIDATE_LOADED,
     CONFIDENCE,
     EXPECTED_CONFIDENCE,
     EXPECTED_SHARE,
@@ -44,9 +45,12 @@ def confidence_buckets(classes: int) -> list[float]:
 
 
 class MonitoredModel:
-    """Predicts with a model. A failure marks it unavailable until its probes pass again."""
+    """Predicts with a model. A failure marks it unavailable until its probes pass again.
 
-    def __init__(self, model: ServedModel, vocabulary: Vocabulary) -> None:
+    That of a candidate has a metric of its own: clients get the served version's answers meanwhile.
+    """
+
+    def __init__(self, model: ServedModel, vocabulary: Vocabulary, *, candidate: bool = False) -> None:
         self.model = model
         self.available = False
         self._origin = {"model": model.name, "version": model.version}
@@ -67,7 +71,11 @@ class MonitoredModel:
             vocabulary.histogram(declaration, CONFIDENCE, buckets, result=label, **dimensions)
             for label in declaration.labels
         ]
-        self._set_loaded = vocabulary.gauge(declaration, MODEL_LOADED, **dimensions)
+        self._set_loaded = (
+            vocabulary.gauge(declaration, CANDIDATE_LOADED, **self._origin)
+            if candidate
+            else vocabulary.gauge(declaration, MODEL_LOADED, **dimensions)
+        )
         self._set_constants(vocabulary, dimensions)
         self._drift = DriftCounts(model, vocabulary)
         self.probe()

@@ -55,7 +55,22 @@ REQUEST_DURATION = Concept(
     "request_duration",
     "histogram",
     ("method", "endpoint"),
-    "Seconds from request to response, by method and route; without probes, scrapes and documentation.",
+    "Seconds from the request's last byte to the response, by method and route; without probes, scrapes and "
+    "documentation.",
+)
+QUEUE = Concept(
+    "queue",
+    "histogram",
+    (),
+    "Seconds that requests waited for the server before it began to answer.",
+    common="request_queue_seconds",
+)
+LOOP_LAG = Concept(
+    "loop_lag",
+    "histogram",
+    (),
+    "Seconds by which the event loop was late, ten times a second: what arrives waits unread for as long.",
+    common="event_loop_lag_seconds",
 )
 ERRORS = Concept("errors", "counter", ("error_type", "endpoint"), "Failed requests, by error type and route.")
 ACTIVE_REQUESTS = Concept("active_requests", "gauge", (), "In-flight requests, without probes and scrapes.")
@@ -83,6 +98,14 @@ MODEL_LOADED = Concept(
     "gauge",
     MODEL,
     "1 while the model is available, 0 while it is unavailable.",
+    across_workers="livemin",
+)
+CANDIDATE_LOADED = Concept(
+    "candidate_loaded",
+    "gauge",
+    VERSION,
+    "1 while the canary's candidate is available, 0 while the served version answers for it.",
+    common="candidate_loaded",
     across_workers="livemin",
 )
 MODEL_INFO = Concept("model_info", "gauge", (*MODEL, "estimator_type", "path"), "The served model; always 1.")

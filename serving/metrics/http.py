@@ -4,7 +4,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from bundle.declaration import Declaration
-from serving.metrics.concepts import ACTIVE_REQUESTS, ERRORS, LATENCY_BUCKETS, REQUEST_DURATION, REQUESTS
+from serving.metrics.concepts import (
+    ACTIVE_REQUESTS,
+    ERRORS,
+    LATENCY_BUCKETS,
+    QUEUE,
+    REQUEST_DURATION,
+    REQUESTS,
+)
 from serving.metrics.vocabulary import Recorder, Vocabulary, unmeasured
 
 UNMATCHED = ("other", "unmatched")
@@ -40,6 +47,7 @@ class HttpMetrics:
         self._durations: dict[tuple[str, str], Recorder] = {}
         self._errors: dict[tuple[str, str], Recorder] = {}
         self.add_active = vocabulary.up_down_counter(declaration, ACTIVE_REQUESTS)
+        self.observe_queue = vocabulary.histogram(declaration, QUEUE, LATENCY_BUCKETS)
         for declared in routes:
             route = (declared.method, declared.endpoint)
             for status in declared.statuses:

@@ -9,6 +9,17 @@ from serving.metrics.vocabulary import Vocabulary
 REFRESH_SECONDS = 15
 
 
+def show_newest_start(vocabulary: Vocabulary) -> None:
+    """Show when the newest of several workers started, by the name that one process has for it.
+
+    It changes whenever a worker is replaced: a crash loop inside of a pod is seen like one of pods.
+    """
+    help_text = "Start time of the process since unix epoch in seconds; of several workers, the newest."
+    vocabulary.own_gauge("process_start_time_seconds", help_text, (), across_workers="livemax").set(
+        psutil.Process().create_time()
+    )
+
+
 class ProcessMetrics:
     """Resident memory, and CPU since the last refresh; several workers add up."""
 

@@ -47,6 +47,7 @@ class Connections(dict[Protocol, Waiting | None]):
         self._most = most
         self._write_seconds = write_seconds
         self._lifecycle = lifecycle
+        self.turns = lifecycle.turns
         self._closed = 0
 
     def add(self, protocol: Protocol) -> None:

@@ -1,8 +1,10 @@
-"""A connection that parses pipelined requests as it answers them, and not all that a client has sent ahead.
+"""A connection that knows when its requests arrived, and parses pipelined ones as it answers them.
 
 uvicorn parses all that one read brings: thousands of small requests, each of which costs a hundred times what
 it cost to send, and keeps them until they are answered.
 """
+
+from time import perf_counter
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -14,15 +16,22 @@ MOST_WAITING = 8
 
 
 class BoundedPipeline(HttpToolsProtocol):
+    """Puts into scope["arrived"] when the last byte of a request arrived, by perf_counter()."""
+
     ahead = b""
 
     def data_received(self, data: bytes) -> None:
+        self.received = perf_counter() - self.connections.turns.unread  # type: ignore[attr-defined]  # ours
         if self.ahead:
             self.ahead += data
         elif len(data) <= PIECE:
             super().data_received(data)
         else:
             self._parse(data)
+
+    def on_message_complete(self) -> None:
+        self.scope["arrived"] = self.received  # type: ignore[typeddict-unknown-key]
+        HttpToolsProtocol.on_message_complete(self)
 
     def on_response_complete(self) -> None:
         super().on_response_complete()

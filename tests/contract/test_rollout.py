@@ -144,7 +144,9 @@ def test_the_served_version_answers_for_a_failing_candidate(
     assert shown(server, "version_requests_total", model_version="v2", outcome="error") == 1
     assert server.get("/readyz").status_code == 200
     assert server.get("/health").status_code == 200
-    assert server.metric("model_loaded", model_version="v2") == 0
+    assert server.metric("candidate_loaded", model="churn", model_version="v2") == 0
+    loaded = [dict(labels)["model_version"] for name, labels in server.metrics() if name == "model_loaded"]
+    assert loaded == ["v1"]
     fault.unlink()
     eventually(
         lambda: server.post("/predict", system.sample).json()["model"]["version"] == "v2",

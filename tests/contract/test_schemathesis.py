@@ -1,17 +1,16 @@
 """The running server keeps every promise of its own OpenAPI document."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
-from tests.harness import Server, clean_environment
+from tests.harness import TEST_LONG, Server, clean_environment
 from tests.systems import System
 
 
 def examples_of(system: System) -> int:
     """Return how many examples each operation gets: all models run the same code, so one gets most."""
-    if os.environ.get("TEST_LONG") == "true":  # make test-long
+    if TEST_LONG:
         return 300
     return 60 if system.name == "heart-disease" else 10
 

@@ -23,7 +23,8 @@ ALLOWED = {
 
 # room or module of serving -> those it may import besides itself: each is above those it names
 ROOMS = {
-    "request": {"logs"},
+    "request": {"logs", "turns"},
+    "turns": set(),
     "secret_files": set(),
     "logs": set(),
     "setting_groups": set(),
