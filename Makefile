@@ -1,7 +1,7 @@
 # `make` lists the verbs. Everything they need beyond Python 3.11 and make is installed into .venv from requirements/.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-long test-budget test-programs test-cluster test-compose cluster cluster-down up down register compare retrain k8s dashboards lint format train bench bench-peers bench-cluster bench-drift lock clean
+.PHONY: help run test test-long test-budget test-programs test-cluster test-compose cluster cluster-down up down register compare retrain k8s rules dashboards lint format train bench bench-peers bench-cluster bench-drift lock clean
 
 MODEL ?= heart-disease
 DATA ?=
@@ -25,8 +25,10 @@ test: .venv/dev.done ## run all tests that need only Python, on all cores
 	OPENBLAS_NUM_THREADS=1 .venv/bin/python -m pytest --numprocesses auto --dist worksteal $(ARGS)
 
 test-long: export TEST_LONG = true
-test-long: .venv/dev.done ## run the tests that take longer than CI may: OpenAPI in full, workers and faults for every model
+test-long: .venv/dev.done ## run the tests that take longer than CI may: OpenAPI in full, every model, slow failures
+	@.venv/bin/python -m tools.cluster build
 	OPENBLAS_NUM_THREADS=1 .venv/bin/python -m pytest --numprocesses auto --dist worksteal tests/contract $(ARGS)
+	OPENBLAS_NUM_THREADS=1 .venv/bin/python -m pytest tests/programs/test_failures.py $(ARGS)
 
 test-programs: .venv/dev.done ## run the tests on real programs: Prometheus, helm, PostgreSQL (Linux, root, Go)
 	@.venv/bin/python -m tools.cluster build
@@ -57,6 +59,9 @@ cluster-down: .venv/dev.done ## stop it, and the Docker engine of test-compose, 
 
 k8s: .venv/dev.done ## render k8s/ from the chart (needs helm)
 	@PATH="$${XDG_CACHE_HOME:-$$HOME/.cache}/heart-disease-api/bin:$$PATH" .venv/bin/python -m tools.render_k8s
+
+rules: .venv/dev.done ## write the rules on requests and models, for every stack and the chart
+	@.venv/bin/python -m monitoring.alerting
 
 dashboards: .venv/dev.done ## write Grafana's dashboards, the summary of what is tracked and the tables of docs/metrics.md
 	@.venv/bin/python -m monitoring.dashboards

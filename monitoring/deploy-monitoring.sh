@@ -162,7 +162,7 @@ EOF
 }
 
 apply() {
-    local deployment deployments='prometheus alertmanager'
+    local deployment deployments='prometheus alertmanager blackbox-exporter'
     if $GRAFANA; then
         keep_password
         deployments="$deployments grafana"

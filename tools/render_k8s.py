@@ -1,7 +1,6 @@
 """Renders the chart with its default values into k8s/, one object a file, for people without Helm.
 
-`make k8s` runs it, and copies the alerts of monitoring/ into the chart, which cannot reach outside of itself.
-tests/programs/test_chart.py holds the committed files to it. Needs helm.
+`make k8s` runs it; tests/programs/test_chart.py holds the committed files to it. Needs helm.
 """
 
 import subprocess
@@ -13,11 +12,6 @@ import yaml
 PROJECT = Path(__file__).resolve().parent.parent
 CHART = PROJECT / "helm-charts" / "heart-disease-api"
 NAMESPACE = "mlops"
-RULES = [
-    PROJECT / "monitoring" / "rules" / name
-    for name in ("heart-disease-api.yaml", "drift.yaml", "quality.yaml")
-]
-CHARTS_RULES = CHART / "files" / "rules.yaml"
 HEADER = "# Rendered from helm-charts/heart-disease-api by `make k8s`; do not edit.\n"
 
 NAMESPACE_OBJECT = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
@@ -58,15 +52,7 @@ def _text(found: object) -> str:
     return HEADER + str(yaml.safe_dump(found, sort_keys=False, width=110))
 
 
-def all_rules() -> str:
-    """Return the files of rules as one, with a single list of groups."""
-    first, *others = (file.read_text(encoding="utf-8") for file in RULES)
-    return first + "".join("\n" + text.replace("groups:\n", "") for text in others)
-
-
 def main() -> int:
-    CHARTS_RULES.parent.mkdir(exist_ok=True)
-    CHARTS_RULES.write_text(all_rules(), encoding="utf-8")
     folder = PROJECT / "k8s"
     folder.mkdir(exist_ok=True)
     files = render()

@@ -67,9 +67,21 @@ def query(expression: str) -> list[dict[str, Any]]:
 def scraped(core: client.CoreV1Api) -> bool:
     """Return whether Prometheus scrapes every pod of the API, each once and on its node, and no other."""
     seen = [
-        (series["metric"]["pod"], series["metric"]["node"]) for series in query(f'up{{job="{RELEASE}"}} == 1')
+        (series["metric"]["pod"], series["metric"]["node"])
+        for series in query(f'up{{app="heart-disease-api", job="{RELEASE}"}} == 1')
     ]
     return sorted(seen) == sorted((pod.metadata.name, pod.spec.node_name) for pod in ready_pods(core))
+
+
+def diagnose(alert: str) -> str:
+    """Do what an alert's page says under Diagnosis, as it stands, and return what the commands print."""
+    page = (MONITORING / "runbooks" / f"{alert}.md").read_text(encoding="utf-8")
+    part = page.partition("## Diagnosis")[2].partition("## Mitigation")[0]
+    for expression in re.findall(r"```promql\n(.*?)```", part, flags=re.DOTALL):
+        query(expression)
+    return "".join(
+        run("sh", "-ec", block).stdout for block in re.findall(r"```sh\n(.*?)```", part, flags=re.DOTALL)
+    )
 
 
 def both_answer() -> bool:
@@ -264,6 +276,9 @@ def test_errors_and_an_unavailable_model_are_notified(
         "the failing model is notified",
         120,
     )
+    assert re.search(rf"{broken}.*model unavailable", diagnose("ModelNotLoaded"))
+    assert '"error":"InternalError"' in diagnose("ApiErrorBurst")
+    assert '"status":500' in diagnose("PredictionErrorsFastBurn")
     kubectl("exec", "--namespace", NAMESPACE, broken, "--", "rm", "/tmp/broken")  # noqa: S108
     eventually(
         lambda: notified(receivers, "ModelNotLoaded", "resolved", ALL_WAYS), "its recovery is notified", 180
@@ -286,6 +301,7 @@ def test_the_quick_start_works_as_written(receivers: Path, folder: Path) -> None
     follow(folder, gone)
     try:
         eventually(lambda: notified(receivers, "ApiDown", "firing", ALL_WAYS), "ApiDown is notified", 180)
+        assert "probe_success 0" in diagnose("ApiDown")
     finally:
         follow(folder, back)
     eventually(lambda: notified(receivers, "ApiDown", "resolved", ALL_WAYS), "its end is notified", 180)
@@ -293,7 +309,12 @@ def test_the_quick_start_works_as_written(receivers: Path, folder: Path) -> None
 
 def test_everything_is_up_and_each_pod_is_scraped_once(folder: Path, core: client.CoreV1Api) -> None:
     assert f"Prometheus: {PROMETHEUS}" in deploy(folder).stdout
-    eventually(lambda: len(query("up == 1")) == 4, "two pods, Prometheus and Alertmanager are up", 60)
+    others = {"prometheus", "alertmanager", "blackbox-exporter"}
+    up = 'count by (job) (up{app="", probed=""} == 1)'
+    eventually(lambda: {found["metric"]["job"] for found in query(up)} == others, "monitoring is up", 60)
+    eventually(
+        lambda: query(f'probe_success{{job="{RELEASE}"}} == 1'), "the Service answers from outside", 60
+    )
     assert not query("up == 0")
     assert scraped(core)
 
@@ -304,12 +325,12 @@ def test_a_second_run_leaves_no_orphan(folder: Path, core: client.CoreV1Api) -> 
         return {config_map.metadata.name for config_map in found}
 
     before = config_maps()
-    assert len(before) == 3
+    assert len(before) == 4
     rules = folder / "rules" / "monitoring.yaml"
     text = rules.read_text(encoding="utf-8")
     rules.write_text(text.replace("for: 2m", "for: 3m"), encoding="utf-8")
     deploy(folder)
-    assert len(config_maps()) == 3
+    assert len(config_maps()) == 4
     assert len(config_maps() - before) == 1
     rules.write_text(text, encoding="utf-8")
     deploy(folder)
@@ -357,13 +378,16 @@ def test_a_broken_rule_is_rejected_with_its_line_and_the_old_ones_stay(
     assert same.metadata.uid == pod.metadata.uid
 
 
-def test_prometheus_account_may_list_and_watch_pods_and_nothing_else() -> None:
+def test_prometheus_account_may_list_and_watch_pods_and_services_and_nothing_else() -> None:
     def may(account: str) -> set[str]:
         listed = kubectl("auth", "can-i", "--list", "--namespace", NAMESPACE, "--as", account)
         return {" ".join(line.split()) for line in listed.splitlines()[1:]}
 
     prefix = f"system:serviceaccount:{NAMESPACE}"
-    assert may(f"{prefix}:prometheus") - may(f"{prefix}:default") == {"pods [] [] [list watch]"}
+    assert may(f"{prefix}:prometheus") - may(f"{prefix}:default") == {
+        "pods [] [] [list watch]",
+        "services [] [] [list watch]",
+    }
 
 
 def test_history_and_silences_outlive_a_kill(core: client.CoreV1Api) -> None:
@@ -413,8 +437,12 @@ def test_history_and_silences_outlive_a_kill(core: client.CoreV1Api) -> None:
 
 def test_every_query_of_every_panel_returns_data() -> None:
     run(MONITORING / "test-metrics.sh", "--requests", "400", "--errors", "10")
+    batch = requests.post(f"{URL}/predict/batch", json={"instances": [SAMPLE] * 7}, timeout=5)
+    assert batch.status_code == 200
+    assert '"rows":7' in diagnose("ApiSaturated")
+    assert RELEASE in diagnose("PredictionLatencyHigh")
     for title, expression in chain.from_iterable(map(panel_queries, HEART)):
-        # rules over a day are recorded every two minutes
+        # rules over days are recorded every two minutes
         expression = expression.removesuffix(OR_NONE_MISSING)  # noqa: PLW2901
         eventually(lambda expression=expression: query(expression), title, 150)  # type: ignore[misc]
 
@@ -425,7 +453,7 @@ def test_a_metrics_port_is_not_published_and_prometheus_follows(
     helm_install("--set", "metrics.port=9091")
     replaced(core)
     eventually(lambda: scraped(core), "both pods are scraped, each once", 60)
-    instances = [series["metric"]["instance"] for series in query(f'up{{job="{RELEASE}"}} == 1')]
+    instances = [series["metric"]["instance"] for series in query('up{app="heart-disease-api"} == 1')]
     assert [instance.rpartition(":")[2] for instance in instances] == ["9091", "9091"]
     assert requests.get(f"{URL}/metrics", timeout=5).status_code == 404
     said = run(MONITORING / "test-metrics.sh", "--requests", "40").stdout

@@ -1,13 +1,74 @@
-"""The rules of monitoring/rules, by a real promtool; tests/unit/test_alerts.py checks that each has tests."""
+"""The rules, by a real Prometheus; tests/unit/test_alerts.py holds that each alert has tests."""
 
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+import yaml
+
+from bench.prometheus import Prometheus, get
+from monitoring.alerting.__main__ import CHARTS_RULES
 from tests.harness import PROJECT, run
+from tests.programs.test_chart import OPERATORS, template
 
 RULES = PROJECT / "monitoring" / "rules"
 
 
-def test_the_rules_are_valid() -> None:
+def test_promtool_reads_the_rules() -> None:
     run("promtool", "check", "rules", "--lint=all", "--lint-fatal", *RULES.glob("*.yaml"))
 
 
-def test_the_rules_pass_their_tests() -> None:
+def test_promtool_proves_them() -> None:
     run("promtool", "test", "rules", *(RULES / "tests").glob("*.yaml"))
+
+
+@pytest.fixture(scope="module")
+def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+    with Prometheus(tmp_path_factory.mktemp("prometheus"), {}) as running:
+        yield running
+
+
+def selectors(node: Any) -> Iterator[dict[str, str]]:
+    """Yield the labels that each selector of a parsed expression asks for."""
+    if isinstance(node, list):
+        for child in node:
+            yield from selectors(child)
+    elif isinstance(node, dict):
+        if node.get("type") in {"vectorSelector", "matrixSelector"}:
+            yield {matcher["name"]: matcher["value"] for matcher in node["matchers"]}
+        for child in node.values():
+            yield from selectors(child)
+
+
+@pytest.mark.parametrize("file", sorted(CHARTS_RULES.glob("*.yaml")), ids=lambda file: file.stem)
+def test_each_selector_of_the_charts_rules_is_of_its_release(prometheus: Prometheus, file: Path) -> None:
+    for group in yaml.safe_load(file.read_text(encoding="utf-8"))["groups"]:
+        for rule in group["rules"]:
+            asked = urlencode({"query": rule["expr"]})
+            parsed = json.loads(get(f"{prometheus.url}/api/v1/parse_query?{asked}"))["data"]
+            found = list(selectors(parsed))
+            assert found, rule
+            for labels in found:
+                assert (labels.get("namespace"), labels.get("job")) == ("@namespace@", "@job@"), rule
+
+
+@pytest.mark.parametrize("model", ["heart-disease", "iris", "my-own"])
+def test_the_chart_has_rules_for_the_release_and_its_model(model: str, tmp_path: Path) -> None:
+    options = [
+        "--set",
+        f"metrics.prometheusRule.enabled=true,model.name={model},fullnameOverride=risk",
+        *OPERATORS,
+    ]
+    (rule,) = [found for found in template(*options) if found["kind"] == "PrometheusRule"]
+    file = tmp_path / "rules.yaml"
+    file.write_text(yaml.safe_dump(rule["spec"]), encoding="utf-8")
+    run("promtool", "check", "rules", file)
+    text = json.dumps(rule["spec"])
+    assert 'job=\\"risk\\"' in text
+    assert "@" not in text.replace("https://", "")
+    assert ("api_requests_total" in text) == (model == "heart-disease")
+    assert ("http_requests_total" in text) == (model == "iris")
+    assert "feature_values_total" in text

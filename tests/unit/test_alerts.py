@@ -6,11 +6,18 @@ from typing import Any
 import pytest
 import yaml
 
+from monitoring.alerting.__main__ import CHARTS_RULES, render
 from tests.harness import PROJECT
 
 RULES = PROJECT / "monitoring" / "rules"
 RUNBOOK_PARTS = ["## Meaning", "## Impact", "## Diagnosis", "## Mitigation"]
 WITHOUT_END = {"Watchdog"}
+
+
+def test_the_committed_rules_are_what_the_code_writes() -> None:
+    written = render()
+    assert {path: path.read_text(encoding="utf-8") for path in written} == written
+    assert set(CHARTS_RULES.glob("*")) <= set(written)
 
 
 def load(file: Path) -> Any:

@@ -18,6 +18,7 @@ MODULES = (
     "local-path-provisioner",
     "prometheus",
     "alertmanager",
+    "blackbox-exporter",
     "helm",
     "helm4",
     "kubeconform",

@@ -28,6 +28,7 @@ BINARY_IMAGES = {  # the first program is the entry point
     "docker.io/rancher/local-path-provisioner:v0.0.30": ["local-path-provisioner"],
     "docker.io/prom/prometheus:v3.15.0": ["prometheus", "promtool"],
     "docker.io/prom/alertmanager:v0.28.1": ["alertmanager", "amtool"],
+    "docker.io/prom/blackbox-exporter:v0.28.0": ["blackbox_exporter"],
 }
 BUSYBOX = "docker.io/library/busybox:stable"  # of Debian's static busybox, called sh
 

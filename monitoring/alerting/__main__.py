@@ -1,0 +1,125 @@
+"""Command line: `python -m monitoring.alerting` writes the rules of the shipped models, for all stacks and the chart."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bundle.declaration import load_declaration
+from monitoring.alerting import model, objectives, requests, service
+from monitoring.alerting.names import Names
+from serving.metrics.concepts import CONCEPTS
+
+PROJECT = Path(__file__).resolve().parent.parent.parent
+RULES = PROJECT / "monitoring" / "rules"
+CHARTS_RULES = PROJECT / "helm-charts" / "heart-disease-api" / "files" / "rules"
+MODELS = ("heart-disease", "iris", "churn", "fraud")
+SHARED = ("drift", "quality")
+"""Files of rules on what all models share."""
+
+INTERVALS = {"objectives": {"interval": "30s"}, "budgets": {"interval": "2m"}}
+"""Where scrapes of days are read; others are evaluated as often as Prometheus is told to."""
+
+HEADER = """\
+# Rules on {title}; written by `make rules` from monitoring/alerting, do not edit.
+# Objectives: {errors:g} % of predictions are not answered with 5xx or 429 while the API can be reached (other 4xx are the
+# client's), and {slow:g} % take at most {seconds} s. An alert's page in monitoring/runbooks/ has its name.
+"""
+
+HEADER_OF_OTHERS = """\
+# Rules on what every model shares, for a model of your own; written by `make rules` from monitoring/alerting, do not edit.
+"""
+
+RELEASE = 'namespace="@namespace@", job="@job@"'
+"""What the chart puts into each selector."""
+
+
+def groups(names: Names) -> list[dict[str, Any]]:
+    """Return the groups of rules that a model's vocabulary has names for."""
+    timed = names.has("requests", "request_duration")
+    found = {
+        "availability": requests.availability(),
+        "objectives": requests.recordings(names) + requests.objective_alerts() if timed else [],
+        "budgets": requests.budgets() if timed else [],
+        "service": service.alerts(names),
+        "model": model.rules(names),
+    }
+    return [
+        {"name": f"api-{name}", **INTERVALS.get(name, {}), "rules": rules}
+        for name, rules in found.items()
+        if rules
+    ]
+
+
+class Block(yaml.SafeDumper):
+    """Writes expressions of several lines as blocks."""
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+
+
+Block.add_representer(str, _text)
+
+
+def dump(found: list[dict[str, Any]]) -> str:
+    return str(yaml.dump({"groups": found}, Dumper=Block, sort_keys=False, width=110, allow_unicode=True))
+
+
+def render() -> dict[Path, str]:
+    """Return the content of each file."""
+    files = {}
+    shared = [
+        group
+        for name in SHARED
+        for group in yaml.safe_load((RULES / f"{name}.yaml").read_text(encoding="utf-8"))["groups"]
+    ]
+    for name in MODELS:
+        declaration = load_declaration(PROJECT / "models" / name)
+        own = groups(Names(declaration))
+        header = HEADER.format(
+            title=f"the {declaration.title} API",
+            errors=100 * (1 - objectives.ERRORS.allowed),
+            slow=100 * (1 - objectives.LATENCY.allowed),
+            seconds=objectives.SLOW_SECONDS,
+        )
+        if name == MODELS[0]:
+            files[RULES / "heart-disease-api.yaml"] = header + dump(own)
+        files[CHARTS_RULES / f"{name}.yaml"] = header + for_release(own + shared, Names(declaration))
+    names = Names(declaration.model_copy(update={"metrics": {}}))
+    header = HEADER_OF_OTHERS
+    return files | {CHARTS_RULES / "other.yaml": header + for_release(groups(names) + shared, names)}
+
+
+def for_release(found: list[dict[str, Any]], names: Names) -> str:
+    """Return groups that select one release in each expression: those of two releases do not mix."""
+    metrics = {names.series(c.name) for c in CONCEPTS if names.has(c.name)}
+    metrics |= {"up", "probe_success", "process_start_time_seconds", "feature_chi_square_quantile"}
+    known = "|".join(sorted(map(re.escape, metrics), key=len, reverse=True))
+    series = re.compile(
+        rf"(?<![\w:\"/=])((?:{known})(?:_bucket|_sum|_count)?|job:[\w:]+)(?![\w:])(?:\{{([^}}]*)\}})?"
+    )
+
+    def selected(match: re.Match[str]) -> str:
+        chosen = ", ".join(part for part in (RELEASE, match[2]) if part)
+        return f"{match[1]}{{{chosen}}}"
+
+    return dump(
+        [
+            group
+            | {"rules": [rule | {"expr": series.sub(selected, rule["expr"])} for rule in group["rules"]]}
+            for group in found
+        ]
+    )
+
+
+def main() -> None:
+    for path, content in render().items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content, encoding="utf-8")
+        print(f"wrote {path.relative_to(PROJECT)}")
+
+
+if __name__ == "__main__":
+    main()

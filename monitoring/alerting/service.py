@@ -1,0 +1,173 @@
+"""Alerts on the service: instances, clients, latency, saturation, and traffic that stays away."""
+
+from monitoring.alerting.names import Names
+from monitoring.alerting.objectives import APP, PREDICTIONS, SLOW_SECONDS
+from monitoring.alerting.requests import DOWN, JOB, ROUTE, Rule, alert
+
+POD = f"{JOB}, pod, instance"
+INSTANCE = "{{ or $labels.pod $labels.instance }}"
+PERCENT = "{{ $value | humanizePercentage }}"
+COUNT = '{{ printf "%.0f" $value }}'
+
+UNMATCHED = 'endpoint="unmatched"'
+QUEUE_SECONDS = 0.1
+MOST_ACTIVE = 50
+BURST = 4.5
+"""Five errors; increase() extrapolates, and may show half of one less."""
+
+MANY = 20
+"""Requests within the window of an alert, below which a share says little."""
+
+
+def instances() -> list[Rule]:
+    return [
+        alert(
+            "ApiDown",
+            f"{DOWN}\nor absent(last_over_time(up{{{APP}}}[1d]))",
+            "critical",
+            "No instance of {{ or $labels.job `the API` }} answers",
+            "Clients of {{ or $labels.job `the API` }} get no answer, for a minute: no instance answers Prometheus, or "
+            "its Service does not answer from outside.",
+            lasting="1m",
+        ),
+        alert(
+            "ApiTargetDown",
+            f"up{{{APP}}} == 0",
+            "warning",
+            f"{INSTANCE} does not answer",
+            f"{INSTANCE} does not answer Prometheus' scrapes, for a minute.",
+            lasting="1m",
+        ),
+        alert(
+            "ApiTargetFlapping",
+            f"avg_over_time(up{{{APP}}}[10m]) < 0.8",
+            "warning",
+            f"{INSTANCE} answers {PERCENT} of scrapes",
+            f"{INSTANCE} answered {PERCENT} of Prometheus' scrapes within 10 minutes: it comes and goes.",
+            lasting="5m",
+        ),
+        alert(
+            "ApiCrashLooping",
+            f"changes(process_start_time_seconds{{{APP}}}[15m]) >= 2",
+            "warning",
+            f"{INSTANCE} is in a crash loop",
+            f"{INSTANCE}, or a worker of it, restarted {COUNT} times within 15 minutes.",
+        ),
+    ]
+
+
+def model_loaded(names: Names) -> list[Rule]:
+    version = names.label("model_loaded", "version")
+    return [
+        alert(
+            "ModelNotLoaded",
+            f"{names.series('model_loaded', APP)} == 0",
+            "critical",
+            f"The model of {INSTANCE} is unavailable",
+            f"The model {{{{ $labels.{version} }}}} of {INSTANCE} fails its probes or its requests; it answers 503 and "
+            "gets no traffic until the probes pass again.",
+            lasting="30s",
+        )
+    ]
+
+
+def errors(names: Names) -> list[Rule]:
+    error_type = names.label("errors", "error_type")
+    series = names.series("errors", f'{error_type}=~"InternalError|ModelNotLoaded|Overloaded|Timeout"')
+    kind = f"{{{{ $labels.{error_type} }}}}"
+    return [
+        alert(
+            "ApiErrorBurst",
+            f"sum by ({JOB}, {error_type}) (\n  increase({series}[5m])\n) >= {BURST}",
+            "warning",
+            f"{COUNT} errors of type {kind} within 5 minutes",
+            f"{{{{ $labels.job }}}} counted {COUNT} errors of type {kind} within 5 minutes.",
+        )
+    ]
+
+
+def clients(names: Names) -> list[Rule]:
+    """A client whose requests are rejected, and clients that are gone."""
+    status = "{status}"
+    asked = names.series("requests", PREDICTIONS)
+    rejected = names.series("requests", PREDICTIONS, f'{status}=~"4..", {status}!~"429|499"')
+    lost = names.series("requests", UNMATCHED)
+    every = f"sum by ({JOB}) (increase({asked}[15m]))"
+    stray = f"sum by ({JOB}) (increase({lost}[15m]))"
+    hour, day_before, week_before, before = (
+        f"sum by ({JOB}) (increase({asked}{window}))"
+        for window in ("[1h]", "[1h] offset 1d", "[1h] offset 7d", "[3h] offset 1h")
+    )
+    return [
+        alert(
+            "ApiBrokenClient",
+            f"sum by ({JOB}) (increase({rejected}[15m])) / {every} > 0.2\nand {every} >= {MANY}\n"
+            f"or {stray} / ({stray} + {every}) > 0.5\nand {stray} >= {MANY}",
+            "warning",
+            f"{PERCENT} of requests are rejected",
+            f"{{{{ $labels.job }}}} rejects {PERCENT} of requests over 15 minutes as invalid or unknown (4xx): a client "
+            "sends what the API does not take.",
+            lasting="5m",
+        ),
+        alert(
+            "PredictionTrafficMissing",
+            f"{hour} == 0\nand (\n"
+            f"  {day_before} >= {MANY}\n  unless {week_before} < {MANY}\n"
+            f"  or {before} >= {5 * MANY}\n  unless {day_before}\n)",
+            "warning",
+            "Nobody asks {{ $labels.job }} for predictions",
+            "{{ $labels.job }} is up and got no prediction request for an hour, unlike at this time of other days: look "
+            "between the clients and the API.",
+            lasting="15m",
+        ),
+    ]
+
+
+def latency(names: Names) -> list[Rule]:
+    buckets = names.series("request_duration", PREDICTIONS, suffix="_bucket")
+    counts = names.series("request_duration", PREDICTIONS, suffix="_count")
+    duration = "{{ $value | humanizeDuration }}"
+    return [
+        alert(
+            "PredictionLatencyHigh",
+            f"histogram_quantile(0.95, sum by ({ROUTE}, le) (\n  rate({buckets}[5m]))) > {SLOW_SECONDS}\n"
+            f"and sum by ({ROUTE}) (increase({counts}[5m])) >= {MANY}",
+            "warning",
+            f"The 95th percentile of prediction latency is {duration}",
+            f"The 95th percentile of prediction latency of {{{{ $labels.job }}}} on {{{{ $labels.endpoint }}}} is "
+            f"{duration}, over 5 minutes.",
+            lasting="5m",
+        )
+    ]
+
+
+def saturation(names: Names) -> list[Rule]:
+    """Requests that wait for the server; by instance, for one may be slow beside another."""
+    queue = names.series("queue", APP, suffix="_bucket")
+    expression = f"histogram_quantile(0.9, sum by ({POD}, le) (rate({queue}[2m]))) > {QUEUE_SECONDS}"
+    if names.has("active_requests"):
+        expression += f"\nor avg_over_time({names.series('active_requests', APP)}[2m]) > {MOST_ACTIVE}"
+    return [
+        alert(
+            "ApiSaturated",
+            expression,
+            "warning",
+            f"Requests wait for {INSTANCE}",
+            f"For minutes requests have reached {INSTANCE} faster than it answers: a tenth waits longer than "
+            f"{QUEUE_SECONDS} s before it begins, or more than {MOST_ACTIVE} are in flight. Above MAX_ACTIVE_REQUESTS it "
+            "sheds load with 429.",
+            lasting="2m",
+        )
+    ]
+
+
+def alerts(names: Names) -> list[Rule]:
+    """Return the alerts for which the vocabulary has names."""
+    rules = instances()
+    rules += model_loaded(names) if names.has("model_loaded") else []
+    rules += errors(names) if names.has("errors") else []
+    if names.has("requests"):
+        rules += clients(names)
+    if names.has("request_duration"):
+        rules += latency(names)
+    return rules + saturation(names)
