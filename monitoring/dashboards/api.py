@@ -2,6 +2,7 @@
 
 from grafana_foundation_sdk.builders import dashboard as dashboards
 
+from monitoring.alerting.objectives import APP, LATENCY, SLOW_SECONDS
 from monitoring.dashboards.panels import (
     GREEN,
     PREDICTIONS,
@@ -15,6 +16,7 @@ from monitoring.dashboards.panels import (
     series,
     share,
     status,
+    while_up,
 )
 
 RATE = "[$__rate_interval]"
@@ -26,7 +28,10 @@ def dashboard() -> dashboards.Dashboard:
     successes = f'sum(increase(api_requests_total{{{PREDICTIONS}, status_code=~"2.."}}[$__range]))'
     return (
         new_dashboard(
-            "Heart disease API", "heart-disease-api", "Requests, predictions and the state of the model."
+            "Heart disease API",
+            "heart-disease-api",
+            "Requests, predictions and the state of the model.",
+            labels_of="predictions_total",
         )
         .with_panel(
             status(
@@ -42,7 +47,7 @@ def dashboard() -> dashboards.Dashboard:
                 "Total Predictions",
                 "Rows predicted in the chosen time range.",
                 "short",
-                f"sum(increase(predictions_total{{{VERSION}}}[$__range])) or vector(0)",
+                f"sum(increase(predictions_total{{{VERSION}}}[$__range]))",
             )
         )
         .with_panel(
@@ -50,14 +55,15 @@ def dashboard() -> dashboards.Dashboard:
                 "Total Errors",
                 "Requests that failed in the chosen time range, by the client's or the server's fault.",
                 "short",
-                f"sum(increase(api_errors_total{{{SELECTOR}}}[$__range])) or vector(0)",
+                f"sum(increase(api_errors_total{{{SELECTOR}}}[$__range]))",
             )
         )
         .with_panel(
             share(
                 "Success Rate",
-                "Share of prediction requests in the chosen time range that got a 2xx response.",
-                f"{successes} / ({requests} > 0)",
+                "Share of prediction requests in the chosen time range that got a 2xx response. No data "
+                "while no pod answers.",
+                while_up(f"{successes} / ({requests} > 0)", f"{APP}, {SELECTOR}"),
                 (None, RED),
                 (0.9, YELLOW),
                 (0.995, GREEN),
@@ -66,7 +72,8 @@ def dashboard() -> dashboards.Dashboard:
         .with_panel(
             series(
                 "Total API Requests",
-                "Requests a second by method, route and status.",
+                "Requests a second by method, route and status. "
+                "Page: monitoring/runbooks/PredictionTrafficMissing.md",
                 "reqps",
                 (
                     (
@@ -80,7 +87,9 @@ def dashboard() -> dashboards.Dashboard:
         .with_panel(
             series(
                 "Request Duration p95",
-                "95th percentile of request duration, by route. The objective is 0.25 s for 99 %.",
+                "95th percentile of request duration, by route, from the request's last byte on. The "
+                f"objective is {SLOW_SECONDS} s for {100 * (1 - LATENCY.allowed):g} % of predictions. "
+                "Page: monitoring/runbooks/PredictionLatencyHigh.md",
                 "s",
                 (
                     (
@@ -112,9 +121,9 @@ def dashboard() -> dashboards.Dashboard:
         .with_panel(
             series(
                 "Prediction Latency",
-                "Seconds that the model takes for a row or a batch.",
+                "Seconds that the model takes for a row or a batch, by version.",
                 "s",
-                *percentiles(f"prediction_duration_seconds_bucket{{{VERSION}}}"),
+                *percentiles(f"prediction_duration_seconds_bucket{{{VERSION}}}", "model_version"),
             )
         )
         .with_panel(
@@ -138,21 +147,40 @@ def dashboard() -> dashboards.Dashboard:
         )
         .with_panel(
             series(
+                "Queue Time",
+                "Seconds that requests waited for the server before it began to answer, by pod. "
+                "Page: monitoring/runbooks/ApiSaturated.md",
+                "s",
+                *percentiles(f"request_queue_seconds_bucket{{{SELECTOR}}}", "pod", (50, 90)),
+            )
+        )
+        .with_panel(
+            series(
+                "Event Loop Lag",
+                "Seconds by which the event loop is late, by pod: what arrives waits unread for as long. "
+                "Page: monitoring/runbooks/ApiSaturated.md",
+                "s",
+                *percentiles(f"event_loop_lag_seconds_bucket{{{SELECTOR}}}", "pod", (99,)),
+            )
+        )
+        .with_panel(
+            series(
                 "Share of Predictions against Expectation",
-                "Share of each predicted class over an hour, and its share in the model's evaluation. "
+                "Share of each predicted class over an hour, and its share in the evaluation, by version. "
                 "Page: monitoring/runbooks/PredictionMixShift.md",
                 "percentunit",
                 (
                     (
-                        f"sum by (prediction_result) (increase(predictions_total{{{VERSION}}}[1h])) "
-                        f"/ ignoring (prediction_result) group_left () "
-                        f"(sum(increase(predictions_total{{{VERSION}}}[1h])) > 0)"
+                        "sum by (model_version, prediction_result) "
+                        f"(increase(predictions_total{{{VERSION}}}[1h])) "
+                        "/ ignoring (prediction_result) group_left () "
+                        f"(sum by (model_version) (increase(predictions_total{{{VERSION}}}[1h])) > 0)"
                     ),
-                    "{{prediction_result}}",
+                    "{{model_version}} {{prediction_result}}",
                 ),
                 (
-                    f"max by (prediction_result) (prediction_expected_share{{{VERSION}}})",
-                    "{{prediction_result}} expected",
+                    f"max by (model_version, prediction_result) (prediction_expected_share{{{VERSION}}})",
+                    "{{model_version}} {{prediction_result}} expected",
                 ),
             ).max(1)
         )

@@ -2,6 +2,7 @@
 
 from grafana_foundation_sdk.builders import dashboard as dashboards
 
+from monitoring.alerting.objectives import PREDICTIONS
 from monitoring.dashboards.panels import (
     GREEN,
     RED,
@@ -15,9 +16,11 @@ from monitoring.dashboards.panels import (
     series,
     share,
     status,
+    while_up,
 )
 
 RATE = "[$__rate_interval]"
+API = 'job="ml-api"'
 OF_VERSION = 'model_version=~"$model_version"'
 
 
@@ -30,13 +33,14 @@ def dashboard() -> dashboards.Dashboard:
             "ml-api-monitoring",
             "The churn API and its two model versions.",
             variables=(VERSION,),
+            labels_of="ml_predictions_total",
             refresh="5s",
         )
         .with_panel(
             status(
                 "API Status",
                 "Whether the API answers Prometheus' scrapes.",
-                'min(up{job="ml-api"}) or vector(0)',
+                f"min(up{{{API}}}) or vector(0)",
                 {"0": "down", "1": "up"},
             )
         )
@@ -51,8 +55,9 @@ def dashboard() -> dashboards.Dashboard:
         .with_panel(
             share(
                 "Error Rate (2m)",
-                "Share of predictions that failed in the last two minutes. HighErrorRate fires over 10 %.",
-                f"sum(rate({failed}[2m])) / (sum(rate({predictions}[2m])) > 0) or vector(0)",
+                "Share of predictions that failed in the last two minutes. HighErrorRate fires over 10 %. "
+                "No data while the API does not answer.",
+                while_up(f"sum(rate({failed}[2m])) / (sum(rate({predictions}[2m])) > 0) or vector(0)", API),
                 (None, GREEN),
                 (0.05, YELLOW),
                 (0.1, RED),
@@ -64,7 +69,7 @@ def dashboard() -> dashboards.Dashboard:
                 "95th percentile of prediction requests. HighLatency fires over 0.5 s.",
                 "s",
                 "histogram_quantile(0.95, sum by (le) "
-                '(rate(http_request_duration_seconds_bucket{endpoint=~".*/predict(/batch)?"}[5m]))) >= 0',
+                f"(rate(http_request_duration_seconds_bucket{{{PREDICTIONS}}}[5m]))) >= 0",
             )
         )
         .with_panel(

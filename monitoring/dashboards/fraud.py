@@ -2,9 +2,20 @@
 
 from grafana_foundation_sdk.builders import dashboard as dashboards
 
-from monitoring.dashboards.panels import GREEN, RED, YELLOW, new_dashboard, number, percentiles, series, share
+from monitoring.dashboards.panels import (
+    GREEN,
+    RED,
+    YELLOW,
+    new_dashboard,
+    number,
+    percentiles,
+    series,
+    share,
+    while_up,
+)
 
 RATE = "[$__rate_interval]"
+API = 'job="ml-model-service"'
 
 
 def dashboard() -> dashboards.Dashboard:
@@ -29,8 +40,13 @@ def dashboard() -> dashboards.Dashboard:
         .with_panel(
             share(
                 "Error Share",
-                "Share of requests in the chosen time that count as failed. The stack simulates one in ten.",
-                "sum(increase(total_error_total[$__range])) / (sum(increase(model_req_total[$__range])) > 0)",
+                "Share of requests in the chosen time that count as failed. The stack simulates one in ten. "
+                "No data while the API does not answer.",
+                while_up(
+                    "sum(increase(total_error_total[$__range])) "
+                    "/ (sum(increase(model_req_total[$__range])) > 0)",
+                    API,
+                ),
                 (None, GREEN),
                 (0.15, YELLOW),
                 (0.25, RED),

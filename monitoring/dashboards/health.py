@@ -16,9 +16,10 @@ from monitoring.dashboards.panels import (
 REFERENCE = "feature_reference_share"
 CHOSEN = 'namespace=~"$namespace", model=~"$model", model_version=~"$model_version"'
 OF_FEATURE = f'{CHOSEN}, feature=~"$feature"'
+OF_VERSION = "max by (model_version)"
 LEGEND = "{{feature}} {{model_version}}"
-OR_NONE_MISSING = " or on() vector(0)"
-"""What a query of missing values shows of a model without any."""
+OR_NONE_MISSING = " or on () 0 * count(feature_reference_rows)"
+"""What a query of missing values shows of a model without any, while an instance answers."""
 
 
 def dashboard() -> dashboards.Dashboard:
@@ -46,17 +47,20 @@ def dashboard() -> dashboards.Dashboard:
         .with_panel(
             series(
                 "Drift of the Chosen Feature",
-                "Its index over an hour and over a day, and the thresholds of a warning: there is none "
-                f"under 300 rows. Page: {page}",
+                "Its index over an hour and over a day by version, and the thresholds of a warning: there is "
+                f"none under 300 rows. Page: {page}",
                 "none",
                 *(
                     query
                     for window, name in (("1h", "an hour"), ("24h", "a day"))
                     for query in (
-                        (f"max(job:feature:psi{window}{{{OF_FEATURE}}})", name),
                         (
-                            f"clamp_min(max(job:feature:psi_chance{window}{{{OF_FEATURE}}}), 0.1)",
-                            f"warning, {name}",
+                            f"{OF_VERSION} (job:feature:psi{window}{{{OF_FEATURE}}})",
+                            f"{{{{model_version}}}} {name}",
+                        ),
+                        (
+                            f"clamp_min({OF_VERSION} (job:feature:psi_chance{window}{{{OF_FEATURE}}}), 0.1)",
+                            f"{{{{model_version}}}} warning, {name}",
                         ),
                     )
                 ),
@@ -65,18 +69,20 @@ def dashboard() -> dashboards.Dashboard:
         .with_panel(
             bars(
                 "Values against Training",
-                "Share of rows in each bin of the chosen feature, over an hour and in the training data.",
-                (f"max by (bin) (job:feature_values:share1h{{{OF_FEATURE}}})", "live"),
-                (f"max by (bin) (job:feature_reference:share{{{OF_FEATURE}}})", "training"),
+                "Share of a version's rows in each bin of the chosen feature, over an hour and in the "
+                "training data.",
+                (f"job:feature_values:share1h{{{OF_FEATURE}}}", "live"),
+                (f"job:feature_reference:share{{{OF_FEATURE}}}", "training"),
             )
         )
         .with_panel(
             bars(
                 "Score against Training",
-                "Share of rows by score, over an hour and on held-out rows in training. The score is the "
-                "probability of the positive class or, with more than two classes, of the predicted one.",
-                (f'max by (bin) (job:feature_values:share1h{{{CHOSEN}, feature="score"}})', "live"),
-                (f'max by (bin) (job:feature_reference:share{{{CHOSEN}, feature="score"}})', "training"),
+                "Share of a version's rows by score, over an hour and on held-out rows in training. The "
+                "score is the probability of the positive class or, with more than two classes, of the "
+                "predicted one.",
+                (f'job:feature_values:share1h{{{CHOSEN}, feature="score"}}', "live"),
+                (f'job:feature_reference:share{{{CHOSEN}, feature="score"}}', "training"),
             )
         )
         .with_panel(
@@ -117,8 +123,8 @@ def dashboard() -> dashboards.Dashboard:
                 "Share of rows without a value, over an hour and in the training data; 0 for a model that "
                 "accepts no missing values. Page: monitoring/runbooks/FeatureMissing.md",
                 "percentunit",
-                (missing("job:feature_values:share1h"), "{{feature}}"),
-                (missing("job:feature_reference:share"), "{{feature}} in training"),
+                (missing("job:feature_values:share1h"), LEGEND),
+                (missing("job:feature_reference:share"), f"{LEGEND} in training"),
             )
         )
     )
@@ -126,4 +132,4 @@ def dashboard() -> dashboards.Dashboard:
 
 def missing(share: str) -> str:
     """Return the query of the share of missing values: 0 where no feature may be missing."""
-    return f'max by (feature) ({share}{{{CHOSEN}, bin="(missing)"}}){OR_NONE_MISSING}'
+    return f'max by (feature, model_version) ({share}{{{CHOSEN}, bin="(missing)"}}){OR_NONE_MISSING}'

@@ -2,16 +2,27 @@
 
 from grafana_foundation_sdk.builders import dashboard as dashboards
 
-from monitoring.dashboards.panels import GREEN, RED, YELLOW, new_dashboard, number, percentiles, series, share
+from monitoring.alerting.objectives import PREDICTIONS
+from monitoring.dashboards.panels import (
+    GREEN,
+    RED,
+    YELLOW,
+    new_dashboard,
+    number,
+    percentiles,
+    series,
+    share,
+    while_up,
+)
 
 RATE = "[$__rate_interval]"
 NO_PROBES = 'endpoint!~"/(livez|readyz|startupz|metrics)"'
-PREDICT = 'endpoint=~"/predict(/batch)?"'
+API = 'job="ml-api"'
 
 
 def dashboard() -> dashboards.Dashboard:
-    requests = f"sum(increase(http_requests_total{{{PREDICT}}}[$__range]))"
-    failed = f'sum(increase(http_requests_total{{{PREDICT}, status=~"5.."}}[$__range]))'
+    requests = f"sum(increase(http_requests_total{{{PREDICTIONS}}}[$__range]))"
+    failed = f'sum(increase(http_requests_total{{{PREDICTIONS}, status=~"5.."}}[$__range]))'
     return (
         new_dashboard(
             "ML API Dashboard",
@@ -48,8 +59,9 @@ def dashboard() -> dashboards.Dashboard:
         .with_panel(
             share(
                 "Error Rate",
-                "Share of prediction requests in the chosen time that the server failed to answer (5xx).",
-                f"{failed} / ({requests} > 0) or vector(0)",
+                "Share of prediction requests in the chosen time that the server failed to answer (5xx). "
+                "No data while the API does not answer.",
+                while_up(f"{failed} / ({requests} > 0) or vector(0)", API),
                 (None, GREEN),
                 (0.01, YELLOW),
                 (0.05, RED),
@@ -60,7 +72,7 @@ def dashboard() -> dashboards.Dashboard:
                 "Latency",
                 "50th, 95th and 99th percentile of prediction requests.",
                 "s",
-                *percentiles(f"http_request_duration_seconds_bucket{{{PREDICT}}}"),
+                *percentiles(f"http_request_duration_seconds_bucket{{{PREDICTIONS}}}"),
             )
         )
         .with_panel(

@@ -1,48 +1,82 @@
-"""The dashboard of the objectives: how much of the month's error budget is spent, and how fast."""
+"""The dashboard of the objectives: how much of the error budgets is left, and how fast it is spent."""
 
 from grafana_foundation_sdk.builders import dashboard as dashboards
+from grafana_foundation_sdk.builders import gauge, timeseries
 
+from monitoring.alerting.objectives import DAYS, ERRORS, FAST, LATENCY, SLOW, SLOW_SECONDS, Burn, Objective
 from monitoring.dashboards.panels import GREEN, RED, YELLOW, new_dashboard, series, share
 
 NAMESPACE = 'namespace=~"$namespace"'
-WINDOWS = ("1h", "6h", "1d", "3d")
 
 
 def dashboard() -> dashboards.Dashboard:
     board = new_dashboard(
         "Heart disease API: objectives",
         "heart-disease-objectives",
-        "99.5 % of predictions without 5xx and 99 % within 0.25 s, over a month.",
+        f"{percent(1 - ERRORS.allowed)} of predictions are not answered with 5xx or 429 while the API can be "
+        f"reached, and {percent(1 - LATENCY.allowed)} take at most {SLOW_SECONDS} s, over {DAYS} days.",
     )
-    for name, ratio, allowed, page in (
-        ("Errors", "job:prediction_failures:ratio_rate", 0.005, "PredictionErrorsFastBurn"),
-        ("Slow answers", "job:prediction_slow:ratio_rate", 0.01, "PredictionLatencyFastBurn"),
+    for title, objective, bad in (
+        ("Errors", ERRORS, "failures and downtime"),
+        ("Slow answers", LATENCY, "slow predictions"),
     ):
-        board = board.with_panel(
-            share(
-                f"{name}: budget left",
-                f"Error budget left over three days: 1 without failures, 0 at {allowed:.1%}, the objective.",
-                f"clamp_min(1 - max({ratio}3d{{{NAMESPACE}}}) / {allowed}, 0)",
-                (None, RED),
-                (0.25, YELLOW),
-                (0.5, GREEN),
-            )
-        ).with_panel(
-            series(
-                f"{name}: burn rate",
-                "1 spends the month's error budget in a month. An alert pages at 14.4 over an hour or 6 over "
-                f"six hours, and warns at 3 over a day or 1 over three. Page: monitoring/runbooks/{page}.md",
-                "none",
-                *((f"max({ratio}{window}{{{NAMESPACE}}}) / {allowed}", window) for window in WINDOWS),
-                width=18,
-            )
-        )
+        board = board.with_panel(budget_left(title, objective, bad)).with_panel(burn_rate(title, objective))
     return board.with_panel(
         series(
             "Requests that count",
-            "Prediction requests over an hour, without those that got a 4xx response.",
+            "Prediction requests over an hour by route, without those rejected with a 4xx status "
+            "other than 429.",
             "short",
-            (f"sum by (job) (job:prediction_requests:increase1h{{{NAMESPACE}}})", "{{job}}"),
-            width=24,
+            (
+                f"sum by (job, endpoint) (job:prediction_requests:increase1h{{{NAMESPACE}}})",
+                "{{job}} {{endpoint}}",
+            ),
         )
+    ).with_panel(
+        series(
+            "Availability",
+            "1 while clients can reach a release, 0 while no instance of it answers, or its Service does "
+            "not. Page: monitoring/runbooks/ApiDown.md",
+            "percentunit",
+            (f"min by (job) (job:api:available{{{NAMESPACE}}})", "{{job}}"),
+        ).max(1)
     )
+
+
+def budget_left(title: str, objective: Objective, bad: str) -> gauge.Panel:
+    return share(
+        f"{title}: budget left",
+        f"Error budget left over {DAYS} days, of the worst route: 1 without {bad}, 0 at "
+        f"{percent(objective.allowed)} of predictions, the objective, and negative beyond it.",
+        f"min(job:{objective.series}:budget_left{{{NAMESPACE}}})",
+        (None, RED),
+        (0.25, YELLOW),
+        (0.5, GREEN),
+    )
+
+
+def burn_rate(title: str, objective: Objective) -> timeseries.Panel:
+    alerts = [f"monitoring/runbooks/Prediction{objective.name}{speed}Burn.md" for speed in ("Fast", "Slow")]
+    ratio = f"job:{objective.series}:ratio"
+    return series(
+        f"{title}: burn rate",
+        f"Of the worst route; 1 spends the error budget of {DAYS} days in {DAYS} days. An alert pages "
+        f"{paces(FAST)}, and warns {paces(SLOW)}. Pages: {' and '.join(alerts)}",
+        "none",
+        *(
+            (
+                f"max by (job) ({ratio}{burn.long}{{{NAMESPACE}}}) / {objective.allowed}",
+                f"{{{{job}}}} {burn.long}",
+            )
+            for burn in FAST + SLOW
+        ),
+        width=18,
+    )
+
+
+def paces(burns: tuple[Burn, ...]) -> str:
+    return " or ".join(f"at {burn.pace:g} over {burn.long}" for burn in burns)
+
+
+def percent(share: float) -> str:
+    return f"{100 * share:g} %"

@@ -26,12 +26,17 @@ from grafana_foundation_sdk.models.heatmap import HeatmapColorMode
 from grafana_foundation_sdk.models.piechart import PieChartLegendValues
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
+from monitoring.alerting import objectives
+
 PROMETHEUS = DataSourceRef(type_val="prometheus", uid="prometheus")
 SELECTOR = 'namespace=~"$namespace", pod=~"$pod"'
-PREDICTIONS = f'endpoint=~".*/predict(/batch)?", {SELECTOR}'
+PREDICTIONS = f"{objectives.PREDICTIONS}, {SELECTOR}"
 
 WIDTH = 24
 GREEN, YELLOW, RED = "green", "yellow", "red"
+NEUTRAL = "text"
+"""The colour of text, for a figure that is neither good nor bad."""
+
 TAG = "prediction-api"
 """The dashboards that link to each other."""
 
@@ -51,7 +56,10 @@ def new_dashboard(
     labels_of: str = "model_loaded",
     refresh: str = "10s",
 ) -> dashboards.Dashboard:
-    """Return a dashboard with variables (label of a metric, and title), and with alerts as annotations."""
+    """Return a dashboard with variables (label of a metric, and title), and with alerts as annotations.
+
+    Of models one is chosen at a time: versions of two models are called alike.
+    """
     alerts = (
         dashboards.AnnotationQuery()
         .name("Alerts")
@@ -79,7 +87,8 @@ def new_dashboard(
         )
     )
     for name, label in variables:
-        board = board.with_variable(_variable(name, label, labels_of))
+        choose = single if (name, label) == MODEL else _variable
+        board = board.with_variable(choose(name, label, labels_of))
     return board
 
 
@@ -146,26 +155,33 @@ def series(title: str, description: str, unit: str, *queries: Query, width: int 
     )
 
 
-def percentiles(buckets: str, by: str = "") -> list[Query]:
-    """Return p50, p95 and p99 of a histogram's buckets, such as `name_bucket{label="value"}`, by a label."""
+def percentiles(buckets: str, by: str = "", percents: tuple[int, ...] = (50, 95, 99)) -> list[Query]:
+    """Return percentiles of a histogram's buckets, such as `name_bucket{label="value"}`, by a label."""
     labels, legend = (f"le, {by}", f"{{{{{by}}}}} ") if by else ("le", "")
+    rates = f"sum by ({labels}) (rate({buckets}[$__rate_interval]))"
     return [
         (
-            f"histogram_quantile({quantile}, sum by ({labels}) (rate({buckets}[$__rate_interval]))) >= 0",
-            f"{legend}{name}",
+            f"histogram_quantile({percent / 100}, {rates}) >= 0",
+            f"{legend}p{percent}",
         )
-        for quantile, name in ((0.5, "p50"), (0.95, "p95"), (0.99, "p99"))
+        for percent in percents
     ]
 
 
+def while_up(expression: str, targets: str) -> str:
+    """Return an expression that has no data while none of these targets answers: what is dead has no rate."""
+    return f"({expression}) and on () max(up{{{targets}}}) == 1"
+
+
 def number(title: str, description: str, unit: str, expression: str, width: int = 6) -> stat.Panel:
-    """Return one figure."""
+    """Return one figure, in one colour: without thresholds of its own Grafana's default is red from 80 up."""
     return (
         stat.Panel()
         .title(title)
         .description(description)
         .datasource(PROMETHEUS)
         .unit(unit)
+        .thresholds(thresholds((None, NEUTRAL)))
         .targets([_instant(expression)])
         .span(width)
         .height(5)
@@ -179,22 +195,29 @@ def numbers(title: str, description: str, unit: str, query: Query, width: int = 
     return panel.targets([_instant(expression).legend_format(legend)])
 
 
-def status(title: str, description: str, expression: str, words: dict[str, str]) -> stat.Panel:
+def status(
+    title: str, description: str, expression: str, words: dict[str, str], width: int = 6
+) -> stat.Panel:
     """Return a word for 0, in red, and one for 1, in green."""
     mapping = {
         value: ValueMappingResult(text=word, color=RED if value == "0" else GREEN, index=int(value))
         for value, word in words.items()
     }
     return (
-        number(title, description, "none", expression)
+        number(title, description, "none", expression, width)
         .mappings([ValueMap(options=mapping)])
         .color_mode(BigValueColorMode.BACKGROUND)
         .thresholds(thresholds((None, RED), (1, GREEN)))
     )
 
 
+def by_bin(expression: str) -> str:
+    """Return the values of each version and bin; the bin's name begins with the version's."""
+    return f'label_join(max by (model_version, bin) ({expression}), "bin", " ", "model_version", "bin")'
+
+
 def bars(title: str, description: str, *queries: Query) -> barchart.Panel:
-    """Return bars side by side for each bin, one of each query."""
+    """Return bars side by side for each version and bin, one of each query."""
     names = {f"Value #{chr(ord('A') + number)}": name for number, (_, name) in enumerate(queries)}
     return (
         barchart.Panel()
@@ -206,15 +229,22 @@ def bars(title: str, description: str, *queries: Query) -> barchart.Panel:
         .x_field("bin")
         .targets(
             [
-                _query(number, query).instant().format(PromQueryFormat.TABLE)
-                for number, query in enumerate(queries)
+                _query(number, (by_bin(expression), legend)).instant().format(PromQueryFormat.TABLE)
+                for number, (expression, legend) in enumerate(queries)
             ]
         )
         .with_transformation(DataTransformerConfig(id_val="merge", options={}))
         .with_transformation(
             DataTransformerConfig(
-                id_val="organize", options={"excludeByName": {"Time": True}, "renameByName": names}
+                id_val="organize",
+                options={"excludeByName": {"Time": True, "model_version": True}, "renameByName": names},
             )
+        )
+        .legend(
+            common.VizLegendOptions()
+            .display_mode(LegendDisplayMode.LIST)
+            .placement(LegendPlacement.BOTTOM)
+            .show_legend(True)
         )
         .span(12)
         .height(9)

@@ -62,9 +62,12 @@ def dashboard() -> dashboards.Dashboard:
         .with_panel(
             numbers(
                 "Predicted / True",
-                "The confusion matrix: predictions by predicted and true class.",
+                "The confusion matrix of each version: predictions by predicted and true class.",
                 "short",
-                (f"sum by (predicted, outcome) ({outcomes})", "{{predicted}} / {{outcome}}"),
+                (
+                    f"sum by (model_version, predicted, outcome) ({outcomes})",
+                    "{{model_version}}: {{predicted}} / {{outcome}}",
+                ),
                 width=12,
             )
         )
@@ -92,10 +95,11 @@ def dashboard() -> dashboards.Dashboard:
     return board.with_panel(
         bars(
             "Calibration",
-            "By score bin: the mean score, and the observed frequency with its 95 % confidence interval. "
-            "The score is the probability of the positive class or, with more than two, the predicted one.",
+            "By version and score bin: the mean score, and the observed frequency with its 95 % confidence "
+            "interval. The score is the probability of the positive class or, with more than two, the "
+            "predicted one.",
             *(
-                (f"max by (bin) (model_calibration_{name}{{{CHOSEN}}})", legend)
+                (f"model_calibration_{name}{{{CHOSEN}}}", legend)
                 for name, legend in (
                     ("score", "mean score"),
                     ("observed", "observed"),

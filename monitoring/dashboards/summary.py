@@ -22,11 +22,11 @@ Written by `make dashboards` from the model's vocabulary, the dashboards and the
 POST /predict -> serving/http/middleware.py (requests, durations, errors)
               -> serving/inference/monitored_model.py    (predictions, confidence, state of the model)
               -> serving/inference/drift.py      (every value, in the bins of the training data)
-              -> GET /metrics of every pod
-                   | every {interval}, one target a pod (prometheus-config.yaml)
-                   v
-              Prometheus -> recording rules and alerts (rules/) -> Alertmanager -> Slack, email, webhook
-                   |
+              -> GET /metrics of every pod          GET /readyz of every release's Service
+                   | every {interval}, one target a pod     | by the blackbox exporter (blackbox.yml)
+                   v                                 v
+              Prometheus (prometheus-config.yaml) -> recording rules and alerts (rules/, written by alerting/)
+                   |                                   -> Alertmanager -> Slack, email, webhook
                    v
               Grafana ({files})
 ```
@@ -85,8 +85,12 @@ def _alerts() -> Iterator[str]:
         for group in yaml.safe_load(file.read_text(encoding="utf-8"))["groups"]:
             for rule in (rule for rule in group["rules"] if "alert" in rule):
                 name, notes = rule["alert"], rule["annotations"]
-                description = re.sub(
-                    r'{{ (?:or |printf "[^"]*" )?\$(?:labels\.)?(\w+)[^}]*}}', r"`\1`", notes["description"]
-                )
-                page = f"[{name}](runbooks/{name}.md)"
-                yield f"| {page} | {rule['labels']['severity']} | {rule.get('for', '0s')} | {description} |"
+                page, said = f"[{name}](runbooks/{name}.md)", _without_templates(notes["description"])
+                yield f"| {page} | {rule['labels']['severity']} | {rule.get('for', '0s')} | {said} |"
+
+
+def _without_templates(description: str) -> str:
+    """Return an alert's description with the name of what each template shows in its place."""
+    conditional = r"{{ with \$labels\.(\w+) }}(.*?){{ \. }}(.*?){{ end }}"
+    shown = r'{{ (?:or |printf "[^"]*" )?\$(?:labels\.)?(\w+)[^}]*}}'
+    return re.sub(shown, r"`\1`", re.sub(conditional, r"\2`\1`\3", description))

@@ -54,6 +54,7 @@ def dashboard() -> dashboards.Dashboard:
                 f"Share of requests that a version should get. {PAGE}",
                 "percentunit",
                 (f"max by (model_version) (version_target_share{{{CHOSEN}}})", VERSION),
+                width=5,
             )
         )
         .with_panel(
@@ -62,20 +63,34 @@ def dashboard() -> dashboards.Dashboard:
                 "Share of requests that a version got in the chosen time range.",
                 "percentunit",
                 (f"sum by (model_version) ({got}) / ignoring(model_version) group_left sum({got})", VERSION),
+                width=5,
+            )
+        )
+        .with_panel(
+            status(
+                "Canary",
+                "Red while the canary's candidate is unavailable, and without one. "
+                "Page: monitoring/runbooks/CandidateNotLoaded.md",
+                f"min(candidate_loaded{{{CHOSEN}}}) or vector(0)",
+                {"0": "unavailable", "1": "loaded"},
+                width=4,
             )
         )
         .with_panel(
             status(
                 "Shadow",
-                "Red while the shadow candidate does not answer, and without one.",
+                "Red while the shadow candidate does not answer, and without one. "
+                "Page: monitoring/runbooks/CandidateNotLoaded.md",
                 f"min(shadow_up{{{CHOSEN}}}) or vector(0)",
                 {"0": "unavailable", "1": "answers"},
+                width=4,
             )
         )
         .with_panel(
             number(
                 "Shadow Disagreement",
-                "Share of mirrored rows in the chosen time range whose predicted class differs.",
+                "Share of mirrored rows in the chosen time range whose predicted class differs. "
+                "Page: monitoring/runbooks/CandidateDisagrees.md",
                 "percentunit",
                 f'sum(increase(shadow_rows_total{{{CHOSEN}, outcome="disagreed"}}[$__range])) / '
                 f'(sum(increase(shadow_rows_total{{{CHOSEN}, outcome=~"agreed|disagreed"}}[$__range])) > 0)',
@@ -92,7 +107,8 @@ def dashboard() -> dashboards.Dashboard:
         .with_panel(
             series(
                 "Errors",
-                "Share of a version's requests that failed; if a candidate fails, the other version answers.",
+                "Share of a version's requests that failed; if a candidate fails, the other version answers. "
+                "Page: monitoring/runbooks/CandidateFailing.md",
                 "percentunit",
                 (f"sum by (model_version) ({failed}) / sum by (model_version) ({requests})", VERSION),
             )
@@ -110,7 +126,7 @@ def dashboard() -> dashboards.Dashboard:
                 "Latency in the Shadow",
                 "Seconds that the shadow candidate takes for a row, in a process of lowest priority.",
                 "s",
-                *percentiles(f"shadow_duration_seconds_bucket{{{CHOSEN}}}"),
+                *percentiles(f"shadow_duration_seconds_bucket{{{CHOSEN}}}", "model_version"),
             )
         )
         .with_panel(
@@ -129,7 +145,7 @@ def dashboard() -> dashboards.Dashboard:
                 "Score Difference in the Shadow",
                 "Largest difference in any class's probability between candidate and served version.",
                 "percentunit",
-                *percentiles(difference),
+                *percentiles(difference, "model_version"),
             )
         )
         .with_panel(

@@ -3,13 +3,19 @@
 import itertools
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import yaml
 
+from bundle.declaration import load_declaration
+from monitoring.alerting import objectives
 from monitoring.dashboards.__main__ import CLUSTER, DASHBOARDS, render
+from serving.metrics.concepts import CONCEPTS
 from tests.harness import PROJECT
+from tests.systems import MODELS
+from tests.systems import PAGES as VOCABULARIES
 
 CURRENT_TYPES = {"barchart", "timeseries", "stat", "gauge", "heatmap", "piechart", "alertlist"}
 PAGES = {
@@ -30,8 +36,32 @@ PAGES = {
 }  # fmt: skip
 
 
+VERSIONED = {
+    f"{named.name}{suffix}"
+    for name in VOCABULARIES
+    for concept in CONCEPTS
+    if (named := concept.name_in(load_declaration(MODELS / name))) and "version" in named.labels.values()
+    for suffix in ("", "_bucket")
+}
+"""Metrics that have a series for each version of a model."""
+
+
 def load(name: str) -> Any:
     return json.loads((PROJECT / name).read_text(encoding="utf-8"))
+
+
+def expressions(panel: dict[str, Any]) -> list[str]:
+    return [target["expr"] for target in panel.get("targets", [])]
+
+
+def aggregations(expression: str) -> Iterator[tuple[str, set[str], str]]:
+    """Return operator, labels and argument of each aggregation."""
+    for found in re.finditer(r"\b(sum|min|max|avg)(?: by \(([^)]*)\) )?\(", expression):
+        depth, end = 1, found.end()
+        while depth:
+            depth += {"(": 1, ")": -1}.get(expression[end], 0)
+            end += 1
+        yield found[1], set((found[2] or "").split(", ")), expression[found.end() : end - 1]
 
 
 EACH = pytest.mark.parametrize("name", DASHBOARDS)
@@ -123,3 +153,107 @@ def test_panels_use_the_provisioned_data_source() -> None:
     (prometheus,) = [source for source in sources if source["type"] == "prometheus"]
     assert prometheus["uid"] == "prometheus"
     assert prometheus["jsonData"]["manageAlerts"] is True
+
+
+@EACH
+def test_no_panel_mixes_what_cannot_be_added_of_two_versions(name: str) -> None:
+    """Counts may be added, and the worst state of all is a state; the rest is shown by version."""
+    for panel in load(name)["panels"]:
+        for expression in expressions(panel):
+            quantile = expression.startswith("histogram_quantile")
+            for operator, labels, argument in aggregations(expression):
+                names = set(re.findall(r"[a-zA-Z_:][\w:]*", argument))
+                versioned = names & VERSIONED or any(series.startswith("job:feature") for series in names)
+                if versioned and (operator in {"max", "avg"} or quantile):
+                    assert labels & {"model_version", "version"}, (panel["title"], expression)
+
+
+def test_one_model_is_chosen() -> None:
+    for name in CLUSTER:
+        for variable in load(name)["templating"]["list"]:
+            if variable["name"] == "model":
+                assert not variable.get("multi")
+                assert not variable.get("includeAll")
+
+
+def test_bars_of_two_versions_are_apart_and_legends_tell_their_queries() -> None:
+    bars = [panel for name in DASHBOARDS for panel in load(name)["panels"] if panel["type"] == "barchart"]
+    assert len(bars) == 3
+    for panel in bars:
+        assert panel["options"]["legend"]["showLegend"]
+        for expression in expressions(panel):
+            assert re.fullmatch(
+                r'label_join\(max by \(model_version, bin\) \(.*\), "bin", " ", "model_version", "bin"\)',
+                expression,
+            )
+
+
+@EACH
+def test_every_legend_is_shown(name: str) -> None:
+    for panel in load(name)["panels"]:
+        if panel["type"] in {"barchart", "timeseries", "piechart"}:
+            assert panel["options"]["legend"]["showLegend"], panel["title"]
+
+
+@EACH
+def test_figures_have_thresholds_or_one_neutral_colour(name: str) -> None:
+    """Without any, Grafana's default turns a figure red from 80 up."""
+    for panel in load(name)["panels"]:
+        if panel["type"] in {"stat", "gauge"}:
+            steps = panel["fieldConfig"]["defaults"]["thresholds"]["steps"]
+            assert steps[0]["value"] is None
+            colours = [step["color"] for step in steps]
+            assert colours == ["text"] or {"red", "green"} <= set(colours), panel["title"]
+
+
+@EACH
+def test_what_is_dead_looks_neither_healthy_nor_idle(name: str) -> None:
+    """0 in place of no data is red, or has data only while something answers; so has a rate on a dial."""
+    for panel in load(name)["panels"]:
+        steps = panel.get("fieldConfig", {}).get("defaults", {}).get("thresholds", {}).get("steps", [])
+        for expression in expressions(panel):
+            asks_whether_up = re.search(r"\) and on \(\) max\(up\{.*\}\) == 1$", expression)
+            if "vector(0)" in expression and not asks_whether_up:
+                assert panel["type"] == "stat", panel["title"]
+                assert steps[0]["color"] == "red", panel["title"]
+            if panel["type"] == "gauge" and re.search(r"\b(rate|increase)\(", expression):
+                assert asks_whether_up, panel["title"]
+
+
+def test_the_text_says_as_many_bins_of_the_score_as_there_are() -> None:
+    panels = load("monitoring/grafana-versions.json")["panels"]
+    (scores,) = [panel for panel in panels if panel["title"] == "Scores"]
+    bundles = [json.loads(file.read_text(encoding="utf-8")) for file in MODELS.glob("*/v*/bundle.json")]
+    assert {len(bundle["score"]["shares"]) for bundle in bundles} == {5}
+    assert "the five bins of the score" in scores["description"]
+
+
+def test_objectives_are_those_of_the_rules() -> None:
+    rules = yaml.safe_load((PROJECT / "monitoring/rules/heart-disease-api.yaml").read_text(encoding="utf-8"))
+    recorded = {rule.get("record") for group in rules["groups"] for rule in group["rules"]}
+    board = load("monitoring/grafana-objectives.json")
+    panels = {panel["title"]: expressions(panel) for panel in board["panels"]}
+    read = set(re.findall(r"job:[\w:]+", " ".join(itertools.chain.from_iterable(panels.values()))))
+    assert read <= recorded
+    assert "job:api:available" in read
+    for title, objective in (("Errors", objectives.ERRORS), ("Slow answers", objectives.LATENCY)):
+        (left,) = panels[f"{title}: budget left"]
+        assert left == f'min(job:{objective.series}:budget_left{{namespace=~"$namespace"}})'
+        burns = panels[f"{title}: burn rate"]
+        assert [re.search(r"ratio(\w+)", burn)[1] for burn in burns] == ["1h", "6h", "1d", "3d"]  # type: ignore[index]
+        assert all(burn.endswith(f" / {objective.allowed}") for burn in burns)
+
+
+def test_candidates_and_queues_have_their_panels() -> None:
+    api, versions = (
+        {panel["title"]: panel for panel in load(f"monitoring/grafana-{name}.json")["panels"]}
+        for name in ("dashboard", "versions")
+    )
+    queue, lag = (api[title] for title in ("Queue Time", "Event Loop Lag"))
+    assert [target["legendFormat"] for target in queue["targets"]] == ["{{pod}} p50", "{{pod}} p90"]
+    assert [target["legendFormat"] for target in lag["targets"]] == ["{{pod}} p99"]
+    assert all("request_queue_seconds_bucket" in expression for expression in expressions(queue))
+    assert all("event_loop_lag_seconds_bucket" in expression for expression in expressions(lag))
+    for title, metric in (("Canary", "candidate_loaded"), ("Shadow", "shadow_up")):
+        assert metric in expressions(versions[title])[0]
+        assert "CandidateNotLoaded.md" in versions[title]["description"]
