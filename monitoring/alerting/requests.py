@@ -30,14 +30,16 @@ AVAILABLE = "job:api:available"
 def availability() -> list[Rule]:
     """Record which releases clients cannot reach.
 
-    A release is expected where a target was scraped within a day, or where its Service is probed.
+    A release is expected where a target was scraped within a day, or where its Service has been there for five
+    minutes: its first pods may have to pull their image.
     """
     seen = f"group by ({JOB}) (last_over_time(up{{{APP}}}[1d]))"
     return [
         record(
             DOWN,
-            f"({seen} unless on ({JOB}) group by ({JOB}) (up{{{APP}}} == 1))\n"
-            f"or (min by ({JOB}) (probe_success{{{PROBED}}}) == 0) + 1",
+            f"{seen}\nunless on ({JOB}) group by ({JOB}) (up{{{APP}}} == 1)\n"
+            f"or (min by ({JOB}) (probe_success{{{PROBED}}}) == 0) + 1\n"
+            f"and on ({JOB}) ({seen} or group by ({JOB}) (probe_success{{{PROBED}}} offset 5m))",
         ),
         record(AVAILABLE, f"0 * {DOWN}\nor {seen}\nor group by ({JOB}) (probe_success{{{PROBED}}})"),
         *(
@@ -130,7 +132,12 @@ def reasons(objective: Objective, burn: Burn) -> list[str]:
     counted = f"{bad} >= {burn.least}\nand {bad} - {allowed} * {every} > {SIGMAS} * sqrt({allowed} * {every})"
     if objective is not ERRORS:
         return [counted]
-    return [counted, f"on ({JOB}) 1 - {AVAILABLE}_ratio{burn.long} > {burn.pace} * {allowed}"]
+    # a release that has only begun is not down for long, by whatever share of its time
+    known = f"on ({JOB}) {AVAILABLE} offset {burn.long}"
+    return [
+        counted,
+        f"on ({JOB}) 1 - {AVAILABLE}_ratio{burn.long} > {burn.pace} * {allowed}\nand {known}",
+    ]
 
 
 def objective_alerts() -> list[Rule]:
