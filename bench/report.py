@@ -122,7 +122,7 @@ def fleet(seen: dict[str, Any]) -> Iterator[str]:
     samples = series / interval
     memory = series * seen["bytes_per_series"] / 2**30
     cores = samples * seen["cpu_per_sample"]
-    disk = samples * 86_400 * 15 * seen["disk_per_sample"] / 2**30
+    disk = samples * 86_400 * 35 * seen["disk_per_sample"] / 2**30
     traffic = pods * seen["scrape_bytes"] / interval / 2**20
     yield "### 1,000 pods, on paper"
     yield ""
@@ -139,7 +139,7 @@ def fleet(seen: dict[str, Any]) -> Iterator[str]:
     yield f"| samples a second | {samples:,.0f} |"
     yield f"| CPU of Prometheus for scraping | {cores:.2f} cores |"
     yield f"| memory of Prometheus for these series | {memory:.1f} GiB, and twice that while it compacts or replays |"
-    yield f"| disk for 15 days | {disk:.0f} GiB |"
+    yield f"| disk for 35 days, which the objectives need | {disk:.0f} GiB |"
     yield f"| scrapes over the network | {traffic:.1f} MiB/s |"
     yield f"| CPU of all pods for being scraped | {pods * seen['pod_cpu'] / interval:.2f} cores |"
     yield ""
