@@ -1,4 +1,7 @@
-"""Failures made on real servers: what clients feel of each, which alerts say so, and how soon."""
+"""Failures made on real servers: what clients feel of each, which alerts say so, and how soon.
+
+`python -m tests.programs.failures` writes the table of them into monitoring/README.md.
+"""
 
 import json
 import signal
@@ -13,7 +16,7 @@ from pathlib import Path
 import psutil
 import requests
 
-from tests.harness import TEST_LONG, Server
+from tests.harness import PROJECT, TEST_LONG, Server
 from tests.systems import System
 
 
@@ -213,3 +216,25 @@ ALL_FAILURES = {
 }
 
 FAILURES = {name: failure for name, failure in ALL_FAILURES.items() if TEST_LONG or not failure.long}
+
+PAGE = PROJECT / "monitoring" / "README.md"
+BEGIN, END = "<!-- failures: written by python -m tests.programs.failures -->\n", "<!-- end of failures -->"
+
+
+def table() -> str:
+    lines = ["| what happens | what clients feel | who says so, after at most |", "|---|---|---|"]
+    for name, failure in ALL_FAILURES.items():
+        alerts = ", ".join(f"{alert} ({seconds // 60 or 1} min)" for alert, seconds in failure.alerts.items())
+        lines.append(f"| {name} | {failure.felt} | {alerts or 'nobody'} |")
+    return "\n".join(lines) + "\n"
+
+
+def page_with_table() -> str:
+    """Return the page of monitoring, with the table of all failures in its place."""
+    before, begin, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
+    _, end, after = rest.partition(END)
+    return before + begin + table() + end + after
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page_with_table(), encoding="utf-8")

@@ -15,15 +15,12 @@ import pytest
 
 from bench.prometheus import Prometheus
 from monitoring.alerting.__main__ import CHARTS_RULES
-from tests.harness import PROJECT, Server, eventually
-from tests.programs.failures import ALL_FAILURES, FAILURES, Failure, Stage
+from tests.harness import Server, eventually
+from tests.programs.failures import FAILURES, PAGE, Failure, Stage, page_with_table
 from tests.systems import System
 
 ABOUT_ROWS = re.compile("Feature|PredictionMixShift|PredictionConfidenceCollapse")
 """Alerts on what rows hold: clients here send the same row again and again."""
-
-PAGE = PROJECT / "monitoring" / "README.md"
-BEGIN, END = "<!-- failures: written by tests/programs/test_failures.py -->\n", "<!-- end of failures -->"
 
 
 def release(name: str) -> str:
@@ -159,14 +156,5 @@ def test_every_response_is_counted_once(
     assert {key: value for key, value in counted.items() if value and "/predict" in key[0]} == by_clients
 
 
-def table() -> str:
-    lines = ["| what happens | what clients feel | who says so, after at most |", "|---|---|---|"]
-    for name, failure in ALL_FAILURES.items():
-        alerts = ", ".join(f"{alert} ({seconds // 60 or 1} min)" for alert, seconds in failure.alerts.items())
-        lines.append(f"| {name} | {failure.felt} | {alerts or 'nobody'} |")
-    return "\n".join(lines) + "\n"
-
-
 def test_the_page_has_the_table() -> None:
-    text = PAGE.read_text(encoding="utf-8")
-    assert text.partition(BEGIN)[2].partition(END)[0] == table()
+    assert PAGE.read_text(encoding="utf-8") == page_with_table()
