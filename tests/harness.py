@@ -72,7 +72,7 @@ def panel_queries(dashboard: str) -> list[tuple[str, str]]:
     found = []
     for panel in json.loads((PROJECT / dashboard).read_text(encoding="utf-8"))["panels"]:
         for target in panel.get("targets", []):
-            expression = re.sub(r"\$(namespace|pod|model_version|model|feature)", ".*", target["expr"])
+            expression = re.sub(r"\$(namespace|job|pod|model_version|model|feature)", ".*", target["expr"])
             expression = expression.replace("$__rate_interval", "1m").replace("$__range", "1h")
             found.append((f"{dashboard}: {panel['title']}", expression))
     return found

@@ -6,6 +6,8 @@ from monitoring.dashboards.panels import (
     FEATURE,
     MODEL,
     NAMESPACE,
+    RELEASE,
+    RELEASES,
     VERSION,
     bars,
     new_dashboard,
@@ -14,7 +16,7 @@ from monitoring.dashboards.panels import (
 )
 
 REFERENCE = "feature_reference_share"
-CHOSEN = 'namespace=~"$namespace", model=~"$model", model_version=~"$model_version"'
+CHOSEN = f'{RELEASES}, model=~"$model", model_version=~"$model_version"'
 OF_FEATURE = f'{CHOSEN}, feature=~"$feature"'
 OF_VERSION = "max by (model_version)"
 LEGEND = "{{feature}} {{model_version}}"
@@ -30,7 +32,7 @@ def dashboard() -> dashboards.Dashboard:
             "Model health",
             "model-health",
             "Whether requests and predictions are still distributed like the training data.",
-            variables=(NAMESPACE, MODEL, VERSION),
+            variables=(NAMESPACE, RELEASE, MODEL, VERSION),
             labels_of=REFERENCE,
             refresh="30s",
         )

@@ -4,9 +4,7 @@ from grafana_foundation_sdk.builders import dashboard as dashboards
 from grafana_foundation_sdk.builders import gauge, timeseries
 
 from monitoring.alerting.objectives import DAYS, ERRORS, FAST, LATENCY, SLOW, SLOW_SECONDS, Burn, Objective
-from monitoring.dashboards.panels import GREEN, RED, YELLOW, new_dashboard, series, share
-
-NAMESPACE = 'namespace=~"$namespace"'
+from monitoring.dashboards.panels import GREEN, RED, RELEASES, YELLOW, new_dashboard, series, share
 
 
 def dashboard() -> dashboards.Dashboard:
@@ -28,7 +26,7 @@ def dashboard() -> dashboards.Dashboard:
             "other than 429.",
             "short",
             (
-                f"sum by (job, endpoint) (job:prediction_requests:increase1h{{{NAMESPACE}}})",
+                f"sum by (job, endpoint) (job:prediction_requests:increase1h{{{RELEASES}}})",
                 "{{job}} {{endpoint}}",
             ),
         )
@@ -38,7 +36,7 @@ def dashboard() -> dashboards.Dashboard:
             "1 while clients can reach a release, 0 while no instance of it answers, or its Service does "
             "not. Page: monitoring/runbooks/ApiDown.md",
             "percentunit",
-            (f"min by (job) (job:api:available{{{NAMESPACE}}})", "{{job}}"),
+            (f"min by (job) (job:api:available{{{RELEASES}}})", "{{job}}"),
         ).max(1)
     )
 
@@ -48,7 +46,7 @@ def budget_left(title: str, objective: Objective, bad: str) -> gauge.Panel:
         f"{title}: budget left",
         f"Error budget left over {DAYS} days, of the worst route: 1 without {bad}, 0 at "
         f"{percent(objective.allowed)} of predictions, the objective, and negative beyond it.",
-        f"min(job:{objective.series}:budget_left{{{NAMESPACE}}})",
+        f"min(job:{objective.series}:budget_left{{{RELEASES}}})",
         (None, RED),
         (0.25, YELLOW),
         (0.5, GREEN),
@@ -65,7 +63,7 @@ def burn_rate(title: str, objective: Objective) -> timeseries.Panel:
         "none",
         *(
             (
-                f"max by (job) ({ratio}{burn.long}{{{NAMESPACE}}}) / {objective.allowed}",
+                f"max by (job) ({ratio}{burn.long}{{{RELEASES}}}) / {objective.allowed}",
                 f"{{{{job}}}} {burn.long}",
             )
             for burn in FAST + SLOW

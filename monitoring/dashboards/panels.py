@@ -29,7 +29,10 @@ from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 from monitoring.alerting import objectives
 
 PROMETHEUS = DataSourceRef(type_val="prometheus", uid="prometheus")
-SELECTOR = 'namespace=~"$namespace", pod=~"$pod"'
+RELEASES = 'namespace=~"$namespace", job=~"$job"'
+"""What is chosen of releases: each is a job."""
+
+SELECTOR = f'{RELEASES}, pod=~"$pod"'
 PREDICTIONS = f"{objectives.PREDICTIONS}, {SELECTOR}"
 
 WIDTH = 24
@@ -40,7 +43,7 @@ NEUTRAL = "text"
 TAG = "prediction-api"
 """The dashboards that link to each other."""
 
-NAMESPACE, POD = ("namespace", "Namespace"), ("pod", "Pod")
+NAMESPACE, RELEASE, POD = ("namespace", "Namespace"), ("job", "Release"), ("pod", "Pod")
 MODEL, VERSION, FEATURE = ("model", "Model"), ("model_version", "Version"), ("feature", "Feature")
 
 Query = tuple[str, str]
@@ -52,7 +55,7 @@ def new_dashboard(
     uid: str,
     description: str,
     *,
-    variables: tuple[tuple[str, str], ...] = (NAMESPACE, POD, VERSION),
+    variables: tuple[tuple[str, str], ...] = (NAMESPACE, RELEASE, POD, VERSION),
     labels_of: str = "model_loaded",
     refresh: str = "10s",
 ) -> dashboards.Dashboard:

@@ -5,6 +5,8 @@ from grafana_foundation_sdk.builders import dashboard as dashboards
 from monitoring.dashboards.panels import (
     MODEL,
     NAMESPACE,
+    RELEASE,
+    RELEASES,
     VERSION,
     bars,
     new_dashboard,
@@ -14,8 +16,8 @@ from monitoring.dashboards.panels import (
     status,
 )
 
-CHOSEN = 'namespace=~"$namespace", model=~"$model", model_version=~"$model_version"'
-REPORTED = 'namespace=~"$namespace", model=~"$model"'
+CHOSEN = f'{RELEASES}, model=~"$model", model_version=~"$model_version"'
+REPORTED = f'{RELEASES}, model=~"$model"'
 PAGE = "Page: monitoring/runbooks/ModelQualityBelowCard.md"
 METRICS = {
     "accuracy": ("Accuracy", "Share of predictions whose class was right."),
@@ -39,7 +41,7 @@ def dashboard() -> dashboards.Dashboard:
             "Model quality",
             "model-quality",
             "How good the model is by reported outcomes, compared with the metrics on its card.",
-            variables=(NAMESPACE, MODEL, VERSION),
+            variables=(NAMESPACE, RELEASE, MODEL, VERSION),
             labels_of="model_quality_expected",
             refresh="30s",
         )
@@ -47,7 +49,7 @@ def dashboard() -> dashboards.Dashboard:
             status(
                 "Database of Outcomes",
                 "Red while a pod cannot read the database. Page: monitoring/runbooks/FeedbackNotStored.md",
-                'min(feedback_store_up{namespace=~"$namespace"}) or vector(0)',
+                f"min(feedback_store_up{{{RELEASES}}}) or vector(0)",
                 {"0": "unavailable", "1": "available"},
             )
         )

@@ -4,6 +4,9 @@ from grafana_foundation_sdk.builders import dashboard as dashboards
 
 from monitoring.dashboards.panels import (
     MODEL,
+    NAMESPACE,
+    RELEASE,
+    RELEASES,
     new_dashboard,
     number,
     numbers,
@@ -12,7 +15,7 @@ from monitoring.dashboards.panels import (
     status,
 )
 
-CHOSEN = 'model=~"$model"'
+CHOSEN = f'{RELEASES}, model=~"$model"'
 VERSION = "{{model_version}}"
 PAGE = "Page: docs/rollout.md"
 
@@ -45,7 +48,7 @@ def dashboard() -> dashboards.Dashboard:
             "Model versions",
             "model-versions",
             "The served version and its candidate: their traffic, latency, errors and quality.",
-            variables=(MODEL,),
+            variables=(NAMESPACE, RELEASE, MODEL),
             labels_of="version_target_share",
         )
         .with_panel(

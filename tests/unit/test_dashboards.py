@@ -125,9 +125,10 @@ def test_dashboards_have_unique_ids_and_show_alerts() -> None:
         assert "ALERTS" in board["annotations"]["list"][0]["expr"]
     for name in CLUSTER:
         variables = [variable["name"] for variable in load(name)["templating"]["list"]]
-        health = ["namespace", "model", "model_version", "feature"]
-        usual = health[:3] if "quality" in name else ["namespace", "pod", "model_version"]
-        expected = ["model"] if "versions" in name else health if "health" in name else usual
+        releases, model = ["namespace", "job"], ["model", "model_version", "feature"]
+        chosen = {"versions": model[:1], "health": model, "quality": model[:2]}
+        board = name.removeprefix("monitoring/grafana-").removesuffix(".json")
+        expected = releases + chosen.get(board, ["pod", "model_version"])
         assert variables == expected
 
 
@@ -238,7 +239,7 @@ def test_objectives_are_those_of_the_rules() -> None:
     assert "job:api:available" in read
     for title, objective in (("Errors", objectives.ERRORS), ("Slow answers", objectives.LATENCY)):
         (left,) = panels[f"{title}: budget left"]
-        assert left == f'min(job:{objective.series}:budget_left{{namespace=~"$namespace"}})'
+        assert left == f'min(job:{objective.series}:budget_left{{namespace=~"$namespace", job=~"$job"}})'
         burns = panels[f"{title}: burn rate"]
         assert [re.search(r"ratio(\w+)", burn)[1] for burn in burns] == ["1h", "6h", "1d", "3d"]  # type: ignore[index]
         assert all(burn.endswith(f" / {objective.allowed}") for burn in burns)
