@@ -10,21 +10,18 @@ from time import perf_counter
 
 
 class Turns:
-    """Lets one caller compute in each pass of the event loop, in the order of their calls.
-
-    `unread` is how long, in seconds, what is read in this pass has waited for a computation on average: half
-    the time that it took.
-    """
+    """Lets one caller compute in each pass of the event loop, in the order of their calls."""
 
     def __init__(self) -> None:
-        self.unread = 0.0
         self._waiting: deque[asyncio.Future[None]] = deque()
-        self._begun: float | None = None
+        self._taken = False
+        self._computing_since: float | None = None
+        self._unread = 0.0
 
     async def take(self) -> None:
         """Wait for a turn: until the caller next awaits, the event loop is its own."""
         loop = asyncio.get_running_loop()
-        if self._begun is not None:
+        if self._taken:
             turn = loop.create_future()
             self._waiting.append(turn)
             try:
@@ -33,14 +30,21 @@ class Turns:
                 if not turn.cancelled():  # it was this caller's turn already
                     self._next()
                 raise
-        self._begun = perf_counter()
+        self._taken = True
+        self._computing_since = perf_counter()
         loop.call_soon(self._end, loop)
 
+    def unread(self, now: float) -> float:
+        """Return how long, in seconds, what is read now has waited for a turn: half of it, on average."""
+        return self._unread if self._computing_since is None else (now - self._computing_since) / 2
+
     def _end(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Give the turn to the next, in the pass that reads what arrived during this one."""
-        if self._begun is not None:
-            self.unread = (perf_counter() - self._begun) / 2
-        loop.call_soon(self._read)
+        """Give the turn to the next."""
+        if self._computing_since is not None and isinstance(loop, asyncio.BaseEventLoop):
+            # asyncio reads what arrived during the turn after this callback; uvloop has done so before it
+            self._unread = (perf_counter() - self._computing_since) / 2
+            loop.call_soon(self._read)
+        self._computing_since = None
         self._next()
 
     def _next(self) -> None:
@@ -49,7 +53,7 @@ class Turns:
             if not turn.done():
                 turn.set_result(None)
                 return
-        self._begun = None
+        self._taken = False
 
     def _read(self) -> None:
-        self.unread = 0.0
+        self._unread = 0.0

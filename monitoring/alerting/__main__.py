@@ -35,14 +35,14 @@ RELEASE = 'namespace="@namespace@", job="@job@"'
 """What the chart puts into each selector."""
 
 
-def groups(names: Names) -> list[dict[str, Any]]:
+def groups(names: Names, *, named: bool) -> list[dict[str, Any]]:
     """Return the groups of rules that a model's vocabulary has names for."""
     timed = names.has("requests", "request_duration")
     found = {
         "availability": requests.availability(),
         "objectives": requests.recordings(names) + requests.objective_alerts() if timed else [],
         "budgets": requests.budgets() if timed else [],
-        "service": service.alerts(names),
+        "service": service.alerts(names, named=named),
         "model": model.rules(names),
     }
     return [
@@ -77,7 +77,7 @@ def render() -> dict[Path, str]:
     ]
     for name in MODELS:
         declaration = load_declaration(PROJECT / "models" / name)
-        own = groups(Names(declaration))
+        names = Names(declaration)
         header = HEADER.format(
             title=f"the {declaration.title} API",
             errors=100 * (1 - objectives.ERRORS.allowed),
@@ -85,11 +85,13 @@ def render() -> dict[Path, str]:
             seconds=objectives.SLOW_SECONDS,
         )
         if name == MODELS[0]:
-            files[RULES / "heart-disease-api.yaml"] = header + dump(own)
-        files[CHARTS_RULES / f"{name}.yaml"] = header + for_release(own + shared, Names(declaration))
+            files[RULES / "heart-disease-api.yaml"] = header + dump(groups(names, named=False))
+        files[CHARTS_RULES / f"{name}.yaml"] = header + for_release(groups(names, named=True) + shared, names)
     names = Names(declaration.model_copy(update={"metrics": {}}))
     header = HEADER_OF_OTHERS
-    return files | {CHARTS_RULES / "other.yaml": header + for_release(groups(names) + shared, names)}
+    return files | {
+        CHARTS_RULES / "other.yaml": header + for_release(groups(names, named=True) + shared, names)
+    }
 
 
 def for_release(found: list[dict[str, Any]], names: Names) -> str:

@@ -31,15 +31,16 @@ def availability() -> list[Rule]:
     """Record which releases clients cannot reach.
 
     A release is expected where a target was scraped within a day, or where its Service has been there for five
-    minutes: its first pods may have to pull their image.
+    minutes: its first pods may have to pull their image. After a pause of its own Prometheus waits for a minute.
     """
     seen = f"group by ({JOB}) (last_over_time(up{{{APP}}}[1d]))"
     return [
         record(
             DOWN,
-            f"{seen}\nunless on ({JOB}) group by ({JOB}) (up{{{APP}}} == 1)\n"
-            f"or (min by ({JOB}) (probe_success{{{PROBED}}}) == 0) + 1\n"
-            f"and on ({JOB}) ({seen} or group by ({JOB}) (probe_success{{{PROBED}}} offset 5m))",
+            f"(\n  {seen}\n  unless on ({JOB}) group by ({JOB}) (up{{{APP}}} == 1)\n"
+            f"  or (min by ({JOB}) (probe_success{{{PROBED}}}) == 0) + 1\n"
+            f"  and on ({JOB}) ({seen} or group by ({JOB}) (probe_success{{{PROBED}}} offset 5m))\n)\n"
+            f"and on ({JOB}) ({AVAILABLE} offset 1m)",
         ),
         record(AVAILABLE, f"0 * {DOWN}\nor {seen}\nor group by ({JOB}) (probe_success{{{PROBED}}})"),
         *(

@@ -1,11 +1,12 @@
 """Alerts on the service: instances, clients, latency, saturation, and traffic that stays away."""
 
 from monitoring.alerting.names import Names
-from monitoring.alerting.objectives import APP, PREDICTIONS, SLOW_SECONDS
+from monitoring.alerting.objectives import APP, PREDICTIONS, PROBED, SLOW_SECONDS
 from monitoring.alerting.requests import DOWN, JOB, ROUTE, Rule, alert
 
 POD = f"{JOB}, pod, instance"
 INSTANCE = "{{ or $labels.pod $labels.instance }}"
+CRASHING = "{{ or $labels.pod $labels.instance $labels.job }}"
 PERCENT = "{{ $value | humanizePercentage }}"
 COUNT = '{{ printf "%.0f" $value }}'
 
@@ -19,14 +20,16 @@ MANY = 20
 """Requests within the window of an alert, below which a share says little."""
 
 
-def instances() -> list[Rule]:
+def instances(*, named: bool) -> list[Rule]:
+    """Alerts on instances; rules that name their release, as the chart's do, also miss one that never came."""
+    never = f"\nor absent(up{{{APP}}})\nunless on () {DOWN}" if named else ""
     return [
         alert(
             "ApiDown",
-            f"{DOWN}\nor absent(last_over_time(up{{{APP}}}[1d]))",
+            f"{DOWN}{never}",
             "critical",
-            "No instance of {{ or $labels.job `the API` }} answers",
-            "Clients of {{ or $labels.job `the API` }} get no answer, for a minute: no instance answers Prometheus, or "
+            "No instance of {{ $labels.job }} answers",
+            "Clients of {{ $labels.job }} get no answer, for a minute: no instance answers Prometheus, or "
             "its Service does not answer from outside.",
             lasting="1m",
         ),
@@ -40,18 +43,21 @@ def instances() -> list[Rule]:
         ),
         alert(
             "ApiTargetFlapping",
-            f"avg_over_time(up{{{APP}}}[10m]) < 0.8",
+            f"avg_over_time(up{{{APP}}}[10m]) < 0.8 and up{{{APP}}}\n"
+            f"or avg_over_time(probe_success{{{PROBED}}}[10m]) < 0.8 and probe_success{{{PROBED}}}",
             "warning",
-            f"{INSTANCE} answers {PERCENT} of scrapes",
-            f"{INSTANCE} answered {PERCENT} of Prometheus' scrapes within 10 minutes: it comes and goes.",
+            f"{INSTANCE} answers {PERCENT} of the time",
+            f"{INSTANCE} answered {PERCENT} of scrapes or probes within 10 minutes: it comes and goes.",
             lasting="5m",
         ),
         alert(
             "ApiCrashLooping",
-            f"changes(process_start_time_seconds{{{APP}}}[15m]) >= 2",
+            f"changes(process_start_time_seconds{{{APP}}}[15m]) >= 2\n"
+            f"or sum by ({JOB}) (changes(process_start_time_seconds{{{APP}}}[1h])) >= 4",
             "warning",
-            f"{INSTANCE} is in a crash loop",
-            f"{INSTANCE}, or a worker of it, restarted {COUNT} times within 15 minutes.",
+            f"{CRASHING} restarts again and again",
+            f"{CRASHING}, or a worker of it, restarted {COUNT} times: twice within 15 minutes, or the pods of a release "
+            "four times within an hour.",
         ),
     ]
 
@@ -73,7 +79,7 @@ def model_loaded(names: Names) -> list[Rule]:
 
 def errors(names: Names) -> list[Rule]:
     error_type = names.label("errors", "error_type")
-    series = names.series("errors", f'{error_type}=~"InternalError|ModelNotLoaded|Overloaded|Timeout"')
+    series = names.series("errors", f'{error_type}=~"InternalError|ModelNotLoaded|Overloaded"')
     kind = f"{{{{ $labels.{error_type} }}}}"
     return [
         alert(
@@ -112,8 +118,8 @@ def clients(names: Names) -> list[Rule]:
         alert(
             "PredictionTrafficMissing",
             f"{hour} == 0\nand (\n"
-            f"  {day_before} >= {MANY}\n  unless {week_before} < {MANY}\n"
-            f"  or {before} >= {5 * MANY}\n  unless {day_before}\n)",
+            f"  {week_before} >= {MANY}\n"
+            f"  or ({day_before} >= {MANY} or {before} >= {5 * MANY} unless {day_before}) unless {week_before}\n)",
             "warning",
             "Nobody asks {{ $labels.job }} for predictions",
             "{{ $labels.job }} is up and got no prediction request for an hour, unlike at this time of other days: look "
@@ -143,10 +149,14 @@ def latency(names: Names) -> list[Rule]:
 
 def saturation(names: Names) -> list[Rule]:
     """Requests that wait for the server; by instance, for one may be slow beside another."""
-    queue = names.series("queue", APP, suffix="_bucket")
-    expression = f"histogram_quantile(0.9, sum by ({POD}, le) (rate({queue}[2m]))) > {QUEUE_SECONDS}"
+    expression = "\nor ".join(
+        f"histogram_quantile(0.9, sum by ({POD}, le) (rate({names.series(waiting, APP, suffix='_bucket')}[2m])))"
+        f" > {QUEUE_SECONDS}"
+        for waiting in ("queue", "loop_lag")
+    )
     if names.has("active_requests"):
-        expression += f"\nor avg_over_time({names.series('active_requests', APP)}[2m]) > {MOST_ACTIVE}"
+        active = names.series("active_requests", APP)
+        expression += f"\nor max by ({POD}) (avg_over_time({active}[2m])) > {MOST_ACTIVE}"
     return [
         alert(
             "ApiSaturated",
@@ -154,16 +164,16 @@ def saturation(names: Names) -> list[Rule]:
             "warning",
             f"Requests wait for {INSTANCE}",
             f"For minutes requests have reached {INSTANCE} faster than it answers: a tenth waits longer than "
-            f"{QUEUE_SECONDS} s before it begins, or more than {MOST_ACTIVE} are in flight. Above MAX_ACTIVE_REQUESTS it "
+            f"{QUEUE_SECONDS} s before it begins or is read, or more than {MOST_ACTIVE} are in flight. Above MAX_ACTIVE_REQUESTS it "
             "sheds load with 429.",
             lasting="2m",
         )
     ]
 
 
-def alerts(names: Names) -> list[Rule]:
-    """Return the alerts for which the vocabulary has names."""
-    rules = instances()
+def alerts(names: Names, *, named: bool) -> list[Rule]:
+    """Return the alerts for which the vocabulary has names; `named` where each selects its release."""
+    rules = instances(named=named)
     rules += model_loaded(names) if names.has("model_loaded") else []
     rules += errors(names) if names.has("errors") else []
     if names.has("requests"):

@@ -9,7 +9,7 @@ from starlette.types import Receive
 from serving.errors import Overloaded
 from serving.http.body import check_content, parse_json, read_body
 from serving.inference.faults import Faults
-from serving.request import Lifecycle, RequestRecord
+from serving.request import ClientGone, Lifecycle, RequestRecord
 from serving.setting_groups import RequestLimits
 
 SMALL_BODY = 4096
@@ -37,15 +37,18 @@ class Admission:
         content = await read_body(receive, limits.body_bytes, limits.body_seconds)
         large = len(content) > SMALL_BODY or record.query
         if large:
-            await self._take_turn(record)
+            await self._take_turn(record, receive)
         body = parse_json(content, record.headers)
         if self.faults:
             await self.faults.inject(record)
             if large:
-                await self._take_turn(record)
+                await self._take_turn(record, receive)
         return body
 
-    async def _take_turn(self, record: RequestRecord) -> None:
+    async def _take_turn(self, record: RequestRecord, receive: Receive) -> None:
+        """Wait for a turn; ClientGone where nobody waits for the response any more."""
         begun = perf_counter()
         await self.lifecycle.turns.take()
         record.queued += perf_counter() - begun
+        if getattr(getattr(receive, "__self__", None), "disconnected", False):  # uvicorn's request
+            raise ClientGone

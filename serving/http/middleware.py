@@ -36,6 +36,13 @@ CLIENT_CLOSED_REQUEST = 499
 """Status in logs and metrics of a request whose client disconnected before the response (as nginx has it)."""
 
 
+INCOMPLETE = frozenset({408, CLIENT_CLOSED_REQUEST})
+"""Statuses of requests whose last byte never came, if it did not: their client took the time."""
+
+NOTICEABLE_SECONDS = 0.001
+"""A response waits at least so long for its client if it waits at all: the rest is our own work."""
+
+
 class DirectEndpoint(Protocol):
     """Answers requests to one path itself, without routers and layers: it turns a body into JSON."""
 
@@ -93,14 +100,16 @@ class PrometheusMiddleware:
                 self._metrics.add_active(-1)
         # where no byte was left to come: the clock of a slow client is its own
         arrived = scope.get("arrived")
+        timed = not quiet
         if arrived is None:
             arrived = start
+            timed &= status not in INCOMPLETE
         elif arrived < start:
             record.queued += start - arrived
         seconds = perf_counter() - arrived
         if record.client_seconds:
             seconds = max(0.0, seconds - record.client_seconds)
-        self._finish(scope, record, status, seconds, quiet=quiet)
+        self._finish(scope, record, status, seconds, quiet=quiet, timed=timed)
 
     async def _answer(
         self, endpoint: DirectEndpoint, scope: Scope, receive: Receive, send: Send, record: RequestRecord
@@ -111,8 +120,11 @@ class PrometheusMiddleware:
         except Exception as error:  # noqa: BLE001  # each has an answer
             return await self._answer_error(error, scope, receive, send, record)
         headers = [(b"content-length", b"%d" % len(content)), JSON, *self._common_headers(record)]
+        begun = perf_counter()
         try:
             await send({"type": "http.response.start", "status": OK, "headers": headers})
+            if (waited := perf_counter() - begun) > NOTICEABLE_SECONDS:  # for the last response to be read
+                record.client_seconds += waited
             if len(content) > PIECE:
                 await self._send_pieces(scope, send, content, record, more=False)
             else:
@@ -210,11 +222,11 @@ class PrometheusMiddleware:
         return (identity, CLOSE) if self._lifecycle.draining else (identity,)
 
     def _finish(
-        self, scope: Scope, record: RequestRecord, status: int, seconds: float, *, quiet: bool
+        self, scope: Scope, record: RequestRecord, status: int, seconds: float, *, quiet: bool, timed: bool
     ) -> None:
         method, endpoint = matched(scope)
-        self._metrics.count_response((method, endpoint), status, None if quiet else seconds)
-        if not quiet:
+        self._metrics.count_response((method, endpoint), status, seconds if timed else None)
+        if timed:
             self._metrics.observe_queue(record.queued)
         if record.error_type and not quiet:
             self._metrics.count_error(record.error_type, endpoint)

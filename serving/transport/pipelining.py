@@ -21,7 +21,8 @@ class BoundedPipeline(HttpToolsProtocol):
     ahead = b""
 
     def data_received(self, data: bytes) -> None:
-        self.received = perf_counter() - self.connections.turns.unread  # type: ignore[attr-defined]  # ours
+        now = perf_counter()
+        self.received = now - self.connections.turns.unread(now)  # type: ignore[attr-defined]  # ours
         if self.ahead:
             self.ahead += data
         elif len(data) <= PIECE:
@@ -34,6 +35,8 @@ class BoundedPipeline(HttpToolsProtocol):
         HttpToolsProtocol.on_message_complete(self)
 
     def on_response_complete(self) -> None:
+        if self.pipeline:  # it was for its client to wait with this one, and to read the last response
+            self.pipeline[-1][0].scope["arrived"] = perf_counter()  # type: ignore[typeddict-unknown-key]
         super().on_response_complete()
         if self.ahead and len(self.pipeline) < MOST_WAITING:
             ahead, self.ahead = self.ahead, b""

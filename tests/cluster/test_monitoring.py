@@ -79,9 +79,12 @@ def diagnose(alert: str) -> str:
     part = page.partition("## Diagnosis")[2].partition("## Mitigation")[0]
     for expression in re.findall(r"```promql\n(.*?)```", part, flags=re.DOTALL):
         query(expression)
-    return "".join(
-        run("sh", "-ec", block).stdout for block in re.findall(r"```sh\n(.*?)```", part, flags=re.DOTALL)
-    )
+    said = ""
+    for block in re.findall(r"```sh\n(.*?)```", part, flags=re.DOTALL):
+        done = run("sh", "-c", block, check=False)  # what is broken may have nothing to say
+        assert not re.search("unknown|not found$|Usage", done.stderr), done.stderr
+        said += done.stdout
+    return said
 
 
 def both_answer() -> bool:

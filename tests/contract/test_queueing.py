@@ -2,6 +2,7 @@
 
 import json
 import socket
+import struct
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -102,17 +103,74 @@ def test_load_is_shed_from_a_queue_that_is_too_long(start: Callable[..., Server]
 
 
 def test_a_client_that_sends_slowly_is_no_slow_server(start: Callable[..., Server], system: System) -> None:
-    server, body = start(BODY_TIMEOUT_SECONDS="30"), batch(system, 2)
-    head = "POST /predict/batch HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
-    with socket.create_connection(("127.0.0.1", server.port), timeout=60) as client:
-        client.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body[:20])
+    server, sent = start(BODY_TIMEOUT_SECONDS="30"), batch_request(batch(system, 2))
+    with connected(server, sent[:-20]) as client:
         begun = perf_counter()
         eventually(lambda: server.metric("active_requests") == 1, "the head has arrived")
         eventually(lambda: perf_counter() - begun > 0.6, "the client has dawdled")
-        client.sendall(body[20:])
+        client.sendall(sent[-20:])
         assert client.recv(64).startswith(b"HTTP/1.1 200 ")
     shown = dict(buckets(server, "api_request_duration_seconds", endpoint="/predict/batch"))
     assert shown[0.5] == 1
+
+
+def connected(server: Server, sent: bytes) -> socket.socket:
+    """Return a connection whose client has room for little that it does not read."""
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.settimeout(60)
+    client.connect(("127.0.0.1", server.port))
+    client.sendall(sent)
+    return client
+
+
+def batch_request(body: bytes) -> bytes:
+    head = "POST /predict/batch HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+def test_a_body_that_never_comes_is_no_slow_answer(start: Callable[..., Server], system: System) -> None:
+    server = start(BODY_TIMEOUT_SECONDS="0.5")
+    with connected(server, batch_request(batch(system, 2))[:-20]) as client:
+        assert client.recv(64).startswith(b"HTTP/1.1 408 ")
+    asked = {"endpoint": "/predict/batch"}
+    eventually(lambda: server.metric("api_requests_total", status_code="408", **asked) == 1, "it is counted")
+    assert server.metric("api_request_duration_seconds_count", **asked) == 0
+
+
+def test_nothing_is_computed_for_clients_that_gave_up(start: Callable[..., Server], system: System) -> None:
+    server, asked = start(), {"endpoint": "/predict/batch"}
+    sent = batch_request(batch(system, 1000))
+    clients = [connected(server, sent[:-1]) for _ in range(2 * CLIENTS)]
+    for client in clients:
+        client.sendall(sent[-1:])
+    eventually(lambda: server.metric("api_requests_total", **asked) > 0, "the first is answered, others wait")
+    while clients:
+        client = clients.pop()
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # at once
+        client.close()
+    eventually(lambda: server.metric("active_requests") == 0, "none is left")
+    gave_up = server.metric("api_requests_total", status_code="499", **asked)
+    assert gave_up > CLIENTS / 2
+    assert server.metric("predictions_total") <= 1000 * (2 * CLIENTS - gave_up)
+
+
+def test_a_client_that_pipelines_and_does_not_read_is_no_slow_server(
+    start: Callable[..., Server], system: System
+) -> None:
+    server, (large, small) = start(), (batch_request(batch(system, rows)) for rows in (1000, 2))
+    with connected(server, large * 3 + small) as client:
+        begun = perf_counter()
+        eventually(lambda: perf_counter() - begun > 1.5, "the client does not read")
+        received = b""
+        while received.count(b"HTTP/1.1 200 ") < 4 or not received.endswith(b"}"):
+            received += client.recv(1 << 16)
+    asked = {"endpoint": "/predict/batch"}
+    eventually(
+        lambda: server.metric("api_requests_total", status_code="200", **asked) == 4, "all are counted"
+    )
+    assert dict(buckets(server, "api_request_duration_seconds", **asked))[1.0] == 4
+    assert dict(buckets(server, "request_queue_seconds"))[1.0] == server.metric("request_queue_seconds_count")
 
 
 def test_the_event_loops_lag_is_shown(server: Server) -> None:
