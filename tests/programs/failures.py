@@ -179,7 +179,7 @@ ALL_FAILURES = {
     ),
     "all pods are gone, and nobody asks": Failure(
         "no connection",
-        {"ApiDown": 120, "ApiTargetDown": 120},
+        {"ApiDown": 180, "ApiTargetDown": 120},
         all_die,
         meanwhile=frozenset({"ApiTargetFlapping", "PredictionErrorsFastBurn"}),
     ),
