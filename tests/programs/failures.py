@@ -159,40 +159,40 @@ ALL_FAILURES = {
     ),
     "one pod of two is slow": Failure(
         "every second prediction takes 0.4 s",
-        {"PredictionLatencyFastBurn": 120},
+        {"PredictionLatencyFastBurn": 180},
         nothing,
         ({}, {"FAULT_LATENCY_SECONDS": "0.4"}),
         meanwhile=SLOW,
     ),
     "one pod of two fails": Failure(
         "every second prediction gets 500",
-        {"PredictionErrorsFastBurn": 120, "ApiErrorBurst": 60},
+        {"PredictionErrorsFastBurn": 180, "ApiErrorBurst": 120},
         nothing,
         ({}, {"FAULT_ERROR_RATE": "1"}),
     ),
     "batches fail, rows do not": Failure(
         "every batch gets 500, among 150 rows each",
-        {"PredictionErrorsFastBurn": 120},
+        {"PredictionErrorsFastBurn": 180},
         some_batches,
         ({}, {"FAULT_ERROR_RATE": "1"}),
         meanwhile=ERRORS,
     ),
     "all pods are gone, and nobody asks": Failure(
         "no connection",
-        {"ApiDown": 180, "ApiTargetDown": 120},
+        {"ApiDown": 180, "ApiTargetDown": 180},
         all_die,
         meanwhile=frozenset({"ApiTargetFlapping", "PredictionErrorsFastBurn"}),
     ),
     "load is shed": Failure(
         "429 for most predictions",
-        {"PredictionErrorsFastBurn": 120, "ApiErrorBurst": 60},
+        {"PredictionErrorsFastBurn": 180, "ApiErrorBurst": 120},
         many_ask,
         ({"MAX_ACTIVE_REQUESTS": "1", "FAULT_LATENCY_SECONDS": "0.2"},),
         meanwhile=SLOW | {"PredictionLatencyFastBurn"},
     ),
     "a canary's candidate fails": Failure(
         "nothing: the served version answers",
-        {"CandidateNotLoaded": 120},
+        {"CandidateNotLoaded": 180},
         candidate_breaks,
         (CANARY | {"CANARY_PERCENT": "50"},),
         "churn",
@@ -203,7 +203,7 @@ ALL_FAILURES = {
     ),
     "the model breaks": Failure(
         "503 for each prediction",
-        {"ModelNotLoaded": 120, "PredictionErrorsFastBurn": 120, "ApiErrorBurst": 60},
+        {"ModelNotLoaded": 180, "PredictionErrorsFastBurn": 180, "ApiErrorBurst": 120},
         model_breaks,
         ({"FAULT_ENGINE_FILE": "{folder}/broken", "PROBE_SECONDS": "1"},),
     ),
@@ -211,7 +211,7 @@ ALL_FAILURES = {
         "422 for each prediction", {"ApiBrokenClient": 420}, client_is_wrong, long=True
     ),
     "workers crash again and again": Failure(
-        "connections break now and then", {"ApiCrashLooping": 120}, workers_die, ({"WORKERS": "3"},)
+        "connections break now and then", {"ApiCrashLooping": 180}, workers_die, ({"WORKERS": "3"},)
     ),
 }
 
