@@ -87,11 +87,10 @@ def render() -> dict[Path, str]:
         if name == MODELS[0]:
             files[RULES / "heart-disease-api.yaml"] = header + dump(groups(names, named=False))
         files[CHARTS_RULES / f"{name}.yaml"] = header + for_release(groups(names, named=True) + shared, names)
+    # whatever the model: without a vocabulary only what all share has a name
     names = Names(declaration.model_copy(update={"metrics": {}}))
-    header = HEADER_OF_OTHERS
-    return files | {
-        CHARTS_RULES / "other.yaml": header + for_release(groups(names, named=True) + shared, names)
-    }
+    own = groups(names, named=True)
+    return files | {CHARTS_RULES / "other.yaml": HEADER_OF_OTHERS + for_release(own + shared, names)}
 
 
 def for_release(found: list[dict[str, Any]], names: Names) -> str:

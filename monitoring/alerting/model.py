@@ -1,10 +1,9 @@
 """Recordings and alerts on what a model answers, compared with its evaluation, and on a candidate."""
 
 from monitoring.alerting.names import Names
-from monitoring.alerting.requests import JOB, Rule, alert, record
+from monitoring.alerting.objectives import BURST, SIGMAS
+from monitoring.alerting.requests import JOB, PERCENT, Rule, alert, record
 
-PERCENT = "{{ $value | humanizePercentage }}"
-SIGMAS = 4
 LEAST_SHIFT = 0.1
 LEAST_ROWS = 100
 CANDIDATE = f"{JOB}, model, model_version"
@@ -82,7 +81,7 @@ def candidate(names: Names) -> list[Rule]:
         alert(
             "CandidateFailing",
             f"sum by ({CANDIDATE}) (increase({failed}[15m])) / {requests} > 0.05\n"
-            f"and sum by ({CANDIDATE}) (increase({failed}[15m])) >= 4.5\n"
+            f"and sum by ({CANDIDATE}) (increase({failed}[15m])) >= {BURST}\n"
             f"and on ({CANDIDATE}) max by ({CANDIDATE}) ({loaded}) >= 0",
             "warning",
             f"{subject} fails {PERCENT} of its requests",

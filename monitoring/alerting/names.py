@@ -1,6 +1,6 @@
 """The names that a model's declaration gives to what is measured, as PromQL selects them."""
 
-from bundle.declaration import Declaration
+from bundle.declaration import Declaration, MetricName
 from serving.metrics.concepts import CONCEPTS
 
 CONCEPT = {concept.name: concept for concept in CONCEPTS}
@@ -16,18 +16,19 @@ class Names:
         """Return whether the vocabulary has a name for each of these concepts."""
         return all(CONCEPT[concept].name_in(self._declaration) for concept in concepts)
 
-    def label(self, concept: str, dimension: str) -> str:
-        """Return the label that shows a dimension of a concept."""
+    def _named(self, concept: str) -> MetricName:
         named = CONCEPT[concept].name_in(self._declaration)
         if named is None:
             raise KeyError(concept)
-        return next(label for label, shown in named.labels.items() if shown == dimension)
+        return named
+
+    def label(self, concept: str, dimension: str) -> str:
+        """Return the label that shows a dimension of a concept."""
+        return next(label for label, shown in self._named(concept).labels.items() if shown == dimension)
 
     def series(self, concept: str, *matchers: str, suffix: str = "") -> str:
         """Return a selector; a matcher names dimensions in braces, such as '{status}=~"5.."'."""
-        named = CONCEPT[concept].name_in(self._declaration)
-        if named is None:
-            raise KeyError(concept)
+        named = self._named(concept)
         labels = {dimension: label for label, dimension in named.labels.items()}
         chosen = ", ".join(matcher.format(**labels) for matcher in matchers)
         return f"{named.name}{suffix}{{{chosen}}}" if chosen else f"{named.name}{suffix}"

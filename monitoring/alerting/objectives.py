@@ -51,4 +51,7 @@ SLOW = (Burn(3, "1d", "2h", 6.5), Burn(1, "3d", "6h", 6.5))
 WINDOWS = ("5m", "30m", "1h", "2h", "6h", "1d", "3d")
 
 SIGMAS = 4
-"""By so many standard errors the bad predictions must exceed what is allowed, or it may be chance."""
+"""By so many standard errors a number or a share must be off what is allowed or expected, or it may be chance."""
+
+BURST = 4.5
+"""Five events; increase() extrapolates, and may show half of one less."""

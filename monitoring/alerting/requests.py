@@ -21,6 +21,7 @@ from monitoring.alerting.objectives import (
 
 Rule = dict[str, Any]
 
+PERCENT = "{{ $value | humanizePercentage }}"
 JOB = "namespace, job"
 ROUTE = f"{JOB}, endpoint"
 DOWN = "job:api:down"
@@ -144,7 +145,7 @@ def reasons(objective: Objective, burn: Burn) -> list[str]:
 def objective_alerts() -> list[Rule]:
     rules = []
     for objective in (ERRORS, LATENCY):
-        of, value = objective.sentence, "{{ $value | humanizePercentage }}"
+        of = objective.sentence
         where = "{{ $labels.job }}{{ with $labels.endpoint }} on {{ . }}{{ end }}"
         budget = f"{objective.allowed * 100:g} % are allowed over {DAYS} days"
         rules += [
@@ -152,16 +153,16 @@ def objective_alerts() -> list[Rule]:
                 f"Prediction{objective.name}FastBurn",
                 burning(objective, FAST),
                 "critical",
-                f"{value} {of}",
-                f"{where}: {value} {of}. {budget}; at this pace they are used up within days.",
+                f"{PERCENT} {of}",
+                f"{where}: {PERCENT} {of}. {budget}; at this pace they are used up within days.",
                 keep_firing_for="15m",
             ),
             alert(
                 f"Prediction{objective.name}SlowBurn",
                 burning(objective, SLOW),
                 "warning",
-                f"{value} {of}, for hours",
-                f"{where}: {value} {of}, for hours. {budget}.",
+                f"{PERCENT} {of}, for hours",
+                f"{where}: {PERCENT} {of}, for hours. {budget}.",
                 lasting="15m",
                 keep_firing_for="6h",
             ),

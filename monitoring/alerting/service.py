@@ -1,21 +1,17 @@
 """Alerts on the service: instances, clients, latency, saturation, and traffic that stays away."""
 
 from monitoring.alerting.names import Names
-from monitoring.alerting.objectives import APP, PREDICTIONS, PROBED, SLOW_SECONDS
-from monitoring.alerting.requests import DOWN, JOB, ROUTE, Rule, alert
+from monitoring.alerting.objectives import APP, BURST, PREDICTIONS, PROBED, SLOW_SECONDS
+from monitoring.alerting.requests import DOWN, JOB, PERCENT, ROUTE, Rule, alert
 
 POD = f"{JOB}, pod, instance"
 INSTANCE = "{{ or $labels.pod $labels.instance }}"
 CRASHING = "{{ or $labels.pod $labels.instance $labels.job }}"
-PERCENT = "{{ $value | humanizePercentage }}"
 COUNT = '{{ printf "%.0f" $value }}'
 
 UNMATCHED = 'endpoint="unmatched"'
 QUEUE_SECONDS = 0.1
 MOST_ACTIVE = 50
-BURST = 4.5
-"""Five errors; increase() extrapolates, and may show half of one less."""
-
 MANY = 20
 """Requests within the window of an alert, below which a share says little."""
 
@@ -94,9 +90,8 @@ def errors(names: Names) -> list[Rule]:
 
 def clients(names: Names) -> list[Rule]:
     """A client whose requests are rejected, and clients that are gone."""
-    status = "{status}"
     asked = names.series("requests", PREDICTIONS)
-    rejected = names.series("requests", PREDICTIONS, f'{status}=~"4..", {status}!~"429|499"')
+    rejected = names.series("requests", PREDICTIONS, '{status}=~"4..", {status}!~"429|499"')
     lost = names.series("requests", UNMATCHED)
     every = f"sum by ({JOB}) (increase({asked}[15m]))"
     stray = f"sum by ({JOB}) (increase({lost}[15m]))"

@@ -98,7 +98,6 @@ class PrometheusMiddleware:
             if not quiet:
                 self._lifecycle.active -= 1
                 self._metrics.add_active(-1)
-        # where no byte was left to come: the clock of a slow client is its own
         arrived = scope.get("arrived")
         timed = not quiet
         if arrived is None:
