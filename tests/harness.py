@@ -40,14 +40,26 @@ Series = dict[tuple[str, frozenset[tuple[str, str]]], float]
 Result = TypeVar("Result")
 
 
+class MissingSeriesError(AssertionError):
+    """A metric that was asked for has no series (yet)."""
+
+
 def eventually(condition: Callable[[], Result], what: str, seconds: float = DEADLINE_SECONDS) -> Result:
-    """Poll until the condition gives something true, and return that."""
+    """Poll until the condition gives something true, and return that.
+
+    A series that is missing is waited for too: some appear only after their first reading.
+    """
     deadline = time.monotonic() + seconds
-    while not (result := condition()):
+    while True:
+        missing: MissingSeriesError | None = None
+        try:
+            if result := condition():
+                return result
+        except MissingSeriesError as error:
+            missing = error
         if time.monotonic() > deadline:
-            raise AssertionError(f"not within {seconds} s: {what}")
+            raise AssertionError(f"not within {seconds} s: {what}") from missing
         time.sleep(0.02)
-    return result
 
 
 def run(
@@ -216,7 +228,8 @@ class Server:
             for (series, series_labels), value in self.metrics().items()
             if series == name and wanted <= series_labels
         ]
-        assert found, f"no series {name} {labels}"
+        if not found:
+            raise MissingSeriesError(f"no series {name} {labels}")
         return sum(found)
 
     def shows(self, value: float, concept: str, suffix: str = "", **dimensions: str) -> bool:
