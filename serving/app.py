@@ -58,11 +58,12 @@ def create_app(
     """
     vocabulary = Vocabulary(registry, workers_folder)
     loaded = load_models(settings.models, partial(with_faults, settings.faults))
-    candidate = settings.models.candidate if loaded.main.main.version != settings.models.candidate else None
-    models = loaded.map(lambda model: MonitoredModel(model, vocabulary, candidate=model.version == candidate))
+    tried = without_promoted(settings.rollout, loaded.main.main.version)
+    canary = tried.version if tried and tried.share else None
+    models = loaded.map(lambda model: MonitoredModel(model, vocabulary, candidate=model.version == canary))
     served = [monitored.model for monitored in models.versions]
     declaration, version = models.main.main.model.declaration, project_version()
-    rollout = make_rollout(settings.rollout, models.main, vocabulary)
+    rollout = make_rollout(tried, models.main, vocabulary)
     feedback = FeedbackService(settings.feedback, served, vocabulary) if settings.feedback else None
     app = Application(
         title=f"{declaration.title} API",
@@ -108,25 +109,20 @@ def create_app(
     return app
 
 
+def without_promoted(settings: RolloutSettings | None, served_version: str) -> RolloutSettings | None:
+    """Return what a candidate is tried with; None where it is the served version, and so promoted."""
+    if settings is None or settings.version != served_version:
+        return settings
+    fields = {"candidate": settings.version, "remedy": "set MODEL_VERSION, or unset CANDIDATE_VERSION"}
+    log.warning("no candidate is tried: it is served already", extra={"fields": fields})
+    return None
+
+
 def make_rollout(
     settings: RolloutSettings | None, versions: ModelVersions[MonitoredModel], vocabulary: Vocabulary
 ) -> Rollout | None:
-    """Return what chooses between the main model's served version and its candidate, where there is one.
-
-    A candidate that is the served version has been promoted.
-    """
+    """Return what chooses between the main model's served version and its candidate, where there is one."""
     if settings is None:
-        return None
-    if settings.version == versions.main.model.version:
-        log.warning(
-            "no candidate is tried: it is served already",
-            extra={
-                "fields": {
-                    "candidate": settings.version,
-                    "remedy": "set MODEL_VERSION, or unset CANDIDATE_VERSION",
-                }
-            },
-        )
         return None
     if not settings.share:
         return Rollout(versions.main, None, settings, vocabulary)

@@ -10,9 +10,6 @@ class ClientGone(Exception):  # noqa: N818
     """The client disconnected before its request was complete: there is nobody to answer."""
 
 
-Client = tuple[str, int] | None
-
-
 @dataclass(slots=True)
 class Sending:
     """A large response that is being sent: since when (monotonic seconds), and how many pieces are out."""
@@ -22,17 +19,26 @@ class Sending:
 
 
 @dataclass(slots=True)
-class Lifecycle:
-    """Requests in flight, and whether the process drains.
+class Connection:
+    """What a request shares with the connection that it came by; scope["state"]["connection"].
 
-    `sending` has the large responses by client; `cut` has why a connection was cut, until that is logged.
+    `cut` is why the server cut the connection, until that is logged; `dropped` whether it did so while the
+    request waited for its response, through no fault of the client.
     """
 
+    sending: Sending | None = None
+    cut: str = ""
+    dropped: bool = False
+
+
+@dataclass(slots=True)
+class Lifecycle:
+    """Requests in flight, how many of them are sending a large response, and whether the process drains."""
+
     active: int = 0
+    sending: int = 0
     draining: bool = False
     turns: Turns = field(default_factory=Turns)
-    sending: dict[Client, Sending] = field(default_factory=dict)
-    cut: dict[Client, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -45,6 +51,7 @@ class RequestRecord:
     request_id: str
     headers: dict[bytes, bytes]
     query: bytes = b""
+    connection: Connection = field(default_factory=Connection)
     error_type: str | None = None
     queued: float = 0
     client_seconds: float = 0

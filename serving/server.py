@@ -120,7 +120,7 @@ class DrainingServer(uvicorn.Server):
 
     def limit_connections(self, most: int, write_seconds: float) -> None:
         """Bound the number of connections, and the time a client may take to read a response."""
-        self._connections = Connections(most, write_seconds, self._lifecycle)
+        self._connections = Connections(most, write_seconds, self._lifecycle.turns)
         self.server_state.connections = self._connections  # type: ignore[assignment]  # used as a set
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:

@@ -29,7 +29,7 @@ class Admission:
         limits, lifecycle = self.limits, self.lifecycle
         most = limits.active_requests
         # a response that only waits for its client takes no place
-        if lifecycle.active > most and lifecycle.active - len(lifecycle.sending) > most:
+        if lifecycle.active > most and lifecycle.active - lifecycle.sending > most:
             raise Overloaded(
                 "The server has too many requests to answer; try again.", headers={"Retry-After": "1"}
             )

@@ -4,17 +4,18 @@ import logging
 import re
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
+from http import HTTPStatus
 from random import getrandbits
 from time import monotonic, perf_counter
 from typing import Protocol
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serving.errors import ApiError, InternalError, ValidationError, problem_response
+from serving.errors import ApiError, InternalError, Overloaded, ValidationError, problem_response
 from serving.http.security_headers import NOSNIFF, guarded
 from serving.logs import describe_exception, write_line
 from serving.metrics.http import UNMATCHED, HttpMetrics
-from serving.request import ClientGone, Lifecycle, RequestRecord, Sending
+from serving.request import ClientGone, Connection, Lifecycle, RequestRecord, Sending
 
 log = logging.getLogger("serving")
 
@@ -56,7 +57,8 @@ class PrometheusMiddleware:
     """Gives each request an id, counts and times it, logs one line, and answers every exception.
 
     A request takes from the arrival of its last byte until its response was sent, less the time that its
-    client took to read.
+    client took to read. One that gets an error is counted and not timed: errors are fast, and would hide slow
+    predictions among them. One whose client gave up is timed.
 
     POST requests to a path of `direct` bypass FastAPI's routers and layers: its endpoint answers them here.
     Requests to `quiet` paths are logged at level debug and do not count as in flight.
@@ -82,7 +84,10 @@ class PrometheusMiddleware:
             return
         start = perf_counter()
         path, headers = scope["path"], dict(scope["headers"])
-        record = scope["record"] = RequestRecord(request_id(headers), headers, scope["query_string"])
+        connection = scope.get("state", {}).get("connection") or Connection()
+        record = scope["record"] = RequestRecord(
+            request_id(headers), headers, scope["query_string"], connection
+        )
         endpoint = self.direct.get(path) if scope["method"] == "POST" else None
         quiet = path in self._quiet
         if not quiet:
@@ -98,6 +103,8 @@ class PrometheusMiddleware:
             if not quiet:
                 self._lifecycle.active -= 1
                 self._metrics.add_active(-1)
+        if connection.cut:
+            status = cut_status(record, status)
         arrived = scope.get("arrived")
         timed = not quiet
         if arrived is None:
@@ -125,32 +132,18 @@ class PrometheusMiddleware:
             if (waited := perf_counter() - begun) > NOTICEABLE_SECONDS:  # for the last response to be read
                 record.client_seconds += waited
             if len(content) > PIECE:
-                await self._send_pieces(scope, send, content, record, more=False)
+                await self._send_pieces(send, content, record, more=False)
             else:
                 await send({"type": "http.response.body", "body": content})
         except Exception as error:  # noqa: BLE001
-            self._raise_unless_disconnected(error, scope, send)
+            raise_unless_disconnected(error, record, send)
         return OK
 
-    def _raise_unless_disconnected(self, error: Exception, scope: Scope, send: Send) -> None:
-        """Raise what broke a response, unless the connection was cut or the client has disconnected.
-
-        Of pipelined requests, uvicorn tells only the last that its connection has ended.
-        """
-        answering = getattr(send, "__self__", None)
-        transport = getattr(answering, "transport", None)
-        ended = transport is not None and transport.is_closing()
-        if not ended and scope.get("client") not in self._lifecycle.cut:
-            raise error
-        if answering is not None and hasattr(answering, "disconnected"):
-            answering.disconnected = True
-
-    async def _send_pieces(
-        self, scope: Scope, send: Send, content: bytes, record: RequestRecord, *, more: bool
-    ) -> None:
+    async def _send_pieces(self, send: Send, content: bytes, record: RequestRecord, *, more: bool) -> None:
         """Send a large part of a response piece by piece, as fast as the client reads."""
-        client, view = scope.get("client"), memoryview(content)
-        sending = self._lifecycle.sending.setdefault(client, Sending(monotonic()))
+        view = memoryview(content)
+        sending = record.connection.sending = record.connection.sending or Sending(monotonic())
+        self._lifecycle.sending += 1
         try:
             for place in range(0, len(view), PIECE):
                 last = place + PIECE >= len(view) and not more
@@ -160,7 +153,8 @@ class PrometheusMiddleware:
                 record.client_seconds += perf_counter() - begun
                 sending.pieces += 1
         finally:
-            self._lifecycle.sending.pop(client, None)
+            self._lifecycle.sending -= 1
+            record.connection.sending = None
 
     async def _route(self, scope: Scope, receive: Receive, send: Send, record: RequestRecord) -> int:
         """Have FastAPI's layers and routes answer, and return the status."""
@@ -176,7 +170,7 @@ class PrometheusMiddleware:
                 }
             elif len(message.get("body", b"")) > PIECE:
                 more = message.get("more_body", False)
-                await self._send_pieces(scope, send, message["body"], record, more=more)
+                await self._send_pieces(send, message["body"], record, more=more)
                 return
             await send(message)
 
@@ -185,7 +179,7 @@ class PrometheusMiddleware:
             await self._app(scope, receive, send_monitored)
         except Exception as error:  # noqa: BLE001  # each has an answer, or is raised
             if status:
-                self._raise_unless_disconnected(error, scope, send)
+                raise_unless_disconnected(error, record, send)
                 return status
             return await self._answer_error(error, scope, receive, send, record)
         return status or CLIENT_CLOSED_REQUEST
@@ -201,8 +195,8 @@ class PrometheusMiddleware:
     ) -> int:
         """Answer with the problem document of an error, and return the status."""
         if isinstance(error, ClientGone):
-            cause = "the client disconnected before its request was complete"
-            record.log.add(cause=self._lifecycle.cut.pop(scope.get("client"), cause))
+            if not record.connection.cut:
+                record.log.add(cause="the client disconnected before its request was complete")
             return CLIENT_CLOSED_REQUEST
         failure = error if isinstance(error, ApiError) else unexpected(error)
         record.error_type = failure.error_type
@@ -212,7 +206,7 @@ class PrometheusMiddleware:
         try:
             await response(scope, receive, send)
         except Exception as broken:  # noqa: BLE001
-            self._raise_unless_disconnected(broken, scope, send)
+            raise_unless_disconnected(broken, record, send)
         return failure.status
 
     def _common_headers(self, record: RequestRecord) -> tuple[tuple[bytes, bytes], ...]:
@@ -224,23 +218,47 @@ class PrometheusMiddleware:
         self, scope: Scope, record: RequestRecord, status: int, seconds: float, *, quiet: bool, timed: bool
     ) -> None:
         method, endpoint = matched(scope)
-        self._metrics.count_response((method, endpoint), status, seconds if timed else None)
+        answered = status < HTTPStatus.BAD_REQUEST or status == CLIENT_CLOSED_REQUEST
+        self._metrics.count_response((method, endpoint), status, seconds if timed and answered else None)
         if timed:
             self._metrics.observe_queue(record.queued)
         if record.error_type and not quiet:
             self._metrics.count_error(record.error_type, endpoint)
         level = logging.DEBUG if quiet else logging.ERROR if status >= InternalError.status else logging.INFO
-        if self._lifecycle.cut and not record.error_type:
-            self._log_cut(scope, record)
         if log.isEnabledFor(level):
             identity = f'"request_id":"{record.request_id}","method":"{method}","route":"{endpoint}"'
             outcome = f'"status":{status:d},"duration_ms":{seconds * 1000:.3f}'
             write_line(log, level, "request", record.log.after(f"{identity},{outcome}"))
 
-    def _log_cut(self, scope: Scope, record: RequestRecord) -> None:
-        """Add to the log line why the response was cut off, if it was."""
-        if cause := self._lifecycle.cut.pop(scope.get("client"), None):
-            record.log.add(cause=cause)
+
+def raise_unless_disconnected(error: Exception, record: RequestRecord, send: Send) -> None:
+    """Raise what broke a response, unless the connection was cut or the client has disconnected.
+
+    Of pipelined requests, uvicorn tells only the last that its connection has ended.
+    """
+    answering = getattr(send, "__self__", None)
+    transport = getattr(answering, "transport", None)
+    ended = transport is not None and transport.is_closing()
+    if not ended and not record.connection.cut:
+        raise error
+    if answering is not None and hasattr(answering, "disconnected"):
+        answering.disconnected = True
+
+
+def cut_status(record: RequestRecord, status: int) -> int:
+    """Log why the connection was cut, and return the status that the request counts as.
+
+    A request that was dropped to make room for another got no response, whatever was made for it.
+    """
+    cause, record.connection.cut = record.connection.cut, ""
+    if record.error_type:  # its line has another cause
+        return status
+    if not record.connection.dropped:
+        record.log.add(cause=cause)
+        return status
+    record.error_type = Overloaded.__name__
+    record.log.add(error=record.error_type, cause=cause)
+    return Overloaded.status
 
 
 def matched(scope: Scope) -> tuple[str, str]:

@@ -47,7 +47,7 @@ def confidence_buckets(classes: int) -> list[float]:
 class MonitoredModel:
     """Predicts with a model. A failure marks it unavailable until its probes pass again.
 
-    That of a candidate has a metric of its own: clients get the served version's answers meanwhile.
+    A canary's candidate has another metric for that: clients get the served version's answers meanwhile.
     """
 
     def __init__(self, model: ServedModel, vocabulary: Vocabulary, *, candidate: bool = False) -> None:

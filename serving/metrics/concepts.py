@@ -55,8 +55,8 @@ REQUEST_DURATION = Concept(
     "request_duration",
     "histogram",
     ("method", "endpoint"),
-    "Seconds from the request's last byte to the response, by method and route; without probes, scrapes and "
-    "documentation.",
+    "Seconds from the request's last byte to the response, by method and route; without errors, probes, "
+    "scrapes and documentation.",
 )
 QUEUE = Concept(
     "queue",

@@ -60,7 +60,7 @@ class HttpMetrics:
                 self._durations[route] = unmeasured
 
     def count_response(self, route: tuple[str, str], status: int, seconds: float | None) -> None:
-        """Count a response of a route (method, endpoint); `seconds` is None for probes and scrapes."""
+        """Count a response of a route (method, endpoint); `seconds` is None where it is not timed."""
         try:
             self._requests[route][status](1)
         except KeyError:

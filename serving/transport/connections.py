@@ -8,10 +8,9 @@ nothing.
 import logging
 from dataclasses import dataclass
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:  # at run time it would import prometheus_client, which `serving.server` is careful about
-    from serving.request import Lifecycle
+from serving.turns import Turns
 
 log = logging.getLogger("serving")
 
@@ -42,21 +41,21 @@ class Waiting:
 class Connections(dict[Protocol, Waiting | None]):
     """Replaces uvicorn's set of connections, the oldest first; at the limit a new one replaces another."""
 
-    def __init__(self, most: int, write_seconds: float, lifecycle: "Lifecycle") -> None:
+    def __init__(self, most: int, write_seconds: float, turns: Turns) -> None:
         super().__init__()
         self._most = most
         self._write_seconds = write_seconds
-        self._lifecycle = lifecycle
-        self.turns = lifecycle.turns
+        self.turns = turns
+        self._causes: list[str] = []
         self._closed = 0
 
     def add(self, protocol: Protocol) -> None:
         """Add a connection; at the limit, close the one that loses least."""
         if len(self) >= self._most:
             least = min(self, key=self._worth)
-            if self._worth(least) >= SLOW:
-                self._lifecycle.cut[least.client] = "the connection made room for a newer one"
-            self._abort(least)
+            loss = self._worth(least)
+            least.connection.dropped = loss == BUSY
+            self._abort(least, "the connection made room for a newer one" if loss >= SLOW else "")
             self._closed += 1
         self[protocol] = Waiting((), monotonic())
 
@@ -72,12 +71,11 @@ class Connections(dict[Protocol, Waiting | None]):
                 if not self._is_new(protocol, now):
                     self[protocol] = None
             elif cause := self._overdue(protocol, now):
-                self._lifecycle.cut[protocol.client] = cause
-                self._abort(protocol)
+                self._abort(protocol, cause)
 
     def _overdue(self, protocol: Protocol, now: float) -> str | None:
         """Return why a response has waited too long for its client; None where it has not."""
-        sending = self._lifecycle.sending.get(protocol.client)
+        sending = protocol.connection.sending
         pieces, begun = (sending.pieces, sending.begun) if sending else (0, now)
         state = (protocol.transport.get_write_buffer_size(), protocol.cycle, pieces)
         waiting = self[protocol]
@@ -98,15 +96,19 @@ class Connections(dict[Protocol, Waiting | None]):
             return NEW
         return worth(protocol)
 
-    def _abort(self, protocol: Protocol) -> None:
+    def _abort(self, protocol: Protocol, cause: str) -> None:
+        """Close a connection; the log line of its request has the cause, or a line without a request."""
         self.discard(protocol)
+        if protocol.cycle and not protocol.cycle.response_complete:
+            protocol.connection.cut = cause
+        elif cause:
+            self._causes.append(cause)
         protocol.transport.abort()
 
     def _log_closed(self) -> None:
-        """Log connections that were closed without a request, whose log line would say so."""
-        for cause in self._lifecycle.cut.values():
+        for cause in self._causes:
             log.info("connection closed", extra={"fields": {"cause": cause}})
-        self._lifecycle.cut.clear()
+        self._causes.clear()
         if self._closed:
             fields = {"connections": self._closed, "remedy": "set MAX_CONNECTIONS, or add replicas"}
             log.warning("connections closed, to make room for new ones", extra={"fields": fields})

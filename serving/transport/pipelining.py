@@ -4,9 +4,12 @@ uvicorn parses all that one read brings: thousands of small requests, each of wh
 it cost to send, and keeps them until they are answered.
 """
 
+import asyncio
 from time import perf_counter
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from serving.request import Connection
 
 PIECE = 4096
 """Bytes that are parsed at once."""
@@ -16,9 +19,17 @@ MOST_WAITING = 8
 
 
 class BoundedPipeline(HttpToolsProtocol):
-    """Puts into scope["arrived"] when the last byte of a request arrived, by perf_counter()."""
+    """Puts into scope["arrived"] when the last byte of a request arrived, by perf_counter().
+
+    scope["state"]["connection"] is what requests of one connection share.
+    """
 
     ahead = b""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
+        self.connection = Connection()
+        self.app_state = self.app_state | {"connection": self.connection}
+        super().connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
         now = perf_counter()

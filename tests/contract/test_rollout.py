@@ -180,6 +180,10 @@ def test_a_shadow_compares_and_never_answers(start: Start, system: System) -> No
             if name == "shadow_difference_bucket" and float(dict(labels)["le"]) >= far]  # fmt: skip
     assert set(near) == {100}
     assert {answer["model"]["version"] for answer in single} == {"v1"}
+    loaded = {
+        (name, dict(labels).get("model_version")) for name, labels in server.metrics() if "_loaded" in name
+    }
+    assert loaded == {("model_loaded", "v1"), ("model_loaded", "v2")}  # each answers on its own route
     assert server.metric("ml_predictions_total", model_version="v2") == 60
     assert shown(server, "feature_values_total", model_version="v2", feature="tenure") == 60
 

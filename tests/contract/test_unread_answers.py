@@ -207,3 +207,45 @@ def test_a_new_connection_replaces_a_silent_one(start: Start) -> None:
     cause = "the connection made room for a newer one"
     eventually(lambda: logged(server, route="/docs/{asset}", cause=cause), "a request's line says so")
     assert not logged(server, level="error")
+
+
+def test_a_request_whose_connection_makes_room_counts_as_shed(start: Start) -> None:
+    """Its client gets no response: counted as 200, the objective would never miss it."""
+    server = start(MAX_CONNECTIONS="8", FAULT_LATENCY_SECONDS="2")
+    body = json.dumps(SAMPLE).encode()
+    asked = POST.replace(b"/predict/batch", b"/predict") % len(body) + body
+    with ExitStack() as stack:
+        clients = []
+        for _ in range(12):
+            client = stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=30))
+            client.sendall(asked)
+            eventually(lambda client=client: is_read(client), "the server has its request")  # type: ignore[misc]
+            clients.append(client)
+        got = [begin_of_response(client) for client in clients]
+    assert got == [b""] * 4 + [b"HTTP/1.1 200"] * 8
+    of_route = {"endpoint": "/predict"}
+    eventually(lambda: server.metric("api_requests_total", **of_route) == 12, "all are counted")
+    assert server.metric("api_requests_total", status_code="429", **of_route) == 4
+    assert server.metric("api_requests_total", status_code="200", **of_route) == 8
+    assert server.metric("api_errors_total", error_type="Overloaded", **of_route) == 4
+    cause = "the connection made room for a newer one"
+    assert len(logged(server, route="/predict", status=429, error="Overloaded", cause=cause)) == 4
+    assert not logged(server, message="connection closed")
+
+
+def is_read(client: socket.socket) -> bool:
+    """Return whether the server has read all that a client has sent, by the kernel's table of connections."""
+    (_, server_port), (_, port) = client.getpeername(), client.getsockname()
+    for line in Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]:
+        _, local, remote, _, queues, *_ = line.split()
+        if (local[9:], remote[9:]) == (f"{server_port:04X}", f"{port:04X}"):
+            return queues.endswith(":00000000")
+    return False
+
+
+def begin_of_response(client: socket.socket) -> bytes:
+    """Return the first bytes of a response, or nothing where the server closes the connection without any."""
+    try:
+        return client.recv(12)
+    except ConnectionResetError:
+        return b""
