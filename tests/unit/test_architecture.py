@@ -45,7 +45,7 @@ ROOMS = {
         "settings",
     },
     "http": {"errors", "feedback", "inference", "logs", "metrics", "request", "rollout", "setting_groups"},
-    "transport": {"request"},
+    "transport": {"request", "turns"},
 }
 
 NAMED_BY_ELEMENT = [
