@@ -6,7 +6,7 @@ import tomllib
 from collections.abc import Sequence
 from itertools import chain, pairwise
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -91,6 +91,28 @@ class Routes(Declared):
     lists: Switch = False
 
 
+class TableFormat(Declared):
+    """How a CSV file of this model's rows is written.
+
+    `missing` lists the cells that stand for a missing value, besides the empty one.
+    """
+
+    separator: Literal[",", ";", "\t", "|", " ", ":"] = ","
+    encoding: Text = "utf-8"
+    decimal: Literal[".", ","] = "."
+    missing: tuple[Text, ...] = ()
+
+    @model_validator(mode="after")
+    def _readable(self) -> Self:
+        try:
+            "".encode(self.encoding)
+        except LookupError:
+            raise ValueError(f"the encoding '{self.encoding}' is unknown: name one such as utf-8") from None
+        if self.separator == self.decimal:
+            raise ValueError("the separator and the decimal sign are the same")
+        return self
+
+
 class Declaration(Declared):
     """The content of `model.toml`.
 
@@ -115,6 +137,7 @@ class Declaration(Declared):
     data_file: str | None = None
     data_source: str
     target: Text | None = None
+    table: TableFormat = TableFormat()
     default_version: Version
     versions: dict[Version, VersionDeclaration] = Field(min_length=1)
     classes: tuple[ClassDeclaration, ...] = Field(min_length=2)

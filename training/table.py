@@ -1,10 +1,11 @@
 """Reads a CSV file into rows as clients send them, and the label of each."""
 
+import codecs
 import csv
 from collections.abc import Iterator
 from pathlib import Path
 
-from bundle.declaration import Declaration
+from bundle.declaration import Declaration, TableFormat
 from bundle.features import CategoryFeature, NumberFeature
 from bundle.spelling import BLANKS, parse_number
 
@@ -21,7 +22,8 @@ def read_table(
 ) -> tuple[Rows, list[str]]:
     """Return the rows of a CSV file by feature name, and the label of each.
 
-    A blank cell is a missing value. Old recipes pass `target` and `classes`, which are in model.toml now.
+    The file is written as [table] of the declaration says; a blank cell is a missing value.
+    Old recipes pass `target` and `classes`, which are in model.toml now.
     """
     if (target, classes) != (None, None):
         raise DataError(
@@ -41,21 +43,23 @@ def _read_rows(path: Path, declaration: Declaration) -> tuple[Rows, list[str]]:
     rows: Rows = []
     labels: list[str] = []
     columns = [declaration.target, *(feature.column for feature in features)]
-    for place, cells in _records(path, columns):
+    table = declaration.table
+    for place, cells in _records(path, columns, table):
         cell, *others = cells
         if cell not in targets:
             listed = " and ".join(targets)
             raise DataError(f"{place}: the column '{declaration.target}' may only hold {listed}")
         labels.append(targets[cell])
         values = zip(features, others, strict=True)
-        rows.append({feature.name: _value(place, feature, other) for feature, other in values})
+        rows.append({feature.name: _value(place, feature, other, table) for feature, other in values})
     return rows, labels
 
 
-def _records(path: Path, columns: list[str]) -> Iterator[tuple[str, list[str]]]:
+def _records(path: Path, columns: list[str], table: TableFormat) -> Iterator[tuple[str, list[str]]]:
     """Yield the place of each row ("rows.csv, line 7"), and its cells of the columns, trimmed."""
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file, strict=True)
+    encoding = "utf-8-sig" if codecs.lookup(table.encoding).name == "utf-8" else table.encoding
+    with path.open(encoding=encoding, newline="") as file:
+        reader = csv.reader(file, strict=True, delimiter=table.separator)
         lines = (cells for cells in reader if cells)
         try:
             header = [name.strip(BLANKS) for name in next(lines, [])]
@@ -68,7 +72,10 @@ def _records(path: Path, columns: list[str]) -> Iterator[tuple[str, list[str]]]:
         except csv.Error as error:
             raise DataError(f"{path} cannot be read as CSV near line {reader.line_num}: {error}") from None
         except UnicodeDecodeError:
-            raise DataError(f"{path} is not text in UTF-8: save it as UTF-8") from None
+            encoding = table.encoding.upper()
+            raise DataError(
+                f"{path} is not text in {encoding}: save it as {encoding}, or declare its encoding in [table]"
+            ) from None
 
 
 def _index(path: Path, header: list[str], column: str) -> int:
@@ -79,9 +86,9 @@ def _index(path: Path, header: list[str], column: str) -> int:
     return header.index(column)
 
 
-def _value(place: str, feature: NumberFeature | CategoryFeature, cell: str) -> Value:
+def _value(place: str, feature: NumberFeature | CategoryFeature, cell: str, table: TableFormat) -> Value:
     try:
-        value = _read(feature, cell)
+        value = _read(feature, cell, table)
         feature.encode(value)
     except ValueError:
         if not cell:
@@ -97,9 +104,11 @@ def _value(place: str, feature: NumberFeature | CategoryFeature, cell: str) -> V
     return value
 
 
-def _read(feature: NumberFeature | CategoryFeature, cell: str) -> Value:
-    if not cell:
+def _read(feature: NumberFeature | CategoryFeature, cell: str, table: TableFormat) -> Value:
+    if not cell or cell in table.missing:
         return None
     if isinstance(feature, CategoryFeature) and cell in feature.codes:
         return cell
+    if table.decimal != ".":  # then a point may separate thousands, or be a mistake: neither is guessed
+        cell = cell.translate(str.maketrans(f"{table.decimal}.", f".{table.decimal}"))
     return parse_number(cell)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from bundle.declaration import Declaration, load_declaration
+from bundle.errors import BundleError
 from tests.harness import HEART
 from training.build import build
 from training.data import load_recipe, load_rows
@@ -195,6 +196,41 @@ def test_a_byte_order_mark_blanks_in_the_header_and_unused_columns_do_no_harm(
     rows, labels = read_table(path, tumour)
     assert rows == [{"size": 1, "grade": "low"}, {"size": 2, "grade": "high"}]
     assert labels == ["malignant", "benign"]
+
+
+def with_format(folder: Path, text: str) -> Declaration:
+    """Return the declaration with a [table] of this text."""
+    (folder / "model.toml").write_text(f"{MODEL}[table]\n{text}\n", encoding="utf-8")
+    return load_declaration(folder)
+
+
+def test_a_table_is_read_as_its_format_says(folder: Path, table: Callable[..., Path]) -> None:
+    written = 'separator = ";"\nencoding = "cp1252"\ndecimal = ","\nmissing = ["?", "n/a"]'
+    declaration = with_format(folder, written)
+    lines = ("größe;size;grade;kind", "x;1,5;low;B", "ä;?;high;M", "y;n/a;2;M", "z;3;1;B")
+    rows, labels = read_table(table(*lines, encoding="cp1252"), declaration)
+    assert [row["size"] for row in rows] == [1.5, None, None, 3]
+    assert [row["grade"] for row in rows] == ["low", "high", 2, 1]
+    assert labels == ["benign", "malignant", "malignant", "benign"]
+
+
+def test_a_point_is_no_decimal_sign_where_a_comma_is(folder: Path, table: Callable[..., Path]) -> None:
+    declaration = with_format(folder, 'separator = ";"\ndecimal = ","')
+    with pytest.raises(DataError, match=r"line 2: the cell of 'size' is not a number"):
+        read_table(table("size;grade;kind", "1.500;low;B"), declaration)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ('encoding = "klingon"', r"table: the encoding 'klingon' is unknown: name one such as utf-8"),
+        ('encoding = "base64"', r"table: the encoding 'base64' is unknown"),
+        ('decimal = ","', r"table: the separator and the decimal sign are the same"),
+    ],
+)
+def test_a_format_that_cannot_be_read_is_rejected(folder: Path, text: str, sentence: str) -> None:
+    with pytest.raises(BundleError, match=sentence):
+        with_format(folder, text)
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "latin-1"])
