@@ -81,7 +81,7 @@ PAGES: dict[str, Page] = {
         "model_req_total": ({"model_name", "version"}, set()),
         "model_latency_seconds": ({"model_name"}, set()),
         "total_error_total": ({"model_name"}, set()),
-        "model_available": ({"model_name", "version"}, set()),  # likewise
+        "model_up": ({"model_name", "version"}, set()),  # likewise
     },
 }
 
