@@ -40,6 +40,11 @@ def nothing(stage: Stage) -> None:
     stage.visit()
 
 
+def each_pod_has_a_client(stage: Stage) -> None:
+    for server in stage.servers:
+        stage.visit(servers=[server])
+
+
 def batches_queue(stage: Stage) -> None:
     for _ in range(32):
         stage.visit("/predict/batch", rows=1000, pause=0)
@@ -148,10 +153,10 @@ ALL_FAILURES = {
         long=True,
     ),
     "one pod of two is slow": Failure(
-        "every second prediction takes 0.4 s",
+        "one prediction in four takes 0.4 s",
         {"PredictionLatencyFastBurn": 180},
-        nothing,
-        ({}, {"FAULT_LATENCY_SECONDS": "0.4"}),
+        each_pod_has_a_client,
+        ({"FAULT_LATENCY_SECONDS": "0.06"}, {"FAULT_LATENCY_SECONDS": "0.4"}),
         meanwhile=SLOW,
     ),
     "one pod of two fails": Failure(

@@ -11,6 +11,7 @@ from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import cycle
 from pathlib import Path
+from time import time
 from typing import NamedTuple
 
 import psutil
@@ -26,6 +27,9 @@ class Answer(NamedTuple):
 
     path: str
     status: int
+    at: float
+    seconds: float
+    """From sending the request to the response's head."""
 
 
 @dataclass
@@ -76,7 +80,9 @@ class Stage:
             while not self.end.wait(pause):
                 with suppress(requests.RequestException):
                     found = session.post(next(turns).url + path, data=body, headers=headers, timeout=60)
-                    self.answers.append(Answer(path, found.status_code))
+                    self.answers.append(
+                        Answer(path, found.status_code, time(), found.elapsed.total_seconds())
+                    )
 
     def kill_workers(self) -> None:
         """Kill a worker of the first server every few seconds."""

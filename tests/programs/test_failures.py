@@ -6,16 +6,21 @@ Each failure is a release of its own, with the chart's rules for it; all of them
 import re
 import sys
 import time
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from bench.prometheus import Prometheus
 from monitoring.alerting.__main__ import CHARTS_RULES, RULES
+from monitoring.alerting.names import Names
+from monitoring.alerting.objectives import PREDICTIONS
+from serving.metrics.concepts import LATENCY_BUCKETS
 from tests.harness import Server, eventually
 from tests.programs.failures import ALL_RELEASES, FAILURES, PAGE, Failure, page_with_table
 from tests.programs.stage import Stage
@@ -24,6 +29,9 @@ from tests.systems import System
 
 ABOUT_ROWS = re.compile("Feature|PredictionMixShift|PredictionConfidenceCollapse")
 """Alerts on what rows hold: clients here send the same row again and again."""
+
+TIMED = [name for name in ("one pod of two is slow", "batches queue") if name in FAILURES]
+QUANTILES = (0.5, 0.9, 0.95, 0.99)
 
 Measured = Callable[[str, object], None]
 
@@ -157,6 +165,26 @@ def test_a_failure_is_seen_in_time_by_its_alerts_alone(
     record_property("measured", f"{name}: {measured or 'nobody'}")
     assert failure.alerts.keys() <= after.keys() <= failure.alerts.keys() | failure.meanwhile
     assert not {alert: after[alert] for alert, most in failure.alerts.items() if after[alert] > most}
+
+
+@pytest.mark.parametrize("name", TIMED)
+def test_latencies_are_those_of_clients(
+    observed: dict[str, Stage], begun: dict[str, float], name: str, record_property: Measured
+) -> None:
+    """Each quantile within one bucket of what the clients measured at the same time."""
+    stage = observed[name]
+    eventually(lambda: time.time() - begun[name] > 60, "a minute of predictions", 90)
+    at = time.time()
+    felt = [answer.seconds for answer in list(stage.answers) if answer.at <= at and answer.status < 400]
+    buckets = Names(stage.system.declaration).series(
+        "request_duration", PREDICTIONS, f'job="{release(name)}"', suffix="_bucket"
+    )
+    increase = f"sum by (le) (increase({buckets}[{at - begun[name]:.0f}s]))"
+    for quantile in QUANTILES:
+        clients = float(np.quantile(felt, quantile))
+        ((_, metrics),) = stage.prometheus.query(f"histogram_quantile({quantile}, {increase})", at)
+        record_property("measured", f"{name}: p{quantile * 100:g} {clients:.4f} s (metrics: {metrics:.4f} s)")
+        assert abs(bisect_left(LATENCY_BUCKETS, clients) - bisect_left(LATENCY_BUCKETS, metrics)) <= 1
 
 
 @pytest.mark.parametrize("name", [name for name, failure in FAILURES.items() if not failure.ends])
