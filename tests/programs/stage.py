@@ -85,10 +85,10 @@ class Stage:
                     )
 
     def kill_workers(self) -> None:
-        """Kill a worker of the first server every few seconds."""
+        """Kill a worker of the first server every ten seconds: others answer meanwhile."""
 
         def kill() -> None:
-            while not self.end.wait(5):
+            while not self.end.wait(10):
                 for child in psutil.Process(self.servers[0].process.pid).children():
                     if "spawn_main" in " ".join(child.cmdline()):
                         child.kill()

@@ -49,10 +49,9 @@ def stages(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Stage
             servers = [start(failure, settings, folder) for settings in failure.servers]
             found[name] = Stage(servers, System(failure.model), folder)
             running.callback(found[name].stop)
-        for name, stage in found.items():
-            for server in stage.servers:
+            for server in servers:  # before others start: all at once would be late on a busy machine
                 server.wait_until_ready()
-            stage.announce(labels(name), FAILURES[name].scrapes)
+            found[name].announce(labels(name), failure.scrapes)
         yield found
 
 
