@@ -39,8 +39,7 @@ def instances(*, named: bool) -> list[Rule]:
         ),
         alert(
             "ApiTargetFlapping",
-            f"avg_over_time(up{{{APP}}}[10m]) < 0.8 and up{{{APP}}}\n"
-            f"or avg_over_time(probe_success{{{PROBED}}}[10m]) < 0.8 and probe_success{{{PROBED}}}",
+            f"{flapping(f'up{{{APP}}}')}\nor {flapping(f'probe_success{{{PROBED}}}')}",
             "warning",
             f"{INSTANCE} answers {PERCENT} of the time",
             f"{INSTANCE} answered {PERCENT} of scrapes or probes within 10 minutes: it comes and goes.",
@@ -56,6 +55,11 @@ def instances(*, named: bool) -> list[Rule]:
             "four times within an hour.",
         ),
     ]
+
+
+def flapping(answers: str) -> str:
+    """Return where a series of answers (1 or 0) comes and goes: one that went once, or came back, does not."""
+    return f"avg_over_time({answers}[10m]) < 0.8 and changes({answers}[10m]) >= 3"
 
 
 def model_loaded(names: Names) -> list[Rule]:

@@ -137,8 +137,6 @@ DRAINS = ({"DRAIN_SECONDS": "4"},) * 2
 CANARY = {"MODEL_VERSION": "v1", "CANDIDATE_VERSION": "v2", "FAULT_CANDIDATE_FILE": "{folder}/fault"}
 ERRORS = frozenset({"ApiErrorBurst"})
 GONE = {"ApiDown": 180, "ApiTargetDown": 180}
-ALSO_GONE = frozenset({"ApiTargetFlapping"})
-"""Once a target has been gone for five minutes."""
 SLOW = frozenset({"PredictionLatencyHigh", "ApiSaturated"})
 
 ALL_FAILURES = {
@@ -176,7 +174,7 @@ ALL_FAILURES = {
         "no connection",
         GONE,
         all_die,
-        meanwhile=ALSO_GONE | {"PredictionErrorsFastBurn"},
+        meanwhile=frozenset({"PredictionErrorsFastBurn"}),
         ends=True,
     ),
     "load is shed": Failure(
@@ -213,14 +211,12 @@ ALL_FAILURES = {
         ({"WORKERS": "3"},),
         ends=True,
     ),
-    "pods are scaled to 0": Failure(
-        "no connection", GONE, scaled_to_zero, DRAINS, meanwhile=ALSO_GONE, ends=True
-    ),
+    "pods are scaled to 0": Failure("no connection", GONE, scaled_to_zero, DRAINS, ends=True),
     "pods are scaled to 0, and no longer discovered": Failure(
         "no connection", {"ApiDown": 180}, scaled_to_zero_and_forgotten, DRAINS, ends=True
     ),
     "one of two releases in a namespace dies": Failure(
-        "no connection", GONE, all_die, ({},), meanwhile=ALSO_GONE, ends=True, prometheus=ALL_RELEASES
+        "no connection", GONE, all_die, ({},), ends=True, prometheus=ALL_RELEASES
     ),
     "the other of two releases goes on": Failure(
         "nothing", {}, nothing, ({},), quiet=180, prometheus=ALL_RELEASES
@@ -232,7 +228,7 @@ ALL_FAILURES = {
         ({}, {"FAULT_ERROR_RATE": "1"}),
         service_monitor=True,
     ),
-    "all pods of iris are gone": Failure("no connection", GONE, all_die, ({},), "iris", ALSO_GONE, ends=True),
+    "all pods of iris are gone": Failure("no connection", GONE, all_die, ({},), "iris", ends=True),
     "half of iris' predictions fail": Failure(
         "500 for half of predictions",
         {"PredictionErrorsFastBurn": 180},
@@ -241,9 +237,7 @@ ALL_FAILURES = {
         "iris",
         ERRORS,
     ),
-    "all pods of fraud are gone": Failure(
-        "no connection", GONE, all_die, ({},), "fraud", ALSO_GONE, ends=True
-    ),
+    "all pods of fraud are gone": Failure("no connection", GONE, all_die, ({},), "fraud", ends=True),
     "Prometheus restarts": Failure(
         "nothing", {}, prometheus_restarts, ({},), quiet=150, prometheus="that restarts"
     ),
