@@ -147,7 +147,7 @@ def export_files(
 ) -> dict[str, bytes]:
     """Return the ONNX model and, if the pipeline has one, the additive model, each proven equal to it."""
     model = export(pipeline, len(declaration.features))
-    matrices = [data.matrix, generate_rows(declaration)]
+    matrices = [data.matrix, generate_rows(declaration, describe(declaration, data.matrix))]
     difference = check_parity(pipeline, model, matrices)
     rows = " and ".join(str(len(matrix)) for matrix in matrices)
     say(f"ONNX against scikit-learn: {difference:.2g} apart at most, on {rows} rows")

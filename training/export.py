@@ -6,8 +6,9 @@ from skl2onnx.common.data_types import FloatTensorType
 from sklearn.pipeline import Pipeline
 
 from bundle.declaration import Declaration
+from bundle.distributions import Distributions, NumberDistribution
 from bundle.encoding import Matrix
-from bundle.features import CategoryFeature
+from bundle.features import CategoryFeature, NumberFeature
 from bundle.manifest import PARITY_TOLERANCE
 from bundle.runtime import INPUT, Session
 
@@ -34,20 +35,33 @@ def export(pipeline: Pipeline, features: int) -> bytes:
     return bytes(model.SerializeToString())
 
 
-def generate_rows(declaration: Declaration) -> Matrix:
-    """Return 10,000 seeded rows over the whole accepted ranges, a tenth of nullable values missing."""
+def generate_rows(declaration: Declaration, distribution: Distributions) -> Matrix:
+    """Return 10,000 seeded rows over the declared ranges, a tenth of nullable values missing.
+
+    A number without a declared range is drawn from the trained one, widened by its width on either side.
+    """
     random = np.random.default_rng(0)
     columns = []
     for feature in declaration.features:
         if isinstance(feature, CategoryFeature):
             column = random.choice(list(feature.codes.values()), GENERATED_ROWS).astype(np.float64)
         else:
-            column = random.uniform(*feature.range, GENERATED_ROWS)
+            column = random.uniform(*feature.range or widened(feature, distribution), GENERATED_ROWS)
             column = np.rint(column) if feature.type == "integer" else column
         if feature.nullable:
             column[random.random(GENERATED_ROWS) < MISSING_SHARE] = np.nan
         columns.append(column)
     return np.stack(columns, axis=1).astype(np.float32)
+
+
+def widened(feature: NumberFeature, distribution: Distributions) -> tuple[float, float]:
+    """Return the trained range and as much on either side (1 where it is a single value), where accepted."""
+    trained = distribution[feature.name]
+    if not isinstance(trained, NumberDistribution):
+        raise TypeError(f"the distribution of {feature.name} is not one of a {feature.type}")
+    width = trained.maximum - trained.minimum or 1
+    low, high = feature.accepted
+    return max(low, trained.minimum - width), min(high, trained.maximum + width)
 
 
 def check_parity(pipeline: Pipeline, model: bytes, matrices: list[Matrix]) -> float:

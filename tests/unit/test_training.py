@@ -62,7 +62,7 @@ def test_the_committed_onnx_model_is_the_committed_pipeline(declaration: Declara
     model = read_files(HEART / "v1", manifest)["model.onnx"]
     pipeline = joblib.load(HEART / "v1" / "model.joblib")
     rows, _ = load_recipe(HEART).load_data(HEART / "data.csv", declaration)
-    matrices = [Encoder(declaration).encode(rows), generate_rows(declaration)]
+    matrices = [Encoder(declaration).encode(rows), generate_rows(declaration, manifest.distribution)]
     assert [len(matrix) for matrix in matrices] == [303, 10_000]
     assert np.isnan(matrices[1]).any()
     assert check_parity(pipeline, model, matrices) < 1e-5
@@ -73,7 +73,8 @@ def test_the_committed_onnx_model_is_the_committed_pipeline(declaration: Declara
 
 
 def test_generated_rows_are_accepted_rows(declaration: Declaration) -> None:
-    for feature, column in zip(declaration.features, generate_rows(declaration)[:200].T, strict=True):
+    rows = generate_rows(declaration, load_manifest(HEART / "v1", declaration).distribution)[:200]
+    for feature, column in zip(declaration.features, rows.T, strict=True):
         for value in column.tolist():
             feature.encode(None if np.isnan(value) else round(value, 6))
 
