@@ -1,7 +1,7 @@
 # `make` lists the verbs. Everything they need beyond Python 3.11 and make is installed into .venv from requirements/.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-long test-budget test-programs test-cluster test-compose cluster cluster-down up down register compare retrain k8s rules dashboards lint format train bench bench-peers bench-cluster bench-drift lock clean
+.PHONY: help run test test-long test-budget test-programs test-cluster test-compose cluster cluster-down up down register compare retrain k8s rules dashboards lint format new train bench bench-peers bench-cluster bench-drift lock clean
 
 MODEL ?= heart-disease
 DATA ?=
@@ -12,6 +12,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 
 # A value as one word of the shell, whatever it holds; ~/ at its start is still the home.
 quoted = $(if $(filter ~/%,$(firstword $(1))),~/'$(subst ','\'',$(patsubst ~/%,%,$(1)))','$(subst ','\'',$(1))')
+table = $(if $(and $(DATA),$(TARGET)),$(DATA),$(error name table and class, such as MODEL=credit DATA=credit.csv TARGET=default))
 stack = $(if $(STACK),$(call quoted,$(STACK)),$(error name a stack, such as STACK=iris))
 
 help: ## list the verbs
@@ -75,6 +76,9 @@ lint: .venv/dev.done ## check style, types and workflows
 format: .venv/dev.done ## rewrite the code in the one style
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
+
+new: .venv/train.done ## draft MODEL's folder from the table DATA, whose column TARGET holds the class
+	@.venv/bin/python -m training.new --model $(call quoted,$(MODEL)) --data $(call quoted,$(table)) --target $(call quoted,$(TARGET))
 
 train: .venv/train.done ## train MODEL (heart-disease), or its VERSION alone, from DATA (its own file) into bundle and card
 	.venv/bin/python -m training --model $(call quoted,$(MODEL)) $(if $(VERSION),--version $(call quoted,$(VERSION))) $(if $(DATA),--data $(call quoted,$(DATA)))

@@ -46,6 +46,12 @@ def guess_classes(column: str, cells: Sequence[str]) -> tuple[list[Class], str]:
 def _check_classes(column: str, counts: Counter[str]) -> None:
     if len(counts) == 1:
         raise DataError(f"all rows have the same value in the column '{column}': training needs two classes")
+    spellings: dict[str | float, str] = {}
+    for cell in sorted(counts):
+        if (other := spellings.setdefault(meaning(cell), cell)) != cell:
+            raise DataError(
+                f"the column '{column}' has one class in two spellings, '{other}' and '{cell}': keep one"
+            )
     _check_regression(column, counts)
     if len(counts) > MOST_CLASSES:
         raise DataError(

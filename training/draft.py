@@ -114,7 +114,7 @@ def _inline(members: Mapping[str, object]) -> str:
 
 
 def _class(declared: Class) -> dict[str, object]:
-    members = {"label": declared.label, "prediction": declared.prediction}
+    members: dict[str, object] = {"label": declared.label, "prediction": declared.prediction}
     return members if declared.target == declared.label else members | {"target": declared.target}
 
 

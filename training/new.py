@@ -34,21 +34,22 @@ MOST_REASONS = 5
 Say = Callable[[str], None]
 
 
-def new(folder: Path, path: Path, target: str, say: Say) -> None:
-    """Write model.toml, recipe.py and data.csv into a folder that does not exist yet."""
-    check_name(folder.name)
+def new(models: Path, name: str, path: Path, target: str, *, say: Say) -> None:
+    """Write model.toml, recipe.py and data.csv into the folder of a model that does not exist yet."""
+    check_name(name)
+    folder = models / name
     if folder.exists():
         raise DataError(f"{folder} exists and stays as it is: remove it first, or give another name")
     content = read_source(path)
     draft = guess(path, content, target)
-    model = draft_model(folder.name, target, draft.classes, draft.features, draft.table)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".new-", dir=folder.parent) as parent:
-        drafted = Path(parent) / folder.name
+    model = draft_model(name, target, draft.classes, draft.features, draft.table)
+    models.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".new-", dir=models) as parent:
+        drafted = Path(parent) / name
         drafted.mkdir()
         (drafted / "data.csv").write_bytes(content)
         (drafted / "model.toml").write_text(model, encoding="utf-8")
-        (drafted / "recipe.py").write_text(draft_recipe(folder.name), encoding="utf-8")
+        (drafted / "recipe.py").write_text(draft_recipe(name), encoding="utf-8")
         check(path, drafted)
         drafted.rename(folder)
     for line in review(folder, draft):
@@ -57,7 +58,7 @@ def new(folder: Path, path: Path, target: str, say: Say) -> None:
 
 def check_name(name: str) -> None:
     if not NAME.fullmatch(name):
-        likely = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-0123456789")
+        likely = re.sub(r"[^a-z0-9]+", "-", name.lower()).lstrip("-0123456789").rstrip("-")
         example = f"such as {likely or 'credit'}"
         raise DataError(
             f"'{name}' cannot be a model's name: take lower-case letters, digits and hyphens, with a letter "
@@ -138,8 +139,8 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
-    folder = options.models_dir / options.model
-    return exit_code(lambda: new(folder, options.data, options.target, say=print))
+    model = (options.models_dir, options.model)
+    return exit_code(lambda: new(*model, options.data, options.target, say=print))
 
 
 if __name__ == "__main__":

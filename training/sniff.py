@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable
 from datetime import date, datetime, time
 from pathlib import Path
+from unicodedata import category
 
 from charset_normalizer import from_bytes
 
@@ -77,14 +78,14 @@ def guess_encoding(path: Path, content: bytes) -> str:
     if not foreign:
         return "utf-8"
     guess = _guess_code_page(b"\n".join(line for _, line in foreign)[:SAMPLE_BYTES])
-    if not _decodes(content, guess):
-        raise DataError(f"{path}, line {foreign[0][0]}: the encoding is unknown: save the file as UTF-8")
-    own = len([line for _, line in lines if not line.isascii()]) - len(foreign)
-    if own and guess in SINGLE_BYTE:  # other letters than UTF-8's hardly ever read as UTF-8
+    valid = sum(not line.isascii() for _, line in lines) - len(foreign)
+    if valid >= len(foreign) or (valid and guess in SINGLE_BYTE):  # hardly ever by chance
         raise DataError(
             f"{path}, line {foreign[0][0]} is not UTF-8, and other lines are: encodings are mixed, or the "
             "file is cut off: save it as UTF-8"
         )
+    if not _decodes(content, guess):
+        raise DataError(f"{path}, line {foreign[0][0]}: the encoding is unknown: save the file as UTF-8")
     return guess
 
 
@@ -139,11 +140,18 @@ def _decodes(content: bytes, encoding: str) -> bool:
 
 
 def _guess_code_page(sample: bytes) -> str:
-    """Return the likeliest encoding; Western European where it gives the same letters."""
+    """Return the likeliest encoding: Western European if it reads the same, or others have lone accents."""
     best = from_bytes(sample, cp_isolation=ENCODINGS).best()
-    if best is None or (_decodes(sample, "cp1252") and sample.decode("cp1252") == str(best)):
+    if best is None or not _decodes(sample, "cp1252"):
+        return "cp1252" if best is None else best.encoding
+    western, text = sample.decode("cp1252"), str(best)
+    if text == western or _lone_accents(text) > _lone_accents(western):
         return "cp1252"
     return best.encoding
+
+
+def _lone_accents(text: str) -> int:
+    return sum(not character.isascii() and category(character) == "Sk" for character in text)
 
 
 def _header(text: str, separator: str) -> list[str]:

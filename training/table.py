@@ -24,6 +24,8 @@ OTHER_FORMATS = {
     b"<!DOCTYPE": "a web page: give a CSV file",
     b"<html": "a web page: give a CSV file",
     b"<?xml": "XML: give a CSV file",
+    b'{"': "JSON: give a CSV file",
+    b"[{": "JSON: give a CSV file",
     b"PAR1": "a Parquet file, which make new reads, and training does not: give a CSV file",
 }
 """How a file begins that is no table, and what to do."""
