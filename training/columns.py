@@ -8,7 +8,7 @@ from statistics import median, median_low
 from typing import Literal
 from unicodedata import normalize
 
-from bundle.precision import EXACT, LARGEST, check_range
+from bundle.precision import EXACT, check_range, limit
 from bundle.spelling import check_codes, meaning
 from training.evaluation import FOLDS
 from training.sniff import are_numbers
@@ -107,8 +107,8 @@ def _guess_number(name: str, feature: str, present: list[str], decimal: str, abs
     whole = all(cell.lstrip("+-").isdigit() for cell in present)
     if whole and distinct == len(numbers) and not absent and _numbers_rows(name, high - low + 1, distinct):
         return Column(name, left_out="it numbers the rows")
-    if max(-low, high) > LARGEST:
-        return Column(name, left_out=f"it has values beyond {LARGEST:g}")
+    if max(-low, high) > (most := limit(whole=False)):
+        return Column(name, left_out=f"it has values beyond {most:g}")
     kind: Literal["integer", "number"] = "integer" if whole and max(-low, high) <= EXACT else "number"
     if distinct > FEW_VALUES and (reason := _imprecise(low, high)):
         return Column(name, left_out=reason)

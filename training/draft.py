@@ -15,9 +15,9 @@ description = "Not stated yet: say in a sentence what the model predicts."
 intended_use = "Not stated yet: say who may use its predictions, and for what."
 limits = "Not stated yet: say on what rows it was trained, and for which it does not hold."
 elsewhere = "Not stated yet: say how it does on rows from another place or time, or that nobody has tried."
-licence = "Not stated yet: say under which licence the data are, and what it allows."
+licence = "Not stated yet: say under which licence the data are, and what it allows"
 data_file = "data.csv"
-data_source = "Not stated yet: say where the data are from, and when they were collected."
+data_source = "Not stated yet: say where the data are from, and when they were collected"
 default_version = "v1"
 {threshold}
 # The column of the data that holds the class, and below the value of each class there.
