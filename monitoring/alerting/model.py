@@ -106,4 +106,4 @@ def rules(names: Names) -> list[Rule]:
     if names.has("predictions", "expected_share"):
         found += mix(names)
         found += confidence(names) if names.has("confidence", "expected_confidence") else []
-    return found + candidate(names)
+    return found + (candidate(names) if names.has("candidate_loaded") else [])

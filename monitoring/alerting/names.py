@@ -8,14 +8,16 @@ CONCEPT = {concept.name: concept for concept in CONCEPTS}
 
 
 class Names:
-    """Series of one model's vocabulary."""
+    """Series of one model's vocabulary; without `common`, only those that the model names itself."""
 
-    def __init__(self, declaration: Declaration) -> None:
+    def __init__(self, declaration: Declaration, *, common: bool = True) -> None:
         self._declaration = declaration
+        self._common = common
 
     def has(self, *concepts: str) -> bool:
         """Return whether the vocabulary has a name for each of these concepts."""
-        return all(CONCEPT[concept].name_in(self._declaration) for concept in concepts)
+        found = [CONCEPT[concept] for concept in concepts]
+        return all((self._common or not c.common) and c.name_in(self._declaration) for c in found)
 
     def _named(self, concept: str) -> MetricName:
         named = CONCEPT[concept].name_in(self._declaration)
