@@ -29,6 +29,16 @@ class Names:
         """Return the label that shows a dimension of a concept."""
         return next(label for label, shown in self._named(concept).labels.items() if shown == dimension)
 
+    def labels(self, concept: str, *dimensions: str) -> list[str]:
+        """Return the labels that show these dimensions of a concept, without those that have none."""
+        named = self._named(concept).labels
+        shown = {dimension: label for label, dimension in named.items()}
+        return [shown[dimension] for dimension in dimensions if dimension in shown]
+
+    def shown(self, concept: str, *dimensions: str) -> str:
+        """Return the template of an alert's text that shows these dimensions."""
+        return " ".join(f"{{{{ $labels.{label} }}}}" for label in self.labels(concept, *dimensions))
+
     def series(self, concept: str, *matchers: str, suffix: str = "") -> str:
         """Return a selector; a matcher names dimensions in braces, such as '{status}=~"5.."'."""
         named = self._named(concept)

@@ -122,7 +122,7 @@ def test_it_is_measured_under_the_default_names(own: Server) -> None:
     assert own.metric("http_requests_total", method="POST", endpoint="/predict", status="422") == 1
     assert own.metric("http_request_duration_seconds_count", method="POST", endpoint="/predict") == 2
     assert own.metric("http_errors_total", error_type="ValidationError", endpoint="/predict") == 1
-    assert own.metric("http_active_requests") == 0
+    assert own.metric("http_requests_in_flight") == 0
     declared = load_declaration(Path(own.settings["MODELS_DIR"]) / "plants").metrics
     names = {name for name, _ in own.metrics()}
     assert not [
