@@ -28,7 +28,7 @@ DEFAULT_METRICS = {
         ("requests", "http_requests_total", ("method", "endpoint", "status")),
         ("request_duration", "http_request_duration_seconds", ("method", "endpoint")),
         ("errors", "http_errors_total", ("error_type", "endpoint")),
-        ("active_requests", "http_active_requests", ()),
+        ("active_requests", "http_requests_in_flight", ()),
         ("predictions", "model_predictions_total", (*MODEL, "result")),
         ("prediction_duration", "model_prediction_duration_seconds", MODEL),
         ("confidence", "model_prediction_confidence", (*MODEL, "result")),
