@@ -11,7 +11,7 @@ import pytest
 from pyarrow import parquet
 from sklearn import datasets
 
-from bundle.declaration import Declaration, load_declaration
+from bundle.declaration import Declaration, TableFormat, load_declaration
 from bundle.features import CategoryFeature, NumberFeature
 from tests.harness import PROJECT, Server, run
 from training import new
@@ -180,6 +180,12 @@ def test_separators_and_encodings_are_found(
     assert [feature.column for feature in declaration.features] == ["größe", "farbe"]
 
 
+def test_the_separator_is_the_one_that_gives_the_target(table: Callable[..., Path], draft: Draft) -> None:
+    rows = [f"{place % 7},x|y|z|{place % 3},{label}" for place, label in enumerate(LABELS)]
+    declaration = draft(table("a b c d,e|f|g|h,late", *rows), "late")
+    assert [feature.column for feature in declaration.features] == ["a b c d", "e|f|g|h"]
+
+
 @pytest.mark.parametrize(
     ("encoding", "words"),
     [
@@ -313,6 +319,7 @@ def test_a_parquet_file_becomes_the_same_rows(tmp_path: Path, draft: Draft, mode
     parquet.write_table(pa.table(columns), tmp_path / "credit.parquet")
     declaration = draft(tmp_path / "credit.parquet", "late")
     assert declaration.feature_names == ["age", "income", "member", "city"]
+    assert declaration.table == TableFormat()
     rows, labels = read_table(models / "credit" / "data.csv", declaration)
     assert [row["age"] for row in rows] == columns["age"]
     assert [row["income"] for row in rows][6:9] == [6 * 1.1, None, 8 * 1.1]
