@@ -1,7 +1,7 @@
 """The names that a model's declaration gives to what is measured, as PromQL selects them."""
 
+from bundle.concepts import CONCEPTS
 from bundle.declaration import Declaration, MetricName
-from serving.metrics.concepts import CONCEPTS
 
 CONCEPT = {concept.name: concept for concept in CONCEPTS}
 

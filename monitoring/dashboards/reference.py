@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from serving.metrics.concepts import CONCEPTS, MODEL, Concept
+from bundle.concepts import CONCEPTS, MODEL, Concept
 
 PAGE = Path(__file__).resolve().parent.parent.parent / "docs" / "metrics.md"
 

@@ -3,10 +3,10 @@
 import pytest
 from prometheus_client import CollectorRegistry
 
+from bundle.concepts import CONCEPTS, MODEL_LOADED, NAMEABLE, REQUESTS, check_metrics
 from bundle.declaration import Declaration, MetricName
 from bundle.errors import BundleError
 from monitoring.dashboards.reference import PAGE, reference, replaced
-from serving.metrics.concepts import CONCEPTS, MODEL_LOADED, NAMEABLE, REQUESTS, check_metrics
 from serving.metrics.vocabulary import Vocabulary
 
 
