@@ -25,11 +25,12 @@ from sklearn.pipeline import Pipeline
 
 from bundle.declaration import Declaration, VersionDeclaration, load_declaration
 from bundle.manifest import PIPELINE_FILE, Manifest, load_manifest
-from training.build import Say, build_version, write_card
+from training.build import build_version, write_card
 from training.cli import exit_code, parser, rows_file
 from training.compare import compare, predict_rows, table, verdict
-from training.data import Recipe, TrainingData, load_recipe, load_training_data
+from training.data import TrainingData, load_recipe, load_training_data
 from training.evaluation import out_of_fold
+from training.fitting import fit
 from training.gate import (
     Comparison,
     GateError,
@@ -44,6 +45,8 @@ from training.gate import (
 )
 from training.metrics import Floats
 from training.predictions import Predictions
+from training.preparation import Say, check_classes, check_columns
+from training.recipe import Recipe
 from training.table import DataError
 from training.volume import check_volume, fill
 
@@ -92,6 +95,8 @@ def retrain(
     run = _prepare(folder, source or folder, served, say)
     rows = load_training_data(run.source, run.declaration, run.recipe, data)
     check_rows(run.declaration, rows)
+    check_classes(run.declaration, rows.labels)
+    check_columns(run.declaration, rows.matrix)
     direct = predict_rows(folder / run.served.version, run.served, rows.matrix)
     check_labels(Predictions.of(run.declaration, rows.labels, direct[None]), run.served.version)
     count, against = len(rows.rows), run.served.version
@@ -151,7 +156,7 @@ def check_gate(run: Retraining, data: TrainingData, served: Floats, candidate: F
     if run.declaration.binary:
         check_calibration(comparison)
         check_groups(comparison)
-        check_directions(run.declaration, run.build_pipeline().fit(data.matrix, data.labels), data.matrix)
+        check_directions(run.declaration, fit(run.build_pipeline(), data.matrix, data.labels), data.matrix)
 
 
 def _served_out_of_fold(run: Retraining, data: TrainingData, direct: Floats, seen: Path | None) -> Floats:
@@ -175,7 +180,7 @@ def _served_out_of_fold(run: Retraining, data: TrainingData, direct: Floats, see
 
 def load_seen(run: Retraining, seen: Path | None) -> TrainingData | None:
     """Return the rows that the served version was trained on; None if they are not here."""
-    if seen is None and run.declaration.data_file is None and not hasattr(run.recipe, "generate_data"):
+    if seen is None and run.declaration.data_file is None and not run.recipe.generates:
         return None
     data = load_training_data(run.source, run.declaration, run.recipe, seen)
     if data.sha256 == run.served.data.sha256:
