@@ -106,7 +106,7 @@ recheck: .venv/train.done ## check in seconds that MODEL can be trained on DATA 
 	@.venv/bin/python -m training.check --model $(call quoted,$(MODEL)) $(if $(DATA),--data $(call quoted,$(DATA)))
 
 train: .venv/train.done ## train MODEL's next version from DATA, and write it if it is no worse than the served one
-	@.venv/bin/python -m training.retrain --model $(call quoted,$(MODEL)) $(if $(DATA),--data $(call quoted,$(DATA))) $(if $(SEEN),--seen $(call quoted,$(SEEN)))
+	@.venv/bin/python -m training.retrain --model $(call quoted,$(MODEL)) $(if $(DATA),--data $(call quoted,$(DATA))) $(if $(SEEN),--seen $(call quoted,$(SEEN))) $(if $(FEW_ROWS),--allow-few-rows)
 
 lock: .venv/dev.done ## resolve requirements/*.in into the hashed lock files anew
 	@for name in serve train dev mlflow; do echo "requirements/$$name.txt"; \

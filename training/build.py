@@ -188,7 +188,7 @@ def _describe(
         threshold=declaration.threshold,
         files={},
         inspected={},
-        data=Data(sha256=data.sha256, rows=len(data.rows)),
+        data=Data(sha256=data.sha256, rows=len(data.rows), few=data.few),
         libraries={name: importlib.metadata.version(name) for name in LIBRARIES},
         evaluation=evaluation,
         distribution=distribution,

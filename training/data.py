@@ -11,7 +11,7 @@ import numpy as np
 
 from bundle.declaration import Declaration
 from bundle.encoding import Encoder, Matrix
-from bundle.manifest import sha256
+from bundle.manifest import FewRows, sha256
 from training.metrics import Labels
 from training.recipe import MODULE_PREFIX, Recipe, reported
 from training.table import DataError, Rows
@@ -19,12 +19,16 @@ from training.table import DataError, Rows
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Rows as clients send them, matrix [rows, features], class indexes [rows], and sha256 of the source."""
+    """Rows as clients send them, matrix [rows, features], class indexes [rows], and sha256 of the source.
+
+    `few` is what was allowed, if the rows are too few for the gate of retraining.
+    """
 
     rows: Rows
     matrix: Matrix
     labels: Labels
     sha256: str
+    few: FewRows | None = None
 
 
 def load_recipe(folder: Path) -> Recipe:

@@ -17,7 +17,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -86,15 +86,17 @@ def retrain(
     say: Say,
     *,
     source: Path | None = None,
+    allow_few_rows: bool = False,
 ) -> str:
     """Write the next version and return its name; GateError has the reason if it is not written.
 
     `seen` is the file that the served version was trained on, unless that is the model's own data. `source`
-    has the recipe and the model's own data, unless that is `folder`.
+    has the recipe and the model's own data, unless that is `folder`. Few rows that are allowed are written
+    into the bundle and on the card.
     """
     run = _prepare(folder, source or folder, served, say)
     rows = load_training_data(run.source, run.declaration, run.recipe, data)
-    check_rows(run.declaration, rows)
+    rows = replace(rows, few=check_rows(run.declaration, rows, allow_few=allow_few_rows))
     check_classes(run.declaration, rows.labels)
     check_columns(run.declaration, rows.matrix)
     direct = predict_rows(folder / run.served.version, run.served, rows.matrix)
@@ -238,6 +240,11 @@ def _command() -> argparse.ArgumentParser:
         "--seen", type=rows_file, help="the file it was trained on, as --data (the model's own data)"
     )
     command.add_argument(
+        "--allow-few-rows",
+        action="store_true",
+        help="let too few rows of a class pass, which the card then says",
+    )
+    command.add_argument(
         "--models-from",
         type=Path,
         help="where recipe, data and declaration are, if --models-dir is a volume that holds only versions; "
@@ -257,7 +264,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with lock_folder(folder):
             if source != folder:
                 check_volume(folder, source, print)
-            name = retrain(folder, options.data, options.served, options.seen, print, source=source)
+            name = retrain(
+                folder,
+                options.data,
+                options.served,
+                options.seen,
+                print,
+                source=source,
+                allow_few_rows=options.allow_few_rows,
+            )
         print(f"{name} is written. {options.served or 'The served version'} is still served.")
 
     try:
