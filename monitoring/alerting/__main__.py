@@ -9,10 +9,10 @@ from typing import Any
 
 import yaml
 
+from bundle.concepts import CONCEPTS
 from bundle.declaration import Declaration, load_declaration
 from monitoring.alerting import model, objectives, requests, service
 from monitoring.alerting.names import Names, without_metrics
-from serving.metrics.concepts import CONCEPTS
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 RULES = PROJECT / "monitoring" / "rules"

@@ -1,8 +1,8 @@
 """The names that a model's declaration gives to what is measured, as PromQL selects them."""
 
+from bundle.concepts import CONCEPTS
 from bundle.declaration import Declaration
 from bundle.metric_names import DEFAULT_METRICS, MetricName
-from serving.metrics.concepts import CONCEPTS
 
 CONCEPT = {concept.name: concept for concept in CONCEPTS}
 

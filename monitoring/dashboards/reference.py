@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from bundle.concepts import CONCEPTS, MODEL, Concept
 from bundle.metric_names import DEFAULT_METRICS
-from serving.metrics.concepts import CONCEPTS, MODEL, Concept
 
 PAGE = Path(__file__).resolve().parent.parent.parent / "docs" / "metrics.md"
 

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import yaml
 
+from bundle.concepts import CONCEPTS
 from bundle.declaration import load_declaration
 from bundle.metric_names import DEFAULT_METRICS
 from monitoring.alerting import objectives
 from monitoring.dashboards.__main__ import CLUSTER, DASHBOARDS, render
-from serving.metrics.concepts import CONCEPTS
 from tests.harness import PROJECT
 from tests.systems import MODELS
 from tests.systems import PAGES as VOCABULARIES
