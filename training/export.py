@@ -12,7 +12,7 @@ from sklearn.pipeline import Pipeline
 from bundle.additive import ADDITIVE_FILE
 from bundle.declaration import Declaration
 from bundle.distributions import Distributions, NumberDistribution
-from bundle.encoding import Matrix
+from bundle.encoding import Encoder, Matrix
 from bundle.features import CategoryFeature, NumberFeature
 from bundle.manifest import MODEL_FILE, PARITY_TOLERANCE
 from bundle.runtime import INPUT, Session
@@ -40,6 +40,7 @@ def export_files(
     model = export(pipeline, len(declaration.features))
     matrices = [matrix, generate_rows(declaration, describe(declaration, matrix))]
     difference = check_parity(pipeline, model, matrices)
+    check_far_rows(model, declaration)
     rows = " and ".join(str(len(matrix)) for matrix in matrices)
     say(f"ONNX against scikit-learn: {difference:.2g} apart at most, on {rows} rows")
     additive = derive(pipeline, declaration, matrices)
@@ -112,6 +113,27 @@ def widened(feature: NumberFeature, distribution: Distributions) -> tuple[float,
     width = trained.maximum - trained.minimum or 1
     low, high = feature.accepted
     return max(low, trained.minimum - width), min(high, trained.maximum + width)
+
+
+def check_far_rows(model: bytes, declaration: Declaration) -> None:
+    """ParityError where the largest value of a number without a range makes the answer no number.
+
+    Clients may send it, and a model that gives no number is unavailable to all.
+    """
+    session, example = Session(model), Encoder(declaration).encode([declaration.example])
+    unlimited = [
+        (index, feature, end)
+        for index, feature in enumerate(declaration.features)
+        if isinstance(feature, NumberFeature) and feature.range is None
+        for end in feature.accepted
+    ]
+    for index, feature, end in unlimited:
+        far = example.copy()
+        far[0, index] = end
+        if not np.isfinite(session.run(far)).all():
+            raise ParityError(
+                f"the exported model gives no number where {feature.name} is {end:g}: declare its range"
+            )
 
 
 def check_parity(pipeline: Pipeline, model: bytes, matrices: list[Matrix]) -> float:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from bundle.additive import ADDITIVE_FILE
 from bundle.declaration import load_declaration
 from tests.harness import HEART, SAMPLE, Server, eventually, panel_queries, problem
 from tests.systems import MODELS
@@ -41,6 +42,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(HEART, folder / "heart-disease")
     for name in ("plants", "flowers"):
         build(declare(folder, name), None, None, say=lambda _: None)
+    assert (folder / "plants" / "v1" / ADDITIVE_FILE).exists()
     return folder
 
 
