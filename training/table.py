@@ -159,17 +159,16 @@ def _value(place: str, feature: NumberFeature | CategoryFeature, cell: str, tabl
     try:
         value = _read(feature, cell, table)
         feature.encode(value)
-    except ValueError:
+    except ValueError as error:
         if not cell:
             raise DataError(
                 f"{place}: the cell of '{feature.column}' is empty: fill it in, or declare "
                 f"{feature.name} as nullable"
             ) from None
-        # a table has an empty cell where JSON has null
-        expected = (
-            f"'{feature.column}' is not {feature.expectation.replace(', or null', ', or an empty cell')}"
-        )
-        raise DataError(f"{place}: the cell of {expected}") from None
+        said = str(error)  # of the encoder: what must be
+        expected = said.removeprefix("must be ") if said.startswith("must be ") else feature.expectation
+        expected = expected.replace(", or null", ", or an empty cell")  # which JSON has instead
+        raise DataError(f"{place}: the cell of '{feature.column}' is not {expected}") from None
     return value
 
 

@@ -9,11 +9,10 @@ from typing import Any
 
 import yaml
 
+from bundle.concepts import CONCEPTS
 from bundle.declaration import Declaration, load_declaration
-from bundle.metric_names import DEFAULT_METRICS
 from monitoring.alerting import model, objectives, requests, service
-from monitoring.alerting.names import Names
-from serving.metrics.concepts import CONCEPTS
+from monitoring.alerting.names import Names, without_metrics
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 RULES = PROJECT / "monitoring" / "rules"
@@ -104,11 +103,6 @@ def render() -> dict[Path, str]:
     own = groups(names, named=True)
     files[CHARTS_RULES / "other.yaml"] = HEADER_OF_OTHERS + for_release(own + shared, names)
     return files | of_every_vocabulary()
-
-
-def without_metrics(declaration: Declaration) -> Declaration:
-    """Return the declaration as if it had no [metrics]: its rules are those of every such model."""
-    return declaration.model_copy(update={"metrics": DEFAULT_METRICS})
 
 
 def of_every_vocabulary() -> dict[Path, str]:

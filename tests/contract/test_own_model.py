@@ -1,5 +1,6 @@
 """A model that declares no range, no unit and no [metrics] is served and measured like the shipped ones."""
 
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -7,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from bundle.additive import ADDITIVE_FILE
 from bundle.declaration import load_declaration
-from tests.harness import HEART, SAMPLE, Server, eventually, problem
+from tests.harness import HEART, SAMPLE, Server, eventually, panel_queries, problem
 from tests.systems import MODELS
 from training.build import build
 
@@ -40,6 +42,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(HEART, folder / "heart-disease")
     for name in ("plants", "flowers"):
         build(declare(folder, name), None, None, say=lambda _: None)
+    assert (folder / "plants" / "v1" / ADDITIVE_FILE).exists()
     return folder
 
 
@@ -128,6 +131,13 @@ def test_it_is_measured_under_the_default_names(own: Server) -> None:
     assert not [
         named.name for named in declared.values() if not any(name.startswith(named.name) for name in names)
     ]
+
+
+def test_its_dashboard_reads_what_it_shows(own: Server) -> None:
+    expressions = " ".join(expression for _, expression in panel_queries("monitoring/grafana-model.json"))
+    read = set(re.findall(r"([a-z_]+)\{", expressions)) - {"up"}
+    assert len(read) == 11
+    assert read <= {name for name, _ in own.metrics()}
 
 
 def test_drift_sees_values_beyond_the_training_data(own: Server) -> None:

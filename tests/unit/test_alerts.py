@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import yaml
 
+from bundle.concepts import CONCEPTS
 from bundle.declaration import load_declaration
 from bundle.metric_names import DEFAULT_METRICS
 from monitoring.alerting.__main__ import CHARTS_RULES, MODELS, render
-from serving.metrics.concepts import CONCEPTS
 from tests.harness import PROJECT
 
 RULES = PROJECT / "monitoring" / "rules"

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
+from bundle.concepts import CONCEPTS, MODEL_LOADED, NAMEABLE, REQUESTS, check_metrics
 from bundle.declaration import Declaration, load_declaration
 from bundle.errors import BundleError
 from bundle.metric_names import DEFAULT_METRICS, MetricName
 from monitoring.dashboards.reference import PAGE, reference, replaced
-from serving.metrics.concepts import CONCEPTS, MODEL_LOADED, NAMEABLE, REQUESTS, check_metrics
 from serving.metrics.vocabulary import Vocabulary
 from tests.systems import MODELS
 

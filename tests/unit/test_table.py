@@ -159,6 +159,20 @@ def test_a_number_out_of_range_is_rejected_with_its_place(
         read_table(table(HEADER, f"{cell},low,B"), tumour)
 
 
+def test_a_number_that_is_too_large_without_a_range_is_rejected_with_what_is_accepted(
+    folder: Path, table: Callable[..., Path]
+) -> None:
+    path = folder / "model.toml"
+    path.write_text(path.read_text(encoding="utf-8").replace("range = [-10, 2000]\n", ""), encoding="utf-8")
+    declaration = load_declaration(folder)
+    read_table(table(HEADER, "1e15,low,B"), declaration)
+    for cell, expected in (("1e16", "a number from -1e+15 to 1e+15 (mm)"), ("x", "a number (mm)")):
+        with pytest.raises(DataError) as caught:
+            read_table(table(HEADER, f"{cell},low,B"), declaration)
+        sentence = f"the cell of 'size' is not {expected}, or an empty cell where it is unknown"
+        assert str(caught.value).endswith(sentence)
+
+
 @pytest.mark.parametrize(
     ("lines", "sentence"),
     [
