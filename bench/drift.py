@@ -20,16 +20,16 @@ from numpy.typing import NDArray
 
 from bench.load import PROJECT
 from bench.prometheus import Labels, Prometheus, backfill
-from bundle.bins import Bins, Distributions, all_bins
+from bundle import concepts
+from bundle.bins import Bins, all_bins
 from bundle.declaration import Declaration, load_declaration
-from bundle.distributions import CategoryDistribution, NumberDistribution
+from bundle.distributions import CategoryDistribution, Distributions, NumberDistribution
 from bundle.encoding import Encoder, Matrix
 from bundle.errors import InvalidRowsError
 from bundle.features import CategoryFeature
 from bundle.manifest import Manifest
 from bundle.score import scores
 from serving.inference.catalogue import ServedModel, load_model
-from serving.metrics import concepts
 from training.data import load_recipe, load_rows
 from training.distribution import describe, describe_score, quantiles
 from training.evaluation import out_of_fold

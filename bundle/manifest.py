@@ -54,9 +54,20 @@ class Estimator(Record):
     type: str
 
 
+class FewRows(Record):
+    """The rarest class, with fewer rows than the gate needs to judge by, which was allowed explicitly."""
+
+    label: str
+    rows: int = Field(ge=0)
+    needed: int
+
+
 class Data(Record):
+    """The rows that a version was trained on; `few` is there only if they were too few."""
+
     sha256: Sha256
     rows: int = Field(gt=0, le=10**12)
+    few: FewRows | None = Field(default=None, exclude_if=lambda few: few is None)
 
 
 class Probe(Record):

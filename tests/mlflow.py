@@ -29,7 +29,10 @@ def log_few_rows(uri: str) -> str:
     return f"runs:/{run['run_id']}/tables/rows.csv"
 
 
-TOO_FEW = "gate failed: too few rows: 20 of 'disease' where 130 are needed, 10 for each feature"
+TOO_FEW = (
+    "gate failed: too few rows: 20 of 'disease' where 25 are needed to see a fifth of them lost; "
+    "FEW_ROWS=yes (--allow-few-rows) lets them pass, and the card says so"
+)
 """The message of retraining about these rows."""
 
 

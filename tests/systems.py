@@ -152,7 +152,7 @@ class System:
                 name: None if np.isnan(value) else int(value) if is_whole else float(value)
                 for name, value, is_whole in zip(self.declaration.feature_names, row, whole, strict=True)
             }
-            for row in generate_rows(self.declaration)[:GENERATED]
+            for row in generate_rows(self.declaration, self.manifest.distribution)[:GENERATED]
         ]
         return [dict(probe.row) for probe in self.manifest.probes] + generated
 

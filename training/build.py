@@ -1,28 +1,23 @@
 """Builds versions of a model: evaluates, fits, exports and checks them, and writes bundles and the card."""
 
 import importlib.metadata
-import io
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import joblib
-import numpy as np
 from pydantic_core import from_json
 from sklearn.pipeline import Pipeline
 
-from bundle.additive import ADDITIVE_FILE
 from bundle.bins import all_bins
-from bundle.declaration import Declaration, load_declaration
+from bundle.declaration import Declaration
 from bundle.errors import BundleError
 from bundle.evaluation import Evaluation
 from bundle.manifest import (
     CARD_FILE,
     FORMAT,
     MANIFEST_FILE,
-    MODEL_FILE,
     PIPELINE_FILE,
     Data,
     Estimator,
@@ -32,51 +27,56 @@ from bundle.manifest import (
     sha256,
 )
 from bundle.score import scores
-from training.additive import derive
 from training.card import plots, render_card, render_page
-from training.data import Recipe, TrainingData, load_recipe, load_training_data
+from training.data import TrainingData, load_recipe
 from training.distribution import describe, describe_score, quantiles
-from training.evaluation import FOLDS, evaluate, out_of_fold
-from training.export import check_parity, export, generate_rows
-from training.metrics import Floats, Labels
+from training.evaluation import evaluate, out_of_fold
+from training.export import export_files
+from training.failures import FailedVersions
+from training.fitting import fit, pickled
+from training.metrics import Floats
+from training.preparation import Say, check_data, check_declaration, check_fit, few_rows
 from training.probes import make_probes
+from training.recipe import Recipe
 from training.table import DataError
 
 LIBRARIES = ["numpy", "scikit-learn", "skl2onnx", "onnx", "onnxruntime", "joblib", "matplotlib"]
-
-Say = Callable[[str], None]
 
 
 def build(folder: Path, version: str | None, data: Path | None, say: Say) -> list[Manifest]:
     """Write `folder/<version>/` for one version or for all, and `folder/CARD.md` of all existing versions.
 
-    The same input gives the same bytes.
+    Before anything is evaluated, a quick fit of each version is exported. A version that fails does not stop
+    the others: in the end, an ExceptionGroup has every failure. The same input gives the same bytes.
     """
-    declaration = load_declaration(folder)
+    declaration = check_declaration(folder, quiet)
     if version is not None and version not in declaration.versions:
         raise DataError(
             f"model.toml declares no version '{version}'; it has {', '.join(declaration.versions)}"
         )
     recipe = load_recipe(folder)
-    training = load_training_data(folder, declaration, recipe, data)
-    check_classes(declaration, training.labels)
+    training = check_data(folder, declaration, recipe, data, quiet)
     if version is None:
         check_same_rows(folder, declaration)
+    names = [version] if version else list(declaration.versions)
+    failed = FailedVersions()
+    quick = few_rows(declaration, training)
+    for name in names:
+        with failed.collected(name):
+            check_fit(name, declaration, recipe, quick, quiet)
     manifests = []
-    for name in [version] if version else declaration.versions:
-        manifests.append(build_version(folder / name, declaration, recipe, training, say))
-        say(f"wrote {folder / name}")
-    write_card(folder, declaration, say)
+    for name in (name for name in names if name not in failed.failures):
+        with failed.collected(name):
+            manifests.append(build_version(folder / name, declaration, recipe, training, say))
+            say(f"wrote {folder / name}")
+    if manifests:
+        write_card(folder, declaration, say)
+    failed.raise_all()
     return manifests
 
 
-def check_classes(declaration: Declaration, labels: Labels) -> None:
-    """Reject data with so few rows of a class that some fold of the evaluation has none."""
-    counts = np.bincount(labels, minlength=len(declaration.classes)).tolist()
-    for count, (target, label) in zip(counts, declaration.targets.items(), strict=True):
-        if count < FOLDS:
-            column = f" ({target} in the column '{declaration.target}')" if declaration.target else ""
-            raise DataError(f"{count} rows are '{label}'{column}: training needs {FOLDS} of each class")
+def quiet(_: str) -> None:
+    """Say nothing."""
 
 
 def check_same_rows(folder: Path, declaration: Declaration) -> None:
@@ -129,33 +129,39 @@ def build_version(
     evaluation = evaluate(declaration, data.matrix, data.labels, probabilities)
     for name, estimate in evaluation.metrics.items():
         say(f"  {name:22} {estimate.value:7.4f}  ({estimate.lower:.4f} to {estimate.upper:.4f})")
-    pipeline = build_pipeline().fit(data.matrix, data.labels)
-    files = export_files(pipeline, declaration, data, say)
+    pipeline = fit(build_pipeline(), data.matrix, data.labels)
+    files = export_files(pipeline, declaration, data.matrix, say)
+    return write_bundle(
+        folder,
+        declaration,
+        data,
+        pipeline=pipeline,
+        files=files,
+        evaluation=evaluation,
+        probabilities=probabilities,
+    )
+
+
+def write_bundle(
+    folder: Path,
+    declaration: Declaration,
+    data: TrainingData,
+    *,
+    pipeline: Pipeline,
+    files: Mapping[str, bytes],
+    evaluation: Evaluation,
+    probabilities: Floats,
+) -> Manifest:
+    """Write the bundle of a fitted pipeline and its exported files, with card and manifest."""
     manifest = _describe(
         folder.name, declaration, data, pipeline=pipeline, evaluation=evaluation, probabilities=probabilities
     )
-    files |= {CARD_FILE: render_page(declaration, manifest)} | plots(declaration, evaluation)
-    inspected = {PIPELINE_FILE: _joblib(pipeline)}
-    manifest = manifest.model_copy(update={"files": hashes(files), "inspected": hashes(inspected)})
+    served = {**files, CARD_FILE: render_page(declaration, manifest)} | plots(declaration, evaluation)
+    inspected = {PIPELINE_FILE: pickled(pipeline)}
+    manifest = manifest.model_copy(update={"files": hashes(served), "inspected": hashes(inspected)})
     document = sealed(from_json(manifest.model_dump_json()))
-    _write(folder, files | inspected, document)
+    _write(folder, served | inspected, document)
     return Manifest.model_validate(document)
-
-
-def export_files(
-    pipeline: Pipeline, declaration: Declaration, data: TrainingData, say: Say
-) -> dict[str, bytes]:
-    """Return the ONNX model and, if the pipeline has one, the additive model, each proven equal to it."""
-    model = export(pipeline, len(declaration.features))
-    matrices = [data.matrix, generate_rows(declaration)]
-    difference = check_parity(pipeline, model, matrices)
-    rows = " and ".join(str(len(matrix)) for matrix in matrices)
-    say(f"ONNX against scikit-learn: {difference:.2g} apart at most, on {rows} rows")
-    additive = derive(pipeline, declaration, matrices)
-    if additive is None:
-        return {MODEL_FILE: model}
-    say(f"the model is additive: it is served from {ADDITIVE_FILE}")
-    return {MODEL_FILE: model, ADDITIVE_FILE: additive.model_dump_json(indent=1).encode() + b"\n"}
 
 
 def _describe(
@@ -182,7 +188,7 @@ def _describe(
         threshold=declaration.threshold,
         files={},
         inspected={},
-        data=Data(sha256=data.sha256, rows=len(data.rows)),
+        data=Data(sha256=data.sha256, rows=len(data.rows), few=data.few),
         libraries={name: importlib.metadata.version(name) for name in LIBRARIES},
         evaluation=evaluation,
         distribution=distribution,
@@ -194,12 +200,6 @@ def _describe(
 
 def hashes(files: Mapping[str, bytes]) -> dict[str, str]:
     return {name: sha256(content) for name, content in files.items()}
-
-
-def _joblib(pipeline: Pipeline) -> bytes:
-    buffer = io.BytesIO()
-    joblib.dump(pipeline, buffer)
-    return buffer.getvalue()
 
 
 def _write(folder: Path, files: dict[str, bytes], document: dict[str, Any]) -> None:

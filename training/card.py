@@ -9,7 +9,7 @@ from bundle.declaration import Declaration
 from bundle.distributions import CategoryDistribution
 from bundle.evaluation import Evaluation, GroupMetrics, MetricEstimate, ThresholdMetrics
 from bundle.features import Feature
-from bundle.manifest import Manifest
+from bundle.manifest import FewRows, Manifest
 from training.plots import calibration_plot, groups_plot
 
 CALIBRATION_PLOT = "calibration.svg"
@@ -97,6 +97,7 @@ def _version(declaration: Declaration, manifest: Manifest) -> list[str]:
     return [
         f"### {manifest.version}: {manifest.estimator.name} ({manifest.estimator.type})",
         f"{evaluation.method}.",
+        *_few_rows(manifest.data.few),
         _table(
             ["metric", "value", "95 % interval"],
             [[METRIC_NAMES[name], *_cells(estimate)] for name, estimate in evaluation.metrics.items()],
@@ -105,6 +106,17 @@ def _version(declaration: Declaration, manifest: Manifest) -> list[str]:
         f"![Observed frequency by predicted probability]({manifest.version}/{CALIBRATION_PLOT})",
         *_thresholds(declaration, evaluation.thresholds),
         *_groups(manifest.version, evaluation.groups),
+    ]
+
+
+def _few_rows(few: FewRows | None) -> list[str]:
+    if few is None:
+        return []
+    return [
+        (
+            f"**Few rows.** Trained with {few.rows} rows of the rarest class, `{few.label}`: below the floor "
+            f"of {few.needed}, allowed explicitly."
+        )
     ]
 
 

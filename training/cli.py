@@ -5,15 +5,17 @@ import atexit
 import os
 import re
 import shutil
+import signal
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from bundle.errors import BundleError, InvalidRowsError, printable
+from bundle.errors import BundleError
 from registry.mlflow import MlflowServer
-from training.export import ParityError
-from training.table import DataError
+from training.failures import FAILURES, sentence
+
+INTERRUPTED = 128 + signal.SIGINT
 
 ARTIFACT = re.compile(
     r"runs:/(?P<run>[0-9a-f]{32})/(?P<path>[A-Za-z0-9_-][\w.-]*(/[A-Za-z0-9_-][\w.-]*)*)", re.ASCII
@@ -53,17 +55,17 @@ def rows_file(text: str) -> Path:
 
 
 def exit_code(work: Callable[[], object]) -> int:
-    """Do the work and return 0, or print a sentence about its failure and return 1."""
+    """Do the work and return 0, or print a sentence about each failure and return 1; 130 if interrupted."""
     try:
         work()
-    except (BundleError, DataError, ParityError) as error:
-        print(f"error: {printable(str(error))}", file=sys.stderr)
-    except OSError as error:
-        print(f"error: {error.filename} cannot be read or written: {error.strerror}", file=sys.stderr)
-    except InvalidRowsError as error:
-        first = error.errors[0]
-        sentence = printable(f"row {first.row} of the data: {first.field} {first.detail}")
-        print(f"error: {sentence}", file=sys.stderr)
+    except ExceptionGroup as group:
+        failures: Sequence[Exception] = group.exceptions
+    except FAILURES as error:
+        failures = [error]
+    except KeyboardInterrupt:
+        return INTERRUPTED
     else:
         return 0
+    for failure in failures:
+        print(f"error: {sentence(failure)}", file=sys.stderr)
     return 1

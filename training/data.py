@@ -2,51 +2,47 @@
 
 import importlib.util
 import json
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, cast
 
 import numpy as np
-from sklearn.pipeline import Pipeline
 
 from bundle.declaration import Declaration
 from bundle.encoding import Encoder, Matrix
-from bundle.manifest import sha256
+from bundle.manifest import FewRows, sha256
 from training.metrics import Labels
+from training.recipe import MODULE_PREFIX, Recipe, reported
 from training.table import DataError, Rows
-
-
-class Recipe(Protocol):
-    """The functions of a model's recipe.py; `generate_data` only where the model declares no data.
-
-    Data are rows and the label of each: only model.toml defines the order of classes.
-    """
-
-    load_data: Callable[[Path, Declaration], tuple[Rows, Sequence[str]]]
-    generate_data: Callable[[Declaration], tuple[Rows, Sequence[str]]]
-    build_pipeline: Callable[[str, Declaration], Pipeline]
 
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Rows as clients send them, matrix [rows, features], class indexes [rows], and sha256 of the source."""
+    """Rows as clients send them, matrix [rows, features], class indexes [rows], and sha256 of the source.
+
+    `few` is what was allowed, if the rows are too few for the gate of retraining.
+    """
 
     rows: Rows
     matrix: Matrix
     labels: Labels
     sha256: str
+    few: FewRows | None = None
 
 
 def load_recipe(folder: Path) -> Recipe:
-    """Import `folder/recipe.py`, whose folder is not a package."""
+    """Import `folder/recipe.py` as the module `recipe_<model>`, whose classes can be pickled."""
     path = folder / "recipe.py"
-    spec = importlib.util.spec_from_file_location(f"recipe_{folder.name.replace('-', '_')}", path)
+    name = MODULE_PREFIX + folder.name
+    spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None or not path.is_file():
         raise DataError(f"{path} is missing")
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return cast("Recipe", module)
+    sys.modules[name] = module
+    with reported(path):
+        spec.loader.exec_module(module)
+    return Recipe(path, module)
 
 
 def load_training_data(
@@ -68,7 +64,7 @@ def load_rows(
             raise DataError(f"{data} is not a regular file: give a CSV file")
         rows, named = recipe.load_data(data, declaration)
         return rows, class_indexes(declaration, rows, named), sha256(data.read_bytes())
-    if not hasattr(recipe, "generate_data"):
+    if not recipe.generates:
         raise DataError(
             f"'{declaration.name}' comes without its data: give it with DATA=FILE. {declaration.data_source}"
         )

@@ -26,6 +26,7 @@ from bundle.evaluation import (
 )
 from bundle.features import CategoryFeature, NumberFeature
 from bundle.score import scores
+from training.fitting import fit, predict_classes
 from training.metrics import (
     RESAMPLES,
     Floats,
@@ -88,8 +89,8 @@ def out_of_fold(build: Callable[[], Pipeline], matrix: Matrix, labels: Labels, c
         for repeat in range(repeats):
             folds = StratifiedKFold(FOLDS, shuffle=True, random_state=repeat)
             for train, test in folds.split(matrix, labels):
-                fitted = build().fit(matrix[train], labels[train])
-                probabilities[repeat, test] = fitted.predict_proba(matrix[test])
+                fitted = fit(build(), matrix[train], labels[train])
+                probabilities[repeat, test] = predict_classes(fitted, matrix[test], classes)
                 progress.update()
     return probabilities
 

@@ -1,32 +1,69 @@
 """Exports a fitted pipeline to ONNX, and proves that both give the same probabilities."""
 
+import traceback
+from collections.abc import Callable
+
 import numpy as np
 from skl2onnx import to_onnx
 from skl2onnx.common.data_types import FloatTensorType
+from skl2onnx.common.exceptions import MissingConverter, MissingShapeCalculator
 from sklearn.pipeline import Pipeline
 
+from bundle.additive import ADDITIVE_FILE
 from bundle.declaration import Declaration
-from bundle.encoding import Matrix
-from bundle.features import CategoryFeature
-from bundle.manifest import PARITY_TOLERANCE
+from bundle.distributions import Distributions, NumberDistribution
+from bundle.encoding import Encoder, Matrix
+from bundle.features import CategoryFeature, NumberFeature
+from bundle.manifest import MODEL_FILE, PARITY_TOLERANCE
 from bundle.runtime import INPUT, Session
+from training.additive import derive
+from training.distribution import describe
+from training.fitting import predict_classes
+from training.recipe import described
 
 GENERATED_ROWS = 10_000
 MISSING_SHARE = 0.1
 
 
-class ParityError(Exception):
+class ExportError(Exception):
+    """The pipeline cannot be exported: one sentence that names the step."""
+
+
+class ParityError(ExportError):
     """The exported model does not give scikit-learn's probabilities."""
+
+
+def export_files(
+    pipeline: Pipeline, declaration: Declaration, matrix: Matrix, say: Callable[[str], None]
+) -> dict[str, bytes]:
+    """Return the ONNX model and, if the pipeline has one, the additive model, each proven equal to it."""
+    model = export(pipeline, len(declaration.features))
+    matrices = [matrix, generate_rows(declaration, describe(declaration, matrix))]
+    difference = check_parity(pipeline, model, matrices)
+    check_far_rows(model, declaration)
+    rows = " and ".join(str(len(matrix)) for matrix in matrices)
+    say(f"ONNX against scikit-learn: {difference:.2g} apart at most, on {rows} rows")
+    additive = derive(pipeline, declaration, matrices)
+    if additive is None:
+        return {MODEL_FILE: model}
+    say(f"the model is additive: it is served from {ADDITIVE_FILE}")
+    return {MODEL_FILE: model, ADDITIVE_FILE: additive.model_dump_json(indent=1).encode() + b"\n"}
 
 
 def export(pipeline: Pipeline, features: int) -> bytes:
     """Return the pipeline as ONNX: `rows` float32 [n, features] -> `probabilities` float32 [n, classes]."""
-    model = to_onnx(
-        pipeline,
-        initial_types=[(INPUT, FloatTensorType([None, features]))],
-        options={"zipmap": False},
-        name="pipeline",
-    )
+    try:
+        model = to_onnx(
+            pipeline,
+            initial_types=[(INPUT, FloatTensorType([None, features]))],
+            options={"zipmap": False},
+            name="pipeline",
+        )
+    except Exception as error:  # noqa: BLE001  # converters raise exceptions of every kind
+        raise ExportError(
+            f"{failing_step(error)} cannot be exported to ONNX: {_reason(error)} (docs/models.md lists the "
+            "steps that can)"
+        ) from None
     # skl2onnx lists the operator sets in the order of a Python set, which differs from run to run.
     operator_sets = sorted(model.opset_import, key=lambda operator_set: operator_set.domain)
     del model.opset_import[:]
@@ -34,15 +71,33 @@ def export(pipeline: Pipeline, features: int) -> bytes:
     return bytes(model.SerializeToString())
 
 
-def generate_rows(declaration: Declaration) -> Matrix:
-    """Return 10,000 seeded rows over the whole accepted ranges, a tenth of nullable values missing."""
+def failing_step(error: BaseException) -> str:
+    """Return the name of the step whose converter raised an exception, in quotes, or "the pipeline"."""
+    named = "the pipeline"
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        step = getattr(frame.f_locals.get("operator"), "raw_operator", None)
+        named = f"'{type(step).__name__}'" if step is not None else named
+    return named
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, MissingShapeCalculator | MissingConverter):
+        return "skl2onnx has no converter for it"
+    return described(error)
+
+
+def generate_rows(declaration: Declaration, distribution: Distributions) -> Matrix:
+    """Return 10,000 seeded rows over the declared ranges, a tenth of nullable values missing.
+
+    A number without a declared range is drawn from the trained one, widened by its width on either side.
+    """
     random = np.random.default_rng(0)
     columns = []
     for feature in declaration.features:
         if isinstance(feature, CategoryFeature):
             column = random.choice(list(feature.codes.values()), GENERATED_ROWS).astype(np.float64)
         else:
-            column = random.uniform(*feature.range, GENERATED_ROWS)
+            column = random.uniform(*feature.range or widened(feature, distribution), GENERATED_ROWS)
             column = np.rint(column) if feature.type == "integer" else column
         if feature.nullable:
             column[random.random(GENERATED_ROWS) < MISSING_SHARE] = np.nan
@@ -50,12 +105,52 @@ def generate_rows(declaration: Declaration) -> Matrix:
     return np.stack(columns, axis=1).astype(np.float32)
 
 
+def widened(feature: NumberFeature, distribution: Distributions) -> tuple[float, float]:
+    """Return the trained range and as much on either side (1 where it is a single value), where accepted."""
+    trained = distribution[feature.name]
+    if not isinstance(trained, NumberDistribution):
+        raise TypeError(f"the distribution of {feature.name} is not one of a {feature.type}")
+    width = trained.maximum - trained.minimum or 1
+    low, high = feature.accepted
+    return max(low, trained.minimum - width), min(high, trained.maximum + width)
+
+
+def check_far_rows(model: bytes, declaration: Declaration) -> None:
+    """ParityError where the largest value of a number without a range makes the answer no number.
+
+    Clients may send it, and a model that gives no number is unavailable to all.
+    """
+    session, example = Session(model), Encoder(declaration).encode([declaration.example])
+    unlimited = [
+        (index, feature, end)
+        for index, feature in enumerate(declaration.features)
+        if isinstance(feature, NumberFeature) and feature.range is None
+        for end in feature.accepted
+    ]
+    for index, feature, end in unlimited:
+        far = example.copy()
+        far[0, index] = end
+        if not np.isfinite(session.run(far)).all():
+            raise ParityError(
+                f"the exported model gives no number where {feature.name} is {end:g}: declare its range"
+            )
+
+
 def check_parity(pipeline: Pipeline, model: bytes, matrices: list[Matrix]) -> float:
     """Return the largest difference of probabilities over all matrices; ParityError from 1e-5 on."""
-    session = Session(model)
+    try:
+        session = Session(model)
+        answers = [session.run(matrix) for matrix in matrices]
+    except Exception as error:  # noqa: BLE001  # ONNX Runtime's exceptions share no base class
+        raise ExportError(f"ONNX Runtime cannot run the exported pipeline: {described(error)}") from None
+    classes = answers[0].shape[-1]
     difference = max(
-        float(np.abs(session.run(matrix) - pipeline.predict_proba(matrix)).max()) for matrix in matrices
+        float(np.abs(answer - predict_classes(pipeline, matrix, classes)).max())
+        for answer, matrix in zip(answers, matrices, strict=True)
     )
     if not difference < PARITY_TOLERANCE:
-        raise ParityError(f"ONNX and scikit-learn differ by {difference:.2g}, more than {PARITY_TOLERANCE:g}")
+        raise ParityError(
+            f"ONNX and scikit-learn differ by {difference:.2g}, more than {PARITY_TOLERANCE:g}: "
+            "ONNX computes in float32 (docs/models.md says which steps stand that)"
+        )
     return difference

@@ -9,14 +9,25 @@ from sklearn.pipeline import Pipeline
 from bundle.declaration import Declaration
 from bundle.encoding import Matrix
 from bundle.evaluation import Evaluation, MetricEstimate
-from training.compare import LOWER_IS_BETTER, Difference, compared_metrics, interval
+from bundle.manifest import FewRows
+from training.compare import (
+    LOWER_IS_BETTER,
+    Difference,
+    compared_metrics,
+    interval,
+)
 from training.data import TrainingData
 from training.evaluation import group_members
 from training.metrics import Floats, calibration, false_negative_rate
 from training.predictions import Predictions
 
-ROWS_PER_FEATURE = 10
-"""Least rows of the rarest class for each feature (Peduzzi et al., 1996)."""
+LEAST_ROWS = 25
+"""Least rows of the rarest class: with fewer, a candidate could lose a fifth of them unseen.
+
+The interval of a difference excludes 0 once 5 rows of a class are lost, whatever their number: a resample
+holds none of them with probability e^-5 = 0.7 %, and the interval leaves out 0.8 % on each side. (Hanley and
+Lippman-Hand, "If nothing goes wrong, is everything all right?", JAMA 249, 1983.)
+"""
 
 MOST_DUPLICATES = 0.05
 """Largest share of rows that repeat an earlier one: a row both trained and tested on flatters a model."""
@@ -41,20 +52,24 @@ class Comparison:
     candidate: Predictions
 
 
-def check_rows(declaration: Declaration, data: TrainingData) -> None:
-    """Fail on too few rows to train on, or too many duplicates."""
+def check_rows(declaration: Declaration, data: TrainingData, *, allow_few: bool = False) -> FewRows | None:
+    """Fail on too few rows to judge by, unless they are allowed and returned, or on too many duplicates."""
     counts = np.bincount(data.labels, minlength=len(declaration.classes))
-    rarest, needed = int(counts.argmin()), ROWS_PER_FEATURE * len(declaration.features)
-    if counts[rarest] < needed:
-        raise GateError(
-            f"too few rows: {counts[rarest]} of '{declaration.labels[rarest]}' where {needed} are needed, "
-            f"{ROWS_PER_FEATURE} for each feature"
-        )
+    rarest = int(counts.argmin())
+    few = None
+    if counts[rarest] < LEAST_ROWS:
+        few = FewRows(label=declaration.labels[rarest], rows=int(counts[rarest]), needed=LEAST_ROWS)
+        if not allow_few:
+            raise GateError(
+                f"too few rows: {few.rows} of '{few.label}' where {LEAST_ROWS} are needed to see a fifth of "
+                "them lost; FEW_ROWS=yes (--allow-few-rows) lets them pass, and the card says so"
+            )
     duplicates = 1 - len(set(row_keys(data))) / len(data.rows)
     if duplicates > MOST_DUPLICATES:
         raise GateError(
             f"duplicated rows: {duplicates:.0%} repeat an earlier row, at most {MOST_DUPLICATES:.0%} may"
         )
+    return few
 
 
 def row_keys(data: TrainingData) -> list[bytes]:

@@ -17,7 +17,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -25,11 +25,12 @@ from sklearn.pipeline import Pipeline
 
 from bundle.declaration import Declaration, VersionDeclaration, load_declaration
 from bundle.manifest import PIPELINE_FILE, Manifest, load_manifest
-from training.build import Say, build_version, write_card
+from training.build import build_version, write_card
 from training.cli import exit_code, parser, rows_file
 from training.compare import compare, predict_rows, table, verdict
-from training.data import Recipe, TrainingData, load_recipe, load_training_data
+from training.data import TrainingData, load_recipe, load_training_data
 from training.evaluation import out_of_fold
+from training.fitting import fit
 from training.gate import (
     Comparison,
     GateError,
@@ -44,6 +45,8 @@ from training.gate import (
 )
 from training.metrics import Floats
 from training.predictions import Predictions
+from training.preparation import Say, check_classes, check_columns
+from training.recipe import Recipe
 from training.table import DataError
 from training.volume import check_volume, fill
 
@@ -83,15 +86,19 @@ def retrain(
     say: Say,
     *,
     source: Path | None = None,
+    allow_few_rows: bool = False,
 ) -> str:
     """Write the next version and return its name; GateError has the reason if it is not written.
 
     `seen` is the file that the served version was trained on, unless that is the model's own data. `source`
-    has the recipe and the model's own data, unless that is `folder`.
+    has the recipe and the model's own data, unless that is `folder`. Few rows that are allowed are written
+    into the bundle and on the card.
     """
     run = _prepare(folder, source or folder, served, say)
     rows = load_training_data(run.source, run.declaration, run.recipe, data)
-    check_rows(run.declaration, rows)
+    rows = replace(rows, few=check_rows(run.declaration, rows, allow_few=allow_few_rows))
+    check_classes(run.declaration, rows.labels)
+    check_columns(run.declaration, rows.matrix)
     direct = predict_rows(folder / run.served.version, run.served, rows.matrix)
     check_labels(Predictions.of(run.declaration, rows.labels, direct[None]), run.served.version)
     count, against = len(rows.rows), run.served.version
@@ -151,7 +158,7 @@ def check_gate(run: Retraining, data: TrainingData, served: Floats, candidate: F
     if run.declaration.binary:
         check_calibration(comparison)
         check_groups(comparison)
-        check_directions(run.declaration, run.build_pipeline().fit(data.matrix, data.labels), data.matrix)
+        check_directions(run.declaration, fit(run.build_pipeline(), data.matrix, data.labels), data.matrix)
 
 
 def _served_out_of_fold(run: Retraining, data: TrainingData, direct: Floats, seen: Path | None) -> Floats:
@@ -175,7 +182,7 @@ def _served_out_of_fold(run: Retraining, data: TrainingData, direct: Floats, see
 
 def load_seen(run: Retraining, seen: Path | None) -> TrainingData | None:
     """Return the rows that the served version was trained on; None if they are not here."""
-    if seen is None and run.declaration.data_file is None and not hasattr(run.recipe, "generate_data"):
+    if seen is None and run.declaration.data_file is None and not run.recipe.generates:
         return None
     data = load_training_data(run.source, run.declaration, run.recipe, seen)
     if data.sha256 == run.served.data.sha256:
@@ -233,6 +240,11 @@ def _command() -> argparse.ArgumentParser:
         "--seen", type=rows_file, help="the file it was trained on, as --data (the model's own data)"
     )
     command.add_argument(
+        "--allow-few-rows",
+        action="store_true",
+        help="let too few rows of a class pass, which the card then says",
+    )
+    command.add_argument(
         "--models-from",
         type=Path,
         help="where recipe, data and declaration are, if --models-dir is a volume that holds only versions; "
@@ -252,7 +264,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with lock_folder(folder):
             if source != folder:
                 check_volume(folder, source, print)
-            name = retrain(folder, options.data, options.served, options.seen, print, source=source)
+            name = retrain(
+                folder,
+                options.data,
+                options.served,
+                options.seen,
+                print,
+                source=source,
+                allow_few_rows=options.allow_few_rows,
+            )
         print(f"{name} is written. {options.served or 'The served version'} is still served.")
 
     try:

@@ -1,4 +1,7 @@
-"""Command line: `python -m monitoring.alerting` writes the rules of the shipped models, for all stacks and the chart."""
+"""Command line: `python -m monitoring.alerting` writes the rules for all stacks and the chart.
+
+They are those of the shipped models, and for other models those on the default names of metrics.
+"""
 
 import re
 from pathlib import Path
@@ -6,10 +9,10 @@ from typing import Any
 
 import yaml
 
+from bundle.concepts import CONCEPTS
 from bundle.declaration import Declaration, load_declaration
 from monitoring.alerting import model, objectives, requests, service
-from monitoring.alerting.names import Names
-from serving.metrics.concepts import CONCEPTS
+from monitoring.alerting.names import Names, without_metrics
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 RULES = PROJECT / "monitoring" / "rules"
@@ -28,12 +31,13 @@ HEADER = """\
 """
 
 HEADER_OF_VOCABULARY = """\
-# Rules on what models name as {name} does, without those of other files here; written by `make rules` from
+# Rules on {names}, without those of other files here; written by `make rules` from
 # monitoring/alerting, do not edit.
 """
 
 HEADER_OF_OTHERS = """\
-# Rules on what every model shares, for a model of your own; written by `make rules` from monitoring/alerting, do not edit.
+# Rules for a model of your own, on what it measures without [metrics]; written by `make rules` from
+# monitoring/alerting, do not edit.
 """
 
 RELEASE = 'namespace="@namespace@", job="@job@"'
@@ -95,8 +99,7 @@ def render() -> dict[Path, str]:
         files[CHARTS_RULES / f"{name}.yaml"] = header_of(declaration) + for_release(
             groups(names, named=True) + shared, names
         )
-    # whatever the model: without a vocabulary only what all share has a name
-    names = Names(declaration.model_copy(update={"metrics": {}}))
+    names = Names(without_metrics(declaration))
     own = groups(names, named=True)
     files[CHARTS_RULES / "other.yaml"] = HEADER_OF_OTHERS + for_release(own + shared, names)
     return files | of_every_vocabulary()
@@ -108,13 +111,15 @@ def of_every_vocabulary() -> dict[Path, str]:
     found = groups(Names(main), named=False)
     files = {RULES / "heart-disease-api.yaml": header_of(main) + dump(found)}
     known = [rule for group in found for rule in group["rules"]]
-    for declaration in others:
+    vocabularies = [(other.name, f"what models name as {other.name} does", other) for other in others]
+    vocabularies.append(("default", "the default names of metrics", without_metrics(main)))
+    for name, described, declaration in vocabularies:
         own = without(known, groups(Names(declaration, common=False), named=False))
         if own:
             known += [rule for group in own for rule in group["rules"]]
-            own = [group | {"name": f"{group['name']}-{declaration.name}"} for group in own]
-            header = HEADER_OF_VOCABULARY.format(name=declaration.name)
-            files[RULES / f"vocabulary-{declaration.name}.yaml"] = header + dump(own)
+            own = [group | {"name": f"{group['name']}-{name}"} for group in own]
+            header = HEADER_OF_VOCABULARY.format(names=described)
+            files[RULES / f"vocabulary-{name}.yaml"] = header + dump(own)
     return files
 
 

@@ -63,14 +63,14 @@ def flapping(answers: str) -> str:
 
 
 def model_loaded(names: Names) -> list[Rule]:
-    version = names.label("model_loaded", "version")
+    version = names.shown("model_loaded", "model", "version")
     return [
         alert(
             "ModelNotLoaded",
             f"{names.series('model_loaded', APP)} == 0",
             "critical",
             f"The model of {INSTANCE} is unavailable",
-            f"The model {{{{ $labels.{version} }}}} of {INSTANCE} fails its probes or its requests; it answers 503 and "
+            f"The model {version} of {INSTANCE} fails its probes or its requests; it answers 503 and "
             "gets no traffic until the probes pass again.",
             lasting="30s",
         )

@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
+from bundle.concepts import CONCEPTS, NAMEABLE
 from bundle.declaration import load_declaration
-from serving.metrics.concepts import CONCEPTS, NAMEABLE
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 MONITORING = PROJECT / "monitoring"

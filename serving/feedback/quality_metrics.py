@@ -8,11 +8,7 @@ from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from time import monotonic, time
 
-from serving.feedback.outcomes import SCORE_BINS, Cell, StoreError
-from serving.feedback.prediction_ids import SECONDS_A_DAY
-from serving.feedback.quality import Quality, assess, expected
-from serving.inference.catalogue import ServedModel
-from serving.metrics.concepts import (
+from bundle.concepts import (
     FEEDBACK_STORE_UP,
     MODEL_CALIBRATION_LOWER,
     MODEL_CALIBRATION_OBSERVED,
@@ -25,6 +21,10 @@ from serving.metrics.concepts import (
     MODEL_QUALITY_UPPER,
     Concept,
 )
+from serving.feedback.outcomes import SCORE_BINS, Cell, StoreError
+from serving.feedback.prediction_ids import SECONDS_A_DAY
+from serving.feedback.quality import Quality, assess, expected
+from serving.inference.catalogue import ServedModel
 from serving.metrics.vocabulary import Recorder, Vocabulary
 
 log = logging.getLogger("serving")

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from anyio import CapacityLimiter, to_thread
 
+from bundle.concepts import FEEDBACK, FEEDBACK_KEYS_UNREADABLE
 from bundle.declaration import Declaration
 from serving.bearer import BearerToken
 from serving.errors import Conflict, StoreUnavailable, ValidationError
@@ -19,7 +20,6 @@ from serving.feedback.reports import UNCORRECTED, accepted, check_members, read_
 from serving.feedback.retention import Retention
 from serving.feedback.signing_keys import Keys
 from serving.inference.catalogue import Prediction, ServedModel
-from serving.metrics.concepts import FEEDBACK, FEEDBACK_KEYS_UNREADABLE
 from serving.metrics.vocabulary import Recorder, Vocabulary
 from serving.setting_groups import FeedbackSettings
 

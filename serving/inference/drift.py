@@ -10,11 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bundle.bins import Bins, all_bins
-from bundle.encoding import Matrix
-from bundle.errors import FieldError
-from bundle.features import NumberFeature
-from serving.inference.catalogue import Prediction, ServedModel
-from serving.metrics.concepts import (
+from bundle.concepts import (
     FEATURE_CHI_SQUARE,
     FEATURE_OUT_OF_RANGE,
     FEATURE_REFERENCE_ROWS,
@@ -22,6 +18,10 @@ from serving.metrics.concepts import (
     FEATURE_REJECTED,
     FEATURE_VALUES,
 )
+from bundle.encoding import Matrix
+from bundle.errors import FieldError
+from bundle.features import NumberFeature
+from serving.inference.catalogue import Prediction, ServedModel
 from serving.metrics.vocabulary import Recorder, Vocabulary
 
 TOGETHER = 256

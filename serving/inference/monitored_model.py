@@ -5,14 +5,7 @@ from collections.abc import Callable, Iterable
 from time import perf_counter
 from typing import TypeVar
 
-from bundle.encoding import Matrix
-from bundle.errors import FieldError
-from serving.errors import ModelNotLoaded
-from serving.inference.catalogue import Prediction, ServedModel
-from serving.inference.drift import DriftCounts
-from serving.inference.engine import EngineError
-from serving.inference.explanations import Explanation
-from serving.metrics.concepts import (
+from bundle.concepts import (
     ACCURACY,
     CANDIDATE_LOADED,
     CONFIDENCE,
@@ -26,6 +19,13 @@ from serving.metrics.concepts import (
     PREDICTION_DURATION,
     PREDICTIONS,
 )
+from bundle.encoding import Matrix
+from bundle.errors import FieldError
+from serving.errors import ModelNotLoaded
+from serving.inference.catalogue import Prediction, ServedModel
+from serving.inference.drift import DriftCounts
+from serving.inference.engine import EngineError
+from serving.inference.explanations import Explanation
 from serving.metrics.vocabulary import Recorder, Vocabulary, unmeasured
 
 Input = TypeVar("Input")

@@ -2,8 +2,8 @@
 
 import asyncio
 
+from bundle.concepts import LATENCY_BUCKETS, LOOP_LAG
 from bundle.declaration import Declaration
-from serving.metrics.concepts import LATENCY_BUCKETS, LOOP_LAG
 from serving.metrics.vocabulary import Vocabulary
 
 INTERVAL_SECONDS = 0.1

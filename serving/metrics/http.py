@@ -3,8 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from bundle.declaration import Declaration
-from serving.metrics.concepts import (
+from bundle.concepts import (
     ACTIVE_REQUESTS,
     ERRORS,
     LATENCY_BUCKETS,
@@ -12,6 +11,7 @@ from serving.metrics.concepts import (
     REQUEST_DURATION,
     REQUESTS,
 )
+from bundle.declaration import Declaration
 from serving.metrics.vocabulary import Recorder, Vocabulary, unmeasured
 
 UNMATCHED = ("other", "unmatched")

@@ -2,8 +2,8 @@
 
 import psutil
 
+from bundle.concepts import APP_INFO, CPU, MEMORY
 from bundle.declaration import Declaration
-from serving.metrics.concepts import APP_INFO, CPU, MEMORY
 from serving.metrics.vocabulary import Vocabulary
 
 REFRESH_SECONDS = 15

@@ -6,9 +6,9 @@ alike, a growing share keeps its keys, and nobody outside can compute which keys
 
 from hashlib import blake2s
 
+from bundle.concepts import LATENCY_BUCKETS, VERSION_DURATION, VERSION_REQUESTS, VERSION_TARGET_SHARE
 from bundle.declaration import Declaration
 from serving.inference.monitored_model import MonitoredModel
-from serving.metrics.concepts import LATENCY_BUCKETS, VERSION_DURATION, VERSION_REQUESTS, VERSION_TARGET_SHARE
 from serving.metrics.vocabulary import Vocabulary
 from serving.request import RequestRecord
 from serving.rollout.shadow import Shadow

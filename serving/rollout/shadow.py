@@ -20,18 +20,18 @@ from pathlib import Path
 from time import monotonic, perf_counter
 from typing import Any
 
-from bundle.encoding import Matrix
-from bundle.errors import BundleError
-from serving.inference.catalogue import Prediction, ServedModel, load_model
-from serving.inference.engine import EngineError
-from serving.inference.faults import candidate_wrapper
-from serving.metrics.concepts import (
+from bundle.concepts import (
     LATENCY_BUCKETS,
     SHADOW_DIFFERENCE,
     SHADOW_DURATION,
     SHADOW_ROWS,
     SHADOW_UP,
 )
+from bundle.encoding import Matrix
+from bundle.errors import BundleError
+from serving.inference.catalogue import Prediction, ServedModel, load_model
+from serving.inference.engine import EngineError
+from serving.inference.faults import candidate_wrapper
 from serving.metrics.vocabulary import Vocabulary
 from serving.setting_groups import RolloutSettings
 from serving.settings import PROJECT

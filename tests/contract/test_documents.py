@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.metrics.concepts import CONCEPTS
+from bundle.concepts import CONCEPTS
 from tests.harness import PROJECT, Server, clean_environment, copy_project
 from tests.systems import PAGES, System
 

@@ -90,5 +90,7 @@ def test_the_chart_has_rules_for_the_release_and_its_model(model: str, tmp_path:
     assert 'job=\\"risk\\"' in text
     assert "@" not in text.replace("https://", "")
     assert ("api_requests_total" in text) == (model == "heart-disease")
-    assert ("http_requests_total" in text) == (model == "iris")
+    assert ("http_requests_total" in text) == (model != "heart-disease")
+    assert ("ml_model_loaded" in text) == (model == "iris")
+    assert ("model_predictions_total" in text) == (model == "my-own")
     assert "feature_values_total" in text

@@ -14,19 +14,27 @@ import pytest
 from sklearn.metrics import brier_score_loss, recall_score, roc_auc_score
 
 from bundle.declaration import load_declaration
-from bundle.manifest import sealed
+from bundle.manifest import FewRows, load_manifest, sealed
 from serving.inference.catalogue import load_model
 from tests.harness import HEART, run
 from training.build import build
 from training.compare import compare, compare_versions, verdict
 from training.data import TrainingData, load_recipe, load_training_data
-from training.gate import Comparison, GateError, check_calibration, check_differences, check_groups
+from training.gate import (
+    LEAST_ROWS,
+    Comparison,
+    GateError,
+    check_calibration,
+    check_differences,
+    check_groups,
+)
 from training.metrics import Floats
 from training.predictions import Predictions
 from training.retrain import lock_folder, main, next_version, retrain
 from training.table import DataError
 
 TARGET = "narrowing_over_50"
+IRIS = HEART.parent / "iris"
 COMMAND = [sys.executable, "-m", "training.retrain"]
 Records = list[dict[str, str]]
 
@@ -83,7 +91,7 @@ def swapped_angina() -> Records:
         (inverted, r"labels look inverted: v1 has auc 0\.07 on them, chance 0\.50"),
         (lambda: half_shuffled(1), "a direction is wrong: .* from atypical angina to asymptomatic of cp"),
         (lambda: half_shuffled(2), "worse than the card beyond noise: auc"),
-        (lambda: records()[:50], "too few rows: 20 of 'disease' where 130 are needed, 10 for each feature"),
+        (lambda: records()[:50], "too few rows: 20 of 'disease' where 25 are needed"),
         (lambda: records() + records()[:40], "duplicated rows: 12% repeat an earlier row, at most 5% may"),
         (swapped_angina, "a direction is wrong: 'disease' becomes no likelier from no to yes of exang"),
     ],
@@ -134,6 +142,37 @@ def test_a_file_that_the_served_version_was_not_trained_on_is_reported(folder: P
     data, other = (write(tmp_path / f"{less}.csv", records()[:-less]) for less in (1, 2))
     with pytest.raises(DataError, match="is not the file that v1 was trained on: its sha256 differs"):
         retrain(folder, data, None, other, quiet)
+
+
+def test_few_rows_that_are_allowed_are_written_on_the_card(folder: Path, tmp_path: Path) -> None:
+    few = write(tmp_path / "few.csv", records()[:50])
+    assert run(*COMMAND, "--models-dir", tmp_path, "--data", few, "--allow-few-rows").returncode == 0
+    manifest = load_manifest(folder / "v2", load_declaration(folder))
+    assert manifest.data.few == FewRows(label="disease", rows=20, needed=25)
+    said = "Trained with 20 rows of the rarest class, `disease`: below the floor of 25, allowed explicitly."
+    assert (folder / "CARD.md").read_text(encoding="utf-8").count(said) == 1
+    assert "below the floor of 25" in (folder / "v2" / "card.html").read_text(encoding="utf-8")
+    assert load_model(folder, "v2").manifest == manifest
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_the_least_rows_of_a_class_show_a_fifth_lost_and_no_less(classes: int) -> None:
+    """A flawless served version against a candidate that gets some rows of the rarest class wrong."""
+    folder = HEART if classes == 2 else IRIS
+    others = [4 * LEAST_ROWS] * (classes - 1)
+    labels = np.repeat(np.arange(classes), [*others, LEAST_ROWS])
+    served = np.where(np.eye(classes)[labels], 0.9, 0.1 / (classes - 1))[None]
+
+    def called_worse(lost: int, seed: int) -> bool:
+        candidate = served.copy()
+        rows = len(labels) - 1 - np.random.default_rng(seed).permutation(LEAST_ROWS)[:lost]
+        candidate[0, rows] = np.roll(candidate[0, rows], 1, axis=1)
+        differences = compare(load_declaration(folder), labels, served, candidate)
+        return next(d.worse for d in differences if d.metric in {"sensitivity", "accuracy"})
+
+    assert not any(called_worse(4, seed) for seed in range(10))
+    assert sum(called_worse(5, seed) for seed in range(10)) >= 8
+    assert 5 / LEAST_ROWS == 0.2
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from bundle.concepts import CONCEPTS
 from bundle.declaration import load_declaration
-from serving.metrics.concepts import CONCEPTS
 from tests.harness import PROJECT
 from tests.systems import MODELS
 

@@ -1,0 +1,406 @@
+"""What `make check` says, and the one sentence for each failure of a recipe, data or a declaration."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bundle.declaration import Declaration, load_declaration
+from bundle.errors import PATTERNS, BundleError
+from bundle.manifest import load_manifest
+from tests.harness import HEART, PROJECT, run
+from training.__main__ import main as train
+from training.check import check, served
+from training.check import main as check_main
+from training.cli import exit_code
+from training.data import load_recipe, load_training_data
+from training.preparation import MOST_ROWS, few_rows
+from training.table import DataError
+
+IRIS = HEART.parent / "iris"
+
+IMPORTS = """import sys
+import time
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
+from sklearn.compose import ColumnTransformer
+from sklearn.linear_model import LogisticRegression, LogisticRegression as Logistic
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import FunctionTransformer, SplineTransformer, StandardScaler
+from sklearn.svm import LinearSVC
+from training.table import read_table
+"""
+LOAD = """def load_data(path, declaration):
+    return read_table(path, declaration)
+"""
+BUILD = """def build_pipeline(estimator, declaration):
+    return make_pipeline(StandardScaler(), LogisticRegression())
+"""
+FIRST = IMPORTS.count("\n") + 1
+"""The first line after the imports."""
+
+STUB = """class Stub(ClassifierMixin, BaseEstimator):
+    def fit(self, rows, labels):
+        self.classes_ = np.unique(labels)
+        return self
+    def predict_proba(self, rows):
+        {answer}
+def build_pipeline(estimator, declaration):
+    return make_pipeline(Stub())
+"""
+
+
+def copied(model: Path, folder: Path) -> Path:
+    ignored = shutil.ignore_patterns("v*", "CARD.md", "__pycache__")
+    return Path(shutil.copytree(model, folder / model.name, ignore=ignored))
+
+
+@pytest.fixture
+def iris(tmp_path: Path) -> Path:
+    return copied(IRIS, tmp_path)
+
+
+def returning(expression: str) -> str:
+    return f"def build_pipeline(estimator, declaration):\n    return {expression}\n"
+
+
+def loading(statement: str) -> str:
+    return f"def load_data(path, declaration):\n    {statement}\n"
+
+
+def answering(answer: str) -> str:
+    return LOAD + STUB.format(answer=answer)
+
+
+RECIPES = {
+    "no functions": ("", "lacks the function load_data(path, declaration); it defines none"),
+    "misspelt": (
+        LOAD + BUILD.replace("pipeline(", "pipline("),
+        "lacks the function build_pipeline(estimator, declaration); it defines load_data, build_pipline",
+    ),
+    "no function": (LOAD + "build_pipeline = 1", "lacks the function build_pipeline"),
+    "syntax": ("\ndef load_data(:", f"recipe.py, line {FIRST + 1}: SyntaxError: invalid syntax"),
+    "import": ("import nowhere", f"recipe.py, line {FIRST}: ModuleNotFoundError: No module named 'nowhere'"),
+    "exit": ("sys.exit('bye')", f"recipe.py, line {FIRST}: SystemExit: bye"),
+    "file": ("open('nowhere')", f"recipe.py, line {FIRST}: FileNotFoundError: [Errno 2] No such file"),
+    "raises while it loads": (
+        loading("return [][0]") + BUILD,
+        f"recipe.py, line {FIRST + 1}: IndexError: list index out of range",
+    ),
+    "raises while it builds": (
+        LOAD + returning("1 / 0"),
+        f"recipe.py, line {FIRST + 3}: ZeroDivisionError: division by zero",
+    ),
+    "an exception without words": (
+        "class Silent(Exception):\n    def __str__(self):\n        raise ValueError\nraise Silent",
+        f"recipe.py, line {FIRST + 3}: Silent",
+    ),
+    "memory": (loading("np.empty(10**16)") + BUILD, f"line {FIRST + 1}: MemoryError: Unable"),
+    "too few arguments": (
+        LOAD + "def build_pipeline(): ...",
+        "recipe.py: TypeError: build_pipeline() takes 0 positional arguments but 2 were given",
+    ),
+    "estimator": (
+        LOAD + returning("{'boosting': 1}[estimator]"),
+        "build_pipeline does not know the estimator 'logistic_regression' that model.toml names: add it",
+    ),
+    "another key": (LOAD + returning("{}['x']"), f"recipe.py, line {FIRST + 3}: KeyError: 'x'"),
+    "None": (LOAD + returning("None"), "build_pipeline returns None, not a Pipeline"),
+    "no pipeline": (
+        LOAD + returning("LogisticRegression()"),
+        "build_pipeline returns a LogisticRegression, not a Pipeline: return make_pipeline(...)",
+    ),
+    "no probabilities": (
+        LOAD + returning("make_pipeline(LinearSVC())"),
+        "LinearSVC, the pipeline's last step, has no predict_proba: end with a classifier",
+    ),
+    "no labels": (loading("return read_table(path, declaration)[0]") + BUILD, "returns a list, not two"),
+    "rows as an array": (loading("return np.zeros((9, 4)), ['setosa'] * 9") + BUILD, "the rows as a ndarray"),
+    "rows as lists": (
+        loading("return [[1, 2, 3, 4]], ['setosa']") + BUILD,
+        "load_data returns a list as row 0, not a mapping from feature to value",
+    ),
+    "labels as a generator": (loading("return [{}], (x for x in 'a')") + BUILD, "the labels as a generator"),
+    "rows without a feature": (loading("return [{}], ['setosa']") + BUILD, "row 0 of the data: sepal_length"),
+    "columns by name": (
+        LOAD + returning("make_pipeline(ColumnTransformer([('a', StandardScaler(), ['b'])]), Logistic())"),
+        "the pipeline cannot be fitted: ValueError: Specifying the columns using strings is only",
+    ),
+    "two classes of three": (
+        answering("return np.full((len(rows), 2), 0.5)"),
+        "the pipeline gives probabilities of shape (150, 2) for 150 rows and 3 classes",
+    ),
+    "no probability": (answering("return np.full((len(rows), 3), np.nan)"), "missing, negative, or do not"),
+    "own class": (
+        answering("return rows.nothing"),
+        f"recipe.py, line {FIRST + 7}: AttributeError: 'numpy.ndarray' object has no attribute 'nothing'",
+    ),
+    "no converter": (
+        LOAD + returning("make_pipeline(SplineTransformer(), LogisticRegression())"),
+        "'SplineTransformer' cannot be exported to ONNX: skl2onnx has no converter for it",
+    ),
+    "no converter of a function": (
+        LOAD + returning("make_pipeline(FunctionTransformer(np.abs), LogisticRegression())"),
+        "'FunctionTransformer' cannot be exported to ONNX: RuntimeError: FunctionTransformer is not",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_wrong_recipe_gets_a_sentence(iris: Path, capfd: pytest.CaptureFixture[str], name: str) -> None:
+    recipe, sentence = RECIPES[name]
+    (iris / "recipe.py").write_text(IMPORTS + recipe, encoding="utf-8")
+    for command in (train, check_main):
+        code = command(["--models-dir", str(iris.parent), "--model", "iris"])
+        said = capfd.readouterr().err
+        assert (code, said.count("error: "), "Traceback" in said) == (1, 1, False), said
+        assert sentence in said
+    assert {path.name for path in iris.iterdir()} - {"__pycache__"} == {
+        "DATA.md", "data.csv", "model.toml", "recipe.py",
+    }  # fmt: skip
+
+
+def test_check_says_each_step_and_writes_nothing(tmp_path: Path) -> None:
+    folder = copied(HEART, tmp_path)
+    before = sorted(path for path in tmp_path.rglob("*") if "__pycache__" not in path.parts)
+    result = run(sys.executable, "-m", "training.check", "--models-dir", tmp_path)
+    lines = result.stdout.splitlines()
+    expected = [
+        "model.toml: 13 features; classes no_disease, disease",
+        "metrics: 11 names, all of known concepts and dimensions",
+        "recipe.py: it is imported",
+        "data: 303 rows: 164 no_disease, 139 disease",
+        "v1: logistic_regression is fitted to 303 rows",
+        "v1: ONNX against scikit-learn: ",
+        "v1: the model is additive: it is served from additive.json",
+        "a request with the example: 200, 0",
+        "heart-disease can be trained: make train MODEL=heart-disease",
+    ]
+    assert [line.startswith(start) for line, start in zip(lines, expected, strict=True)] == [True] * 9, lines
+    assert sorted(path for path in tmp_path.rglob("*") if "__pycache__" not in path.parts) == before
+    assert folder.is_dir()
+
+
+def test_a_server_that_does_not_start_is_reported(tmp_path: Path) -> None:
+    sentence = r"the server does not start: .*nope/model\.toml is missing"
+    with pytest.raises(DataError, match=sentence), served(tmp_path, "nope"):
+        pass
+
+
+def test_a_version_that_fails_does_not_stop_the_others(iris: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    declared = (iris / "model.toml").read_text(encoding="utf-8")
+    for name in ("v2", "v3"):
+        declared += f'\n[versions.{name}]\nestimator = "{name}"\n'
+    (iris / "model.toml").write_text(declared, encoding="utf-8")
+    recipe = """def build_pipeline(estimator, declaration):
+    steps = {"v2": [SplineTransformer()], "v3": [StandardScaler()]}
+    return make_pipeline(*steps.get(estimator, []), LogisticRegression(max_iter=1000))
+"""
+    (iris / "recipe.py").write_text(IMPORTS + LOAD + recipe, encoding="utf-8")
+    arguments = ["--models-dir", str(iris.parent), "--model", "iris"]
+    assert train(arguments) == 1
+    said = capfd.readouterr().err
+    assert said.startswith("error: v2: 'SplineTransformer' cannot be exported to ONNX")
+    assert said.count("\n") == 1
+    assert [name for name in ("v1", "v2", "v3") if (iris / name).exists()] == ["v1", "v3"]
+    assert "### v3" in (iris / "CARD.md").read_text(encoding="utf-8")
+    assert train([*arguments, "--version", "v3"]) == 0
+
+
+def without_class(text: str) -> str:
+    return "".join(line for line in text.splitlines(keepends=True) if "virginica" not in line)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda text: "".join(text.splitlines(keepends=True)[:6]), "5 rows are 'setosa'"),
+        (without_class, "0 rows are 'virginica'"),
+    ],
+)
+def test_too_few_rows_get_a_sentence(
+    iris: Path, capfd: pytest.CaptureFixture[str], change: Callable[[str], str], sentence: str
+) -> None:
+    data = iris / "data.csv"
+    data.write_text(change(data.read_text(encoding="utf-8")), encoding="utf-8")
+    assert train(["--models-dir", str(iris.parent), "--model", "iris"]) == 1
+    assert sentence in capfd.readouterr().err
+
+
+def test_a_column_without_values_gets_a_sentence(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    folder = copied(HEART, tmp_path)
+    header, *lines = (folder / "data.csv").read_text(encoding="utf-8").splitlines()
+    column = header.split(",").index(load_declaration(HEART).feature("ca").column)
+    rows = [line.split(",") for line in lines]
+    emptied = [",".join([*row[:column], "", *row[column + 1 :]]) for row in rows]
+    (folder / "data.csv").write_text("\n".join([header, *emptied]), encoding="utf-8")
+    assert train(["--models-dir", str(tmp_path)]) == 1
+    assert "has no value in any row: fill it in, or remove the feature ca from" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "sentence"),
+    [
+        ("[metrics.requests]", "[metrics.karma]", "metrics.karma is none of requests"),
+        ('= "status"', '= "colour"', "has only method, endpoint, status, not 'colour'"),
+    ],
+)
+def test_train_rejects_the_metrics_that_the_server_rejects(
+    iris: Path, capfd: pytest.CaptureFixture[str], before: str, after: str, sentence: str
+) -> None:
+    declared = (iris / "model.toml").read_text(encoding="utf-8")
+    assert before in declared
+    (iris / "model.toml").write_text(declared.replace(before, after), encoding="utf-8")
+    assert train(["--models-dir", str(iris.parent), "--model", "iris"]) == 1
+    assert sentence in capfd.readouterr().err
+
+
+DECLARATIONS = [
+    (
+        'name = "heart-disease"',
+        'name = "Heart"',
+        "name: must be lower case letters, digits and hyphens",
+    ),
+    ('name = "age"', 'name = "age, years"', "features.0.name: must be letters, digits and underscores"),
+    ('name = "age"', "name = 5", "features.0.name: must be text in quotes"),
+    ("title", "titel", "title: is missing: add it"),
+    (
+        "threshold = 0.5",
+        'threshold = 0.5\ncolour = "red"',
+        "colour: is not known here: remove it",
+    ),
+    ("threshold = 0.5", "threshold = 1.5", "threshold: must be less than 1"),
+    (
+        'default_version = "v1"',
+        'default_version = "1"',
+        "default_version: must be v and a whole number",
+    ),
+    (
+        'type = "integer"',
+        'type = "int"',
+        "features.0: must have as its 'type' one of 'number', 'integer'",
+    ),
+    ('type = "integer"', "", "features.0: needs a 'type'"),
+    ("prediction = 0", "prediction = 0.5", "classes.0.prediction: must be a whole number or text in quotes"),
+    ("nullable = true", 'nullable = "yes"', "nullable: must be true or false"),
+    (
+        "codes = { female = 0, male = 1 }",
+        "codes = { female = 0 }",
+        "features.1.codes: needs at least 2 of them",
+    ),
+    ("codes = { female = 0, male = 1 }", 'codes = ["f"]', "features.1.codes: must be a table"),
+    ("range = [18, 120]", "range = 18", "features.0.range: must be a list, such as [1, 2]"),
+    ("range = [18, 120]", "range = [18, inf]", "features.0.range.1: must be a finite number"),
+]
+
+
+@pytest.mark.parametrize(("before", "after", "sentence"), DECLARATIONS)
+def test_a_wrong_declaration_is_told_what_is_allowed(
+    tmp_path: Path, before: str, after: str, sentence: str
+) -> None:
+    folder = copied(HEART, tmp_path)
+    declared = (folder / "model.toml").read_text(encoding="utf-8")
+    assert before in declared
+    (folder / "model.toml").write_text(declared.replace(before, after, 1), encoding="utf-8")
+    with pytest.raises(BundleError) as failure:
+        load_declaration(folder)
+    assert f"is not a valid declaration: {sentence}" in str(failure.value).replace("features.11.", "")
+
+
+def patterns(schema: object) -> set[str]:
+    """Return every pattern in a JSON schema."""
+    if isinstance(schema, dict):
+        own = {schema["pattern"]} if isinstance(schema.get("pattern"), str) else set()
+        return own.union(*map(patterns, schema.values()))
+    return set().union(*map(patterns, schema)) if isinstance(schema, list) else set()
+
+
+def test_every_pattern_of_a_declaration_has_words() -> None:
+    assert patterns(Declaration.model_json_schema()) == set(PATTERNS)
+
+
+CLASSES = """from skl2onnx import update_registered_converter
+from skl2onnx.algebra.onnx_ops import OnnxMul
+class Doubler(TransformerMixin, BaseEstimator):
+    def fit(self, rows, labels=None):
+        return self
+    def transform(self, rows):
+        return rows * np.float32(2)
+def shape(operator):
+    operator.outputs[0].type = operator.inputs[0].type
+def convert(scope, operator, container):
+    two = np.array([2], dtype=np.float32)
+    doubled = OnnxMul(operator.inputs[0], two, output_names=operator.outputs, op_version=18)
+    doubled.add_to(scope, container)
+update_registered_converter(Doubler, "Doubler", shape, convert)
+def build_pipeline(estimator, declaration):
+    return make_pipeline(Doubler(), LogisticRegression())
+"""
+
+
+def test_a_recipe_may_define_classes(iris: Path) -> None:
+    (iris / "recipe.py").write_text(IMPORTS + LOAD + CLASSES, encoding="utf-8")
+    run(sys.executable, "-m", "training", "--models-dir", iris.parent, "--model", "iris")
+    load_manifest(iris / "v1", load_declaration(iris))
+    program = (
+        "import sys, joblib; from pathlib import Path; from training.data import load_recipe\n"
+        "folder = Path(sys.argv[1]); load_recipe(folder)\n"
+        "print(type(joblib.load(folder / 'v1' / 'model.joblib')[0]).__name__)"
+    )
+    assert run(sys.executable, "-c", program, iris).stdout == "Doubler\n"
+
+
+@pytest.mark.parametrize("name", ["ret", "class", "numpy"])
+def test_a_models_name_shadows_nothing(tmp_path: Path, name: str) -> None:
+    folder = copied(IRIS, tmp_path).rename(tmp_path / name)
+    declared = (folder / "model.toml").read_text(encoding="utf-8")
+    (folder / "model.toml").write_text(
+        declared.replace('name = "iris"', f'name = "{name}"', 1), encoding="utf-8"
+    )
+    said: list[str] = []
+    check(folder, None, said.append)
+    assert said[-2:] == [
+        "a request with the example: 200, setosa",
+        f"{name} can be trained: make train MODEL={name}",
+    ]
+    assert sys.modules["numpy"] is np
+
+
+def test_an_interruption_ends_without_a_traceback(iris: Path) -> None:
+    recipe = loading('print("loading", flush=True); time.sleep(60)') + BUILD
+    (iris / "recipe.py").write_text(IMPORTS + recipe, encoding="utf-8")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "training", "--models-dir", iris.parent, "--model", "iris"],
+        cwd=PROJECT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout
+    assert process.stdout.readline() == "loading\n"
+    process.send_signal(signal.SIGINT)
+    assert (process.communicate(timeout=30)[1], process.returncode) == ("", 130)
+
+
+def test_too_little_memory_is_a_sentence(capfd: pytest.CaptureFixture[str]) -> None:
+    assert exit_code(lambda: np.empty(10**16)) == 1
+    assert capfd.readouterr().err.startswith("error: there is not enough memory: give fewer rows or features")
+
+
+def test_the_quick_fit_has_every_category_and_class() -> None:
+    """A category or a value that is in one of 10,000 rows must not be missing from the few."""
+    folder = HEART.parent / "fraud"
+    declaration = load_declaration(folder)
+    data = load_training_data(folder, declaration, load_recipe(folder), None)
+    hours = declaration.feature_names.index("hour")
+    for matrix in (data.matrix, few_rows(declaration, data).matrix):
+        assert len(np.unique(matrix[:, hours])) == 24
+    few = few_rows(declaration, data)
+    assert MOST_ROWS <= len(few.rows) == len(few.labels) < MOST_ROWS + 100
+    assert json.dumps(few.rows[7]) == json.dumps(data.rows[data.rows.index(few.rows[7])])
