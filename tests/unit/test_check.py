@@ -128,6 +128,7 @@ RECIPES = {
     ),
     "labels as a generator": (loading("return [{}], (x for x in 'a')") + BUILD, "the labels as a generator"),
     "rows without a feature": (loading("return [{}], ['setosa']") + BUILD, "row 0 of the data: sepal_length"),
+    "no text": ("\0", "recipe.py: SyntaxError: source code string cannot contain null bytes"),
     "columns by name": (
         LOAD + returning("make_pipeline(ColumnTransformer([('a', StandardScaler(), ['b'])]), Logistic())"),
         "the pipeline cannot be fitted: ValueError: Specifying the columns using strings is only",
@@ -301,7 +302,7 @@ DECLARATIONS = [
 
 
 @pytest.mark.parametrize(("before", "after", "sentence"), DECLARATIONS)
-def test_a_wrong_declaration_is_told_what_is_allowed(
+def test_a_wrong_declaration_says_what_is_allowed(
     tmp_path: Path, before: str, after: str, sentence: str
 ) -> None:
     folder = copied(HEART, tmp_path)
@@ -354,6 +355,39 @@ def test_a_recipe_may_define_classes(iris: Path) -> None:
         "print(type(joblib.load(folder / 'v1' / 'model.joblib')[0]).__name__)"
     )
     assert run(sys.executable, "-c", program, iris).stdout == "Doubler\n"
+
+
+def test_processes_of_a_search_know_the_classes_of_a_recipe(iris: Path) -> None:
+    recipe = """from sklearn.model_selection import GridSearchCV
+class Own(TransformerMixin, BaseEstimator):
+    def fit(self, rows, labels=None):
+        return self
+    def transform(self, rows):
+        return rows
+def build_pipeline(estimator, declaration):
+    searched = make_pipeline(Own(), LogisticRegression())
+    return make_pipeline(GridSearchCV(searched, {"logisticregression__C": [1.0]}, n_jobs=2))
+"""
+    (iris / "recipe.py").write_text(IMPORTS + LOAD + recipe, encoding="utf-8")
+    result = run(
+        sys.executable, "-m", "training", "--models-dir", iris.parent, "--model", "iris", check=False
+    )
+    assert "error: v1: 'Own' cannot be exported to ONNX: skl2onnx has no converter for it" in result.stderr
+
+
+def test_rows_may_hold_numbers_of_numpy(iris: Path) -> None:
+    recipe = """def load_data(path, declaration):
+    rows, labels = read_table(path, declaration)
+    names = list(rows[0])
+    matrix = np.array([list(row.values()) for row in rows])
+    return [dict(zip(names, values)) for values in matrix], np.array(labels)
+"""
+    (iris / "recipe.py").write_text(IMPORTS + recipe + BUILD, encoding="utf-8")
+    declaration = load_declaration(iris)
+    data = load_training_data(iris, declaration, load_recipe(iris), None)
+    expected = load_training_data(IRIS, declaration, load_recipe(IRIS), None)
+    assert np.array_equal(data.matrix, expected.matrix)
+    assert np.array_equal(data.labels, expected.labels)
 
 
 @pytest.mark.parametrize("name", ["ret", "class", "numpy"])
