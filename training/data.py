@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import cloudpickle
 import numpy as np
 
 from bundle.declaration import Declaration
@@ -40,6 +41,7 @@ def load_recipe(folder: Path) -> Recipe:
         raise DataError(f"{path} is missing")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
+    cloudpickle.register_pickle_by_value(module)  # joblib's processes cannot import it
     with reported(path):
         spec.loader.exec_module(module)
     return Recipe(path, module)
@@ -70,7 +72,8 @@ def load_rows(
         )
     rows, named = recipe.generate_data(declaration)
     labels = class_indexes(declaration, rows, named)
-    return rows, labels, sha256(json.dumps([rows, labels.tolist()]).encode())
+    with reported("the rows of recipe.py cannot be written as JSON"):
+        return rows, labels, sha256(json.dumps([rows, labels.tolist()]).encode())
 
 
 def class_indexes(declaration: Declaration, rows: Rows, named: Sequence[str]) -> Labels:

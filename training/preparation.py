@@ -57,7 +57,7 @@ def check_classes(declaration: Declaration, labels: Labels) -> None:
 
 
 def check_columns(declaration: Declaration, matrix: Matrix) -> None:
-    """Reject a feature without a value in any row: nothing can be learnt from it."""
+    """Reject a feature without a value in any row."""
     for feature, column in zip(declaration.features, matrix.T, strict=True):
         if np.isnan(column).all():
             raise DataError(

@@ -10,6 +10,7 @@ from textwrap import shorten
 from types import ModuleType
 from typing import Any, cast
 
+import numpy as np
 from sklearn.pipeline import Pipeline
 
 from bundle.declaration import Declaration
@@ -103,7 +104,7 @@ class Recipe:
                 raise DataError(f"{where} {_kind(row)} as row {number}, not a mapping from feature to value")
         if not hasattr(labels, "__len__"):
             raise DataError(f"{where} the labels as {_kind(labels)}: return a list")
-        return list(rows), labels
+        return [_plain(row) for row in rows], labels
 
     def _function(self, name: str) -> Callable[..., Any]:
         function = getattr(self._module, name, None)
@@ -158,6 +159,11 @@ def described(error: BaseException) -> str:
     except Exception:  # noqa: BLE001  # a recipe's own exception may fail even here
         message = ""
     return shorten(f"{type(error).__name__}: {message}".rstrip(": "), MOST_CHARACTERS, placeholder=" ...")
+
+
+def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a row with Python's own numbers and texts instead of NumPy's."""
+    return {name: value.item() if isinstance(value, np.generic) else value for name, value in row.items()}
 
 
 def _shown(path: str) -> str:

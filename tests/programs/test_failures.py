@@ -17,10 +17,10 @@ import numpy as np
 import pytest
 
 from bench.prometheus import Prometheus
+from bundle.concepts import LATENCY_BUCKETS
 from monitoring.alerting.__main__ import CHARTS_RULES, RULES
 from monitoring.alerting.names import Names
 from monitoring.alerting.objectives import PREDICTIONS
-from serving.metrics.concepts import LATENCY_BUCKETS
 from tests.harness import Server, eventually
 from tests.programs.failures import ALL_RELEASES, FAILURES, PAGE, Failure, page_with_table
 from tests.programs.stage import Stage
