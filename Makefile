@@ -106,10 +106,7 @@ bench-drift: .venv/dev.done ## measure how often alerts on drift are wrong, and 
 compare: .venv/train.done ## compare versions A and B of MODEL on the labelled rows of DATA
 	@.venv/bin/python -m training.compare --model $(call quoted,$(MODEL)) --a $(call quoted,$(A)) --b $(call quoted,$(B)) $(if $(DATA),--data $(call quoted,$(DATA)))
 
-recheck: .venv/train.done ## check in seconds that MODEL can be trained on DATA (its own file), exported and served
-	@.venv/bin/python -m training.check --model $(call quoted,$(MODEL)) $(if $(DATA),--data $(call quoted,$(DATA)))
-
-train: .venv/train.done ## train MODEL's next version from DATA, and write it if it is no worse than the served one
+retrain: .venv/train.done ## train MODEL's next version from DATA, and write it if it is no worse than the served one
 	@.venv/bin/python -m training.retrain --model $(call quoted,$(MODEL)) $(if $(DATA),--data $(call quoted,$(DATA))) $(if $(SEEN),--seen $(call quoted,$(SEEN))) $(if $(FEW_ROWS),--allow-few-rows)
 
 lock: .venv/dev.done ## resolve requirements/*.in into the hashed lock files anew

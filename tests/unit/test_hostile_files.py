@@ -94,7 +94,7 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
     "cut off in a letter": (text(HEADER, "ä,1,no") + "ü".encode()[:1], "line 3 is not UTF-8, .* cut off"),
     "UTF-16 that is cut off": (GOOD.encode("utf-16")[:-1], "is cut off, or is not UTF-16"),
     "UTF-32 that is none": (b"\xff\xfe\0\0" + b"abcd" * 10, "is cut off, or is not UTF-32"),
-    "gzip": (gzip.compress(GOOD.encode()), "is compressed by gzip: unpack it first"),
+    "gzip": (gzip.compress(GOOD.encode(), mtime=0), "is compressed by gzip: unpack it first"),
     "bzip2": (bz2.compress(GOOD.encode()), "is compressed by bzip2: unpack it first"),
     "xz": (lzma.compress(GOOD.encode()), "is compressed by xz: unpack it first"),
     "zip": (zipped(), "is a ZIP archive, or a workbook of Excel"),
