@@ -13,7 +13,9 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 # A value as one word of the shell, whatever it holds; ~/ at its start is still the home.
 quoted = $(if $(filter ~/%,$(firstword $(1))),~/'$(subst ','\'',$(patsubst ~/%,%,$(1)))','$(subst ','\'',$(1))')
 table = $(if $(and $(DATA),$(TARGET)),$(DATA),$(error name table and class, such as MODEL=credit DATA=credit.csv TARGET=default))
-stack = $(if $(STACK),$(call quoted,$(STACK)),$(error name a stack, such as STACK=iris))
+# A model that is named, and no stack: the stack of any model.
+own = $(filter-out default file,$(origin MODEL))
+stack = $(if $(STACK),$(call quoted,$(STACK)),$(if $(own),model,$(error name a stack, such as STACK=iris, or a model, such as MODEL=iris)))
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,10 +45,10 @@ test-compose: .venv/dev.done ## run the tests on the Docker engine, or on one th
 	@.venv/bin/python -m tools.cluster docker
 	.venv/bin/python -m pytest tests/compose --durations=20 $(ARGS)
 
-up: ## start STACK (iris, churn, fraud or heart) on Docker Compose
+up: ## start STACK (iris, churn, fraud or heart), or any MODEL, on Docker Compose
 	@compose/up.sh $(stack)
 
-down: ## stop STACK; its volumes stay
+down: ## stop STACK, or that of MODEL; its volumes stay
 	@cd compose/$(stack) && docker compose down
 
 register: ## log runs of MODEL's versions and register them with the MLflow server of the churn stack
