@@ -1,7 +1,7 @@
 # `make` lists the verbs. Everything they need beyond Python 3.11 and make is installed into .venv from requirements/.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-long test-budget test-programs test-cluster test-compose cluster cluster-down up down register compare retrain k8s rules dashboards lint format check new train bench bench-peers bench-cluster bench-drift lock clean
+.PHONY: help run test test-long test-budget test-programs test-cluster test-compose cluster cluster-down up down register compare retrain k8s rules dashboards lint format check new train import bench bench-peers bench-cluster bench-drift lock clean
 
 MODEL ?= heart-disease
 DATA ?=
@@ -87,6 +87,9 @@ check: .venv/train.done ## check in seconds that MODEL can be trained on DATA (i
 
 train: .venv/train.done ## train MODEL (heart-disease), or its VERSION alone, from DATA (its own file) into bundle and card
 	.venv/bin/python -m training --model $(call quoted,$(MODEL)) $(if $(VERSION),--version $(call quoted,$(VERSION))) $(if $(DATA),--data $(call quoted,$(DATA)))
+
+import: .venv/train.done ## import FILE, a trained model, as MODEL's VERSION, judged on the labelled rows of DATA (TRUST=yes: a pickle)
+	@.venv/bin/python -m training.importing --model $(call quoted,$(MODEL)) --file $(call quoted,$(FILE)) $(if $(DATA),--data $(call quoted,$(DATA))) $(if $(TARGET),--target $(call quoted,$(TARGET))) $(if $(VERSION),--version $(call quoted,$(VERSION))) $(if $(TRUST),--trust $(call quoted,$(TRUST)))
 
 test-budget: .venv/dev.done ## count the instructions of a request (needs valgrind)
 	.venv/bin/python -m pytest tests/budget $(ARGS)

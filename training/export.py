@@ -43,6 +43,17 @@ def export_files(
     check_far_rows(model, declaration)
     rows = " and ".join(str(len(matrix)) for matrix in matrices)
     say(f"ONNX against scikit-learn: {difference:.2g} apart at most, on {rows} rows")
+    return served_files(pipeline, declaration, matrices, model, say)
+
+
+def served_files(
+    pipeline: Pipeline,
+    declaration: Declaration,
+    matrices: list[Matrix],
+    model: bytes,
+    say: Callable[[str], None],
+) -> dict[str, bytes]:
+    """Return the ONNX model and, if the pipeline has one, the additive model."""
     additive = derive(pipeline, declaration, matrices)
     if additive is None:
         return {MODEL_FILE: model}
