@@ -45,12 +45,12 @@ def read_source(path: Path, *, trust: bool) -> Source:
     if path.is_dir():
         path = _mlflow_model(path)
     kind = path.suffix.lower()
+    content = read_file(path, MOST_FILE_BYTES)
     if kind in PICKLES and not trust:
         raise DataError(
-            f"{path} is a pickle, which runs code of its maker when it is opened: if you trust it, say so "
+            f"{path} is a pickle, which runs code of its maker when it is loaded: if you trust it, say so "
             "with TRUST=yes; a .skops or .onnx file needs no trust"
         )
-    content = read_file(path, MOST_FILE_BYTES)
     if kind == ".onnx":
         return Source(path.name, content, content)
     if kind not in PICKLES | {".skops"}:

@@ -339,7 +339,7 @@ def test_no_pickle_is_opened_unless_the_user_trusts_it(
     file.write_bytes(pickle.dumps(Marking(mark)))
     said, code = run(tmp_path, frame, file, capsys)
     assert (code, mark.exists()) == (1, False)
-    assert "made.pkl is a pickle, which runs code of its maker when it is opened" in said
+    assert "made.pkl is a pickle, which runs code of its maker when it is loaded" in said
     assert "TRUST=yes" in said
     said, code = run(tmp_path, frame, file, capsys, "--trust", "yes")
     assert (code, mark.exists()) == (1, True)
@@ -458,6 +458,14 @@ def test_a_file_that_cannot_be_used_is_said_in_a_sentence(
     said, code = run(tmp_path, frame, tmp_path / name, capsys, "--trust", "yes")
     assert code == 1
     assert sentence in said
+
+
+def test_a_pickle_that_is_absent_needs_no_trust_first(
+    tmp_path: Path, frame: pd.DataFrame, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said, code = run(tmp_path, frame, tmp_path / "absent.joblib", capsys)
+    assert code == 1
+    assert "absent.joblib cannot be read or written: No such file or directory" in said
 
 
 def operator(domain: str, kind: str = "Odd") -> bytes:
