@@ -1,7 +1,7 @@
 # `make` lists the verbs. Everything they need beyond Python 3.11 and make is installed into .venv from requirements/.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-long test-budget test-programs test-cluster test-compose cluster cluster-down up down register compare retrain k8s rules dashboards lint format check train bench bench-peers bench-cluster bench-drift lock clean
+.PHONY: help run test test-long test-budget test-programs test-cluster test-compose cluster cluster-down up down register compare retrain k8s rules dashboards lint format check new train import bench bench-peers bench-cluster bench-drift lock clean
 
 MODEL ?= heart-disease
 DATA ?=
@@ -12,7 +12,10 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 
 # A value as one word of the shell, whatever it holds; ~/ at its start is still the home.
 quoted = $(if $(filter ~/%,$(firstword $(1))),~/'$(subst ','\'',$(patsubst ~/%,%,$(1)))','$(subst ','\'',$(1))')
-stack = $(if $(STACK),$(call quoted,$(STACK)),$(error name a stack, such as STACK=iris))
+table = $(if $(and $(DATA),$(TARGET)),$(DATA),$(error name table and class, such as MODEL=credit DATA=credit.csv TARGET=default))
+# A model that is named, and no stack: the stack of any model.
+own = $(filter-out default file,$(origin MODEL))
+stack = $(if $(STACK),$(call quoted,$(STACK)),$(if $(own),model,$(error name a stack, such as STACK=iris, or a model, such as MODEL=iris)))
 
 help: ## list the verbs
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,10 +45,10 @@ test-compose: .venv/dev.done ## run the tests on the Docker engine, or on one th
 	@.venv/bin/python -m tools.cluster docker
 	.venv/bin/python -m pytest tests/compose --durations=20 $(ARGS)
 
-up: ## start STACK (iris, churn, fraud or heart) on Docker Compose
+up: ## start STACK (iris, churn, fraud or heart), or any MODEL, on Docker Compose
 	@compose/up.sh $(stack)
 
-down: ## stop STACK; its volumes stay
+down: ## stop STACK, or that of MODEL; its volumes stay
 	@cd compose/$(stack) && docker compose down
 
 register: ## log runs of MODEL's versions and register them with the MLflow server of the churn stack
@@ -76,11 +79,17 @@ format: .venv/dev.done ## rewrite the code in the one style
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
 
+new: .venv/train.done ## draft MODEL's folder from the table DATA, whose column TARGET holds the class
+	@.venv/bin/python -m training.new --model $(call quoted,$(MODEL)) --data $(call quoted,$(table)) --target $(call quoted,$(TARGET))
+
 check: .venv/train.done ## check in seconds that MODEL can be trained on DATA (its own file), exported and served
 	@.venv/bin/python -m training.check --model $(call quoted,$(MODEL)) $(if $(DATA),--data $(call quoted,$(DATA)))
 
 train: .venv/train.done ## train MODEL (heart-disease), or its VERSION alone, from DATA (its own file) into bundle and card
 	.venv/bin/python -m training --model $(call quoted,$(MODEL)) $(if $(VERSION),--version $(call quoted,$(VERSION))) $(if $(DATA),--data $(call quoted,$(DATA)))
+
+import: .venv/train.done ## import FILE, a trained model, as MODEL's VERSION, judged on the labelled rows of DATA (TRUST=yes: a pickle)
+	@.venv/bin/python -m training.importing --model $(call quoted,$(MODEL)) --file $(call quoted,$(FILE)) $(if $(DATA),--data $(call quoted,$(DATA))) $(if $(TARGET),--target $(call quoted,$(TARGET))) $(if $(VERSION),--version $(call quoted,$(VERSION))) $(if $(TRUST),--trust $(call quoted,$(TRUST)))
 
 test-budget: .venv/dev.done ## count the instructions of a request (needs valgrind)
 	.venv/bin/python -m pytest tests/budget $(ARGS)
@@ -102,10 +111,7 @@ bench-drift: .venv/dev.done ## measure how often alerts on drift are wrong, and 
 compare: .venv/train.done ## compare versions A and B of MODEL on the labelled rows of DATA
 	@.venv/bin/python -m training.compare --model $(call quoted,$(MODEL)) --a $(call quoted,$(A)) --b $(call quoted,$(B)) $(if $(DATA),--data $(call quoted,$(DATA)))
 
-recheck: .venv/train.done ## check in seconds that MODEL can be trained on DATA (its own file), exported and served
-	@.venv/bin/python -m training.check --model $(call quoted,$(MODEL)) $(if $(DATA),--data $(call quoted,$(DATA)))
-
-train: .venv/train.done ## train MODEL's next version from DATA, and write it if it is no worse than the served one
+retrain: .venv/train.done ## train MODEL's next version from DATA, and write it if it is no worse than the served one
 	@.venv/bin/python -m training.retrain --model $(call quoted,$(MODEL)) $(if $(DATA),--data $(call quoted,$(DATA))) $(if $(SEEN),--seen $(call quoted,$(SEEN))) $(if $(FEW_ROWS),--allow-few-rows)
 
 lock: .venv/dev.done ## resolve requirements/*.in into the hashed lock files anew

@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 from bench.load import PROJECT
 from bench.prometheus import Labels, Prometheus, backfill
 from bundle import concepts
-from bundle.bins import Bins, Distributions, all_bins
+from bundle.bins import Bins, all_bins
 from bundle.declaration import Declaration, load_declaration
-from bundle.distributions import CategoryDistribution, NumberDistribution
+from bundle.distributions import CategoryDistribution, Distributions, NumberDistribution
 from bundle.encoding import Encoder, Matrix
 from bundle.errors import InvalidRowsError
 from bundle.features import CategoryFeature

@@ -10,13 +10,15 @@ from typing import Any
 
 import uvloop
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from bench.load import request_bytes
 from serving.main import bare_app
 from serving.server import server_config
 from serving.settings import Settings
+from serving.transport.connections import Connections
+from serving.transport.pipelining import BoundedPipeline
+from serving.turns import Turns
 
 
 class MemoryTransport(asyncio.Transport):
@@ -56,7 +58,9 @@ async def drive(app: ASGIApp, requests: int) -> int:
     """Send requests one after another over one connection, and return how many got a 200."""
     config = server_config(app, Settings())
     config.load()
-    protocol = HttpToolsProtocol(config, ServerState(), {})
+    state = ServerState()
+    state.connections = Connections(1, config.timeout_keep_alive, Turns())  # type: ignore[assignment]  # used as a set
+    protocol = BoundedPipeline(config, state, {})
     transport = MemoryTransport()
     protocol.connection_made(transport)
     request = request_bytes()

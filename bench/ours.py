@@ -224,7 +224,7 @@ def engines() -> Iterator[Measurement]:
         model = load_model(MODELS / name, version)
         yield of_rounds(f"engine, one row of {name} {version}, p50", row_times(model), "us", row_goal)
         pipeline = joblib.load(MODELS / name / version / "model.joblib")
-        rows = generate_rows(model.declaration)
+        rows = generate_rows(model.declaration, model.manifest.distribution)
         theirs, mine = partial(pipeline.predict_proba, rows), partial(model.engine.probabilities, rows)
         ratios = [seconds(theirs) / seconds(mine) for _ in range(ROUNDS)]
         what = f"engine, {len(rows):,} rows of {name} {version} against predict_proba"

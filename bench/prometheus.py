@@ -37,15 +37,21 @@ class Prometheus:
         ]
 
     def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
         self.process = subprocess.Popen(self._command)
         try:
             until(lambda: "Ready" in get(f"{self.url}/-/ready"), "Prometheus is ready")
         except BenchError:
-            self.__exit__()
+            self.stop()
             raise
-        return self
 
-    def __exit__(self, *_: object) -> None:
+    def stop(self) -> None:
         self.process.terminate()
         self.process.wait()
 

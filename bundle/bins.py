@@ -6,13 +6,13 @@ missing values.
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bundle.distributions import CategoryDistribution, NumberDistribution
+from bundle.distributions import CategoryDistribution, Distributions, NumberDistribution
 from bundle.features import CategoryFeature, Feature
 
 LEAST_SHARE = 0.05
@@ -40,9 +40,6 @@ class Bins:
         """Return how many values [rows] fall into each bin [bins]; NaN is a missing value."""
         places = np.take(self.places, np.searchsorted(self.bounds, values, side="right"))
         return np.bincount(places, minlength=len(self.names))
-
-
-Distributions = Mapping[str, NumberDistribution | CategoryDistribution]
 
 
 def all_bins(

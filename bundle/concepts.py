@@ -7,8 +7,9 @@ name are named alike for all models, so that the same rules and dashboards read 
 from dataclasses import dataclass
 from typing import Literal
 
-from bundle.declaration import Declaration, MetricName
+from bundle.declaration import Declaration
 from bundle.errors import BundleError
+from bundle.metric_names import MetricName, labelled_by
 
 Kind = Literal["counter", "gauge", "histogram"]
 AcrossWorkers = Literal["livemax", "livemin", "livemostrecent", "livesum"]
@@ -38,10 +39,7 @@ class Concept:
     @property
     def common_name(self) -> MetricName | None:
         """The binding that all models share: labels are named by their dimensions."""
-        if not self.common:
-            return None
-        labels = {"model_version" if name == "version" else name: name for name in self.dimensions}
-        return MetricName(name=self.common, labels=labels)
+        return MetricName(name=self.common, labels=labelled_by(self.dimensions)) if self.common else None
 
     def name_in(self, declaration: Declaration) -> MetricName | None:
         """Return the metric name and labels of a model; None where it does not measure the concept."""

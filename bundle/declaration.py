@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError, model_validator
 from bundle.errors import BundleError, first_reason
 from bundle.features import CategoryFeature, Declared, Feature, Name, NumberFeature
 from bundle.files import read_file
+from bundle.metric_names import DEFAULT_METRICS, MetricName
 from bundle.spelling import Number, Switch, Text, Whole, meaning
 
 Version = Annotated[str, Field(pattern=r"^v[1-9][0-9]{0,8}$")]
@@ -52,13 +53,6 @@ class ClassDeclaration(Declared):
     label: Name
     prediction: Whole | Text
     target: Text | None = None
-
-
-class MetricName(Declared):
-    """The name of a metric in this system's vocabulary, and its labels: label -> dimension."""
-
-    name: Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]*$")]
-    labels: dict[Name, str] = Field(default={})
 
 
 class Group(Declared):
@@ -120,7 +114,8 @@ class Declaration(Declared):
     sources, `licence` what the licence of the data allows. `cost_of_false_negative` is counted in false
     positives; the card compares thresholds by it. `data_file` is absent if the data may not be passed on, or
     if the recipe generates them. `target` is the column of a table that holds the class, by the `target` of
-    each class. `health` maps members of `/health` to metrics of the evaluation.
+    each class. `health` maps members of `/health` to metrics of the evaluation. `metrics` names by
+    concept what is measured, and nothing else is; without it the names are those of `bundle/metric_names.py`.
 
     Only here are `classes` in order: recipes, tables and clients name a class.
     """
@@ -147,7 +142,7 @@ class Declaration(Declared):
     groups: tuple[Group, ...] = ()
     routes: Routes = Routes()
     health: dict[Name, str] = Field(default={})
-    metrics: dict[str, MetricName]
+    metrics: dict[str, MetricName] = DEFAULT_METRICS
 
     @property
     def binary(self) -> bool:

@@ -1,5 +1,6 @@
 """Reference distributions in `bundle.json`: what the training data look like, by feature."""
 
+from collections.abc import Mapping
 from typing import Annotated, Self
 
 from pydantic import Discriminator, Tag, model_validator
@@ -43,6 +44,10 @@ class CategoryDistribution(Record):
     def _whole(self) -> Self:
         check_sum([*self.shares.values(), self.missing])
         return self
+
+
+Distributions = Mapping[str, NumberDistribution | CategoryDistribution]
+"""By the name of the feature."""
 
 
 def _kind(distribution: object) -> str:

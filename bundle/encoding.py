@@ -20,6 +20,11 @@ LONGEST_NAME = 64
 MOST_ERRORS = 20
 
 
+def _quickly_accepted(feature: NumberFeature) -> tuple[float, float]:
+    """Return the lowest and the highest value that cannot be a missing code; no value, if any can."""
+    return (math.inf, -math.inf) if feature.range is None and feature.missing_codes else feature.accepted
+
+
 class Encoder:
     """Encodes rows of one declaration.
 
@@ -41,7 +46,7 @@ class Encoder:
             if isinstance(feature, CategoryFeature)
         ]
         self._numbers = [
-            (index, *feature.range, feature.type == "integer", feature.nullable)
+            (index, *_quickly_accepted(feature), feature.type == "integer", feature.nullable)
             for index, feature in enumerate(declaration.features)
             if isinstance(feature, NumberFeature)
         ]

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from bundle.precision import Bound, Code, check_range
+from bundle.precision import Bound, Code, check_range, limit
 from bundle.spelling import Number, Switch, Text, Whole, check_codes
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
@@ -36,17 +36,20 @@ class FeatureBase(Declared):
 
 
 class NumberFeature(FeatureBase):
-    """A measured quantity. Values outside `range` are impossible and rejected.
+    """A measured quantity, in a `unit` if it has one. Values outside `range` are impossible and rejected.
 
     The matrix holds the first seven digits of a number, and integers exactly: a range beyond that is invalid.
+    Without a range, integers up to 16,777,216 and other numbers up to 1e15 are accepted, of either sign.
     """
 
     type: Literal["number", "integer"]
-    unit: str
-    range: tuple[Bound, Bound]
+    unit: str = ""
+    range: tuple[Bound, Bound] | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        if self.range is None:
+            return self
         low, high = self.range
         if not low < high:
             raise ValueError("a range goes from a lower to a higher value")
@@ -55,19 +58,35 @@ class NumberFeature(FeatureBase):
             raise ValueError("a missing code must lie outside of the range")
         return self
 
+    @cached_property
+    def accepted(self) -> tuple[float, float]:
+        """The lowest and the highest value accepted."""
+        most = limit(whole=self.type == "integer")
+        return self.range or (-most, most)
+
     @property
     def expectation(self) -> str:
+        return self._expected(" from {:g} to {:g}".format(*self.range) if self.range else "")
+
+    @property
+    def _expectation_of_size(self) -> str:
+        low, high = self.accepted
+        return self.expectation if self.range else self._expected(f" from {low:.9g} to {high:.9g}")
+
+    def _expected(self, within: str) -> str:
         kind = "a whole number" if self.type == "integer" else "a number"
-        low, high = self.range
-        return f"{kind} from {low:g} to {high:g} ({self.unit}){self.or_unknown}"
+        unit = f" ({self.unit})" if self.unit else ""
+        return f"{kind}{within}{unit}{self.or_unknown}"
 
     def encode(self, value: object) -> float:
         """Return the value in the matrix; ValueError says what was expected."""
         if type(value) in (int, float):
             if value in self.missing_codes:
                 return math.nan
-            low, high = self.range
-            if low <= value <= high and (self.type == "number" or value == int(value)):  # type: ignore[operator, call-overload]
+            low, high = self.accepted
+            if not low <= value <= high:  # type: ignore[operator]
+                raise ValueError(f"must be {self._expectation_of_size}")
+            if self.type == "number" or value == int(value):  # type: ignore[call-overload]
                 return float(value)  # type: ignore[arg-type]
         elif value is None and self.nullable:
             return math.nan

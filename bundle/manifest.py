@@ -70,6 +70,13 @@ class Data(Record):
     few: FewRows | None = Field(default=None, exclude_if=lambda few: few is None)
 
 
+class Imported(Record):
+    """The file that a version was imported from, or the class of an object; it was not trained here."""
+
+    source: str
+    sha256: Sha256 | None
+
+
 class Probe(Record):
     """A row as clients send it, and the probability of each class that scikit-learn gives it."""
 
@@ -89,7 +96,7 @@ class Manifest(Record):
     `deciding`. `files` are served; `inspected` are for people, and serving does without them. Probe rows are
     made up. `distribution` is the reference distribution of each feature, `score` that of the scores of
     out-of-fold rows. `chi_square` has the 99.9 % quantile by number of bins: less than that is chance, and
-    not drift.
+    not drift. `imported` is absent from a version that was trained here.
     """
 
     schema_version: Literal[5]
@@ -104,6 +111,7 @@ class Manifest(Record):
     files: dict[FileName, Sha256]
     inspected: dict[FileName, Sha256]
     data: Data
+    imported: Imported | None = Field(default=None, exclude_if=lambda imported: imported is None)
     libraries: dict[str, str]
     evaluation: Evaluation
     distribution: dict[str, Distribution]

@@ -9,10 +9,18 @@ EXACT = 2**24
 """Up to here float32 holds every whole number."""
 
 LARGEST = 3.4e38
+WIDE = 1e15
+"""The largest number of a feature without a range: pipelines can square it in float32."""
+
 FEWEST_VALUES = 1000
 
 Code = Annotated[int, Field(strict=True, ge=-EXACT, le=EXACT)]
 Bound = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=-LARGEST, le=LARGEST)]
+
+
+def limit(*, whole: bool) -> float:
+    """Return the largest magnitude that a feature without a range accepts."""
+    return EXACT if whole else WIDE
 
 
 def check_range(low: float, high: float, *, whole: bool) -> None:

@@ -5,8 +5,11 @@ the package). Nothing about a prediction service of medical data may leave it.
 """
 
 import os
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bundle.encoding import Matrix
 from bundle.onnx import has_external_tensors
@@ -49,4 +52,8 @@ class Session:
 
     def run(self, matrix: Matrix) -> Matrix:
         """Return the probabilities; raises what ONNX Runtime raises."""
-        return np.asarray(self._session.run([OUTPUT], {INPUT: matrix})[0])
+        return np.asarray(self.outputs([OUTPUT], {INPUT: matrix})[0])
+
+    def outputs(self, names: Sequence[str], inputs: Mapping[str, NDArray[Any]]) -> list[Any]:
+        """Return the outputs with these names of a model that has other inputs; raises as `run` does."""
+        return list(self._session.run(list(names), dict(inputs)))

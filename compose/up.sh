@@ -12,6 +12,7 @@ usage() {
 usage: compose/up.sh STACK [SERVICE ...]
 
 Starts a stack ($(stacks)), or some of its services, waits until they are healthy, and prints their addresses.
+The stack "model" serves the folder of models/ that MODEL names.
 Settings are environment variables: README.md in compose/.
 EOF
 }
@@ -51,6 +52,15 @@ check_services() {
     done
 }
 
+# Docker would make an empty folder in the place of one that is missing.
+check_model() {
+    local LC_ALL=C name='^[a-z][a-z0-9-]*$' folder=${MODELS_DIR:-$HERE/../models}/${MODEL-} versions
+    [[ ${MODEL-} =~ $name ]] || fail "name a folder of models/, such as MODEL=iris"
+    [ -f "$folder/model.toml" ] || fail "models/$MODEL has no model.toml; make new MODEL=$MODEL drafts one"
+    versions=("$folder"/v*/bundle.json)
+    [ -f "${versions[0]}" ] || fail "models/$MODEL has no trained version; make train MODEL=$MODEL"
+}
+
 # check_ports "SERVICE ADDRESS PORT, one a line"
 check_ports() {
     local service address port running
@@ -74,6 +84,7 @@ main() {
     *" ${stack// /+} "*) ;;
     *) fail "there is no stack '$stack'; there is $(stacks)" ;;
     esac
+    if [ "$stack" = model ]; then check_model; fi
     command -v docker >/dev/null || fail "docker is needed and not installed"
     docker compose version >/dev/null 2>&1 || fail "docker has no compose plugin; install docker-compose-plugin"
     docker version >/dev/null 2>&1 || fail "the Docker engine does not answer; is it running?"

@@ -7,6 +7,7 @@ CHART=$ROOT/helm-charts/heart-disease-api
 IMAGE=heart-disease-api:latest
 RELEASE=heart-disease-api
 NAMESPACE=mlops
+MODEL=
 BUILD=true
 DRY_RUN=false
 WATCHER=
@@ -18,11 +19,12 @@ BUILDER=
 
 usage() {
     cat <<EOF
-usage: scripts/deploy.sh [--namespace NAME] [--no-build] [--dry-run] [-- HELM OPTIONS]
+usage: scripts/deploy.sh [--model NAME] [--namespace NAME] [--no-build] [--dry-run] [-- HELM OPTIONS]
 
 Builds $IMAGE, brings it to the cluster of the current kubectl context (minikube, kind, k3d, or containerd on this
 machine), and runs helm upgrade --install with rollback on failure. Safe to repeat.
 
+  --model NAME       a folder of models/ to serve, once it is trained (the chart's: heart-disease)
   --namespace NAME   where to install ($NAMESPACE)
   --no-build         use the image that the cluster has
   --dry-run          say what would be done
@@ -127,7 +129,7 @@ install_chart() {
     version=$(helm version --short) || fail "Helm does not say which version it is"
     case $version in v4*) rollback=--rollback-on-failure ;; esac
     set -- helm upgrade --install "$RELEASE" "$CHART" --namespace "$NAMESPACE" --create-namespace \
-        --wait "$rollback" --timeout 3m "$@"
+        --wait "$rollback" --timeout 3m ${MODEL:+--set-string "model.name=$MODEL"} "$@"
     if $DRY_RUN; then
         run "$@"
         return
@@ -154,6 +156,19 @@ clean_up() {
     if [ -n "$SCRATCH" ]; then rm -r "$SCRATCH"; fi
 }
 
+# Sends the example that the served model gives of itself.
+predict() {
+    local models row
+    models=$(curl --silent --fail --max-time 5 "$1/models") || fail "$1 answered /health, and not /models; $(logs)"
+    row=${models#*\"example\":}
+    curl --silent --show-error --max-time 5 "$1/predict" --header 'Content-Type: application/json' --data "${row%%\}*}}" ||
+        fail "$1 answered /health, but no prediction; $(logs)"
+}
+
+logs() {
+    echo "kubectl logs --namespace $NAMESPACE --selector app.kubernetes.io/instance=$RELEASE"
+}
+
 try_prediction() {
     local port address addresses url found=false
     run helm test "$RELEASE" --namespace "$NAMESPACE"
@@ -165,9 +180,7 @@ try_prediction() {
     for address in $addresses; do
         url=http://$address:$port
         if [ -n "$port" ] && curl --silent --fail --max-time 3 --output /dev/null "$url/health"; then
-            $found || curl --silent --show-error --max-time 5 "$url/predict" --header 'Content-Type: application/json' --data \
-                '{"age":63,"sex":1,"cp":3,"trestbps":145,"chol":233,"fbs":1,"restecg":0,"thalach":150,"exang":0,"oldpeak":2.3,"slope":0,"ca":0,"thal":1}' ||
-                fail "$url answered /health, but no prediction; kubectl logs --namespace $NAMESPACE --selector app=$RELEASE"
+            $found || predict "$url"
             $found || echo
             echo "$url/docs"
             found=true
@@ -187,9 +200,19 @@ check_helm_options() {
     done
 }
 
+# The image has the models' folders; a version is a folder with a bundle.
+check_model() {
+    local LC_ALL=C name='^[a-z][a-z0-9-]*$' versions
+    [[ $MODEL =~ $name ]] || fail "--model needs the name of a folder of models/, such as heart-disease"
+    [ -f "$ROOT/models/$MODEL/model.toml" ] || fail "models/$MODEL has no model.toml; make new MODEL=$MODEL drafts one"
+    versions=("$ROOT/models/$MODEL"/v*/bundle.json)
+    [ -f "${versions[0]}" ] || fail "models/$MODEL has no trained version; make train MODEL=$MODEL"
+}
+
 main() {
     while [ $# -gt 0 ]; do
         case $1 in
+        --model) need_value 'a name' "$@" && MODEL=$2 && shift 2 ;;
         --namespace) need_value 'a name' "$@" && NAMESPACE=$2 && shift 2 ;;
         --no-build) BUILD=false && shift ;;
         --dry-run) DRY_RUN=true && shift ;;
@@ -199,6 +222,7 @@ main() {
         esac
     done
     check_namespace "$NAMESPACE"
+    [ -z "$MODEL" ] || check_model
     check_helm_options "$@"
     trap clean_up EXIT
     SCRATCH=$(mktemp -d)

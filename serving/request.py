@@ -22,10 +22,12 @@ class Sending:
 class Connection:
     """What a request shares with the connection that it came by; scope["state"]["connection"].
 
-    `cut` is why the server cut the connection, until that is logged; `dropped` whether it did so while the
-    request waited for its response, through no fault of the client.
+    `pipelined` is whether a request came before the last one was answered. `cut` is why the server cut the
+    connection, until that is logged; `dropped` whether it did so while the request waited for its response,
+    through no fault of the client.
     """
 
+    pipelined: bool = False
     sending: Sending | None = None
     cut: str = ""
     dropped: bool = False

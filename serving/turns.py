@@ -17,6 +17,8 @@ class Turns:
         self._taken = False
         self._computing_since: float | None = None
         self._unread = 0.0
+        self.busy = False
+        """Whether what is read now may have waited for a turn: `unread` says how long."""
 
     async def take(self) -> None:
         """Wait for a turn: until the caller next awaits, the event loop is its own."""
@@ -30,7 +32,7 @@ class Turns:
                 if not turn.cancelled():  # it was this caller's turn already
                     self._next()
                 raise
-        self._taken = True
+        self._taken = self.busy = True
         self._computing_since = perf_counter()
         loop.call_soon(self._end, loop)
 
@@ -44,6 +46,8 @@ class Turns:
             # asyncio reads what arrived during the turn after this callback; uvloop has done so before it
             self._unread = (perf_counter() - self._computing_since) / 2
             loop.call_soon(self._read)
+        else:
+            self.busy = False
         self._computing_since = None
         self._next()
 
@@ -57,3 +61,4 @@ class Turns:
 
     def _read(self) -> None:
         self._unread = 0.0
+        self.busy = self._computing_since is not None

@@ -23,7 +23,8 @@ from typing import IO, Any, Self, TypeVar
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
-from bundle.declaration import MetricName, load_declaration
+from bundle.declaration import load_declaration
+from bundle.metric_names import MetricName
 
 PROJECT = Path(__file__).resolve().parent.parent
 HEART = PROJECT / "models" / "heart-disease"

@@ -25,6 +25,11 @@ HTTP: Page = {
     "http_requests_total": ({"method", "endpoint", "status"}, set()),
     "http_request_duration_seconds": ({"method", "endpoint"}, set()),
 }
+ALERTED: Page = {
+    "http_errors_total": ({"error_type", "endpoint"}, set()),
+    "http_requests_in_flight": (set(), set()),
+}
+"""In addition to the pages of iris and fraud: what alerts read."""
 BY_FEATURE = {"model", "model_version", "feature"}
 COMMON: Page = {
     "feature_values_total": (BY_FEATURE | {"bin"}, set()),
@@ -54,10 +59,12 @@ PAGES: dict[str, Page] = {
         "prediction_expected_confidence": ({"model_version"}, set()),
     },
     "iris": HTTP
+    | ALERTED
     | {
         "ml_predictions_total": ({"model", "prediction"}, set()),
         "ml_prediction_duration_seconds": ({"model"}, set()),
         "ml_model_accuracy": ({"model"}, set()),
+        "ml_model_loaded": ({"model", "model_version"}, set()),  # likewise
     },
     "churn": HTTP
     | {
@@ -68,10 +75,13 @@ PAGES: dict[str, Page] = {
         "model_loaded": ({"model_version"}, set()),
         "app_info": ({"version", "app_name"}, set()),
     },
-    "fraud": {
+    "fraud": HTTP
+    | ALERTED
+    | {
         "model_req_total": ({"model_name", "version"}, set()),
         "model_latency_seconds": ({"model_name"}, set()),
         "total_error_total": ({"model_name"}, set()),
+        "model_up": ({"model_name", "version"}, set()),  # likewise
     },
 }
 
@@ -142,7 +152,7 @@ class System:
                 name: None if np.isnan(value) else int(value) if is_whole else float(value)
                 for name, value, is_whole in zip(self.declaration.feature_names, row, whole, strict=True)
             }
-            for row in generate_rows(self.declaration)[:GENERATED]
+            for row in generate_rows(self.declaration, self.manifest.distribution)[:GENERATED]
         ]
         return [dict(probe.row) for probe in self.manifest.probes] + generated
 

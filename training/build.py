@@ -21,6 +21,7 @@ from bundle.manifest import (
     PIPELINE_FILE,
     Data,
     Estimator,
+    Imported,
     Manifest,
     load_manifest,
     sealed,
@@ -136,7 +137,9 @@ def build_version(
         declaration,
         data,
         pipeline=pipeline,
+        estimator=type(pipeline[-1]).__name__,
         files=files,
+        inspected={PIPELINE_FILE: pickled(pipeline)},
         evaluation=evaluation,
         probabilities=probabilities,
     )
@@ -148,19 +151,30 @@ def write_bundle(
     data: TrainingData,
     *,
     pipeline: Pipeline,
+    estimator: str,
     files: Mapping[str, bytes],
+    inspected: Mapping[str, bytes],
     evaluation: Evaluation,
     probabilities: Floats,
+    imported: Imported | None = None,
 ) -> Manifest:
-    """Write the bundle of a fitted pipeline and its exported files, with card and manifest."""
+    """Write the bundle of a fitted pipeline and its exported files, with card and manifest.
+
+    `estimator` is the name of its class, `probabilities` are [repeats, rows, classes].
+    """
     manifest = _describe(
-        folder.name, declaration, data, pipeline=pipeline, evaluation=evaluation, probabilities=probabilities
-    )
+        folder.name,
+        declaration,
+        data,
+        pipeline=pipeline,
+        estimator=estimator,
+        evaluation=evaluation,
+        probabilities=probabilities,
+    ).model_copy(update={"imported": imported})
     served = {**files, CARD_FILE: render_page(declaration, manifest)} | plots(declaration, evaluation)
-    inspected = {PIPELINE_FILE: pickled(pipeline)}
     manifest = manifest.model_copy(update={"files": hashes(served), "inspected": hashes(inspected)})
     document = sealed(from_json(manifest.model_dump_json()))
-    _write(folder, served | inspected, document)
+    _write(folder, {**served, **inspected}, document)
     return Manifest.model_validate(document)
 
 
@@ -170,6 +184,7 @@ def _describe(
     data: TrainingData,
     *,
     pipeline: Pipeline,
+    estimator: str,
     evaluation: Evaluation,
     probabilities: Floats,
 ) -> Manifest:
@@ -182,7 +197,7 @@ def _describe(
         declaration=sha256(declaration.deciding),
         model=declaration.name,
         version=version,
-        estimator=Estimator(name=declaration.versions[version].estimator, type=type(pipeline[-1]).__name__),
+        estimator=Estimator(name=declaration.versions[version].estimator, type=estimator),
         classes=declaration.labels,
         features=declaration.feature_names,
         threshold=declaration.threshold,

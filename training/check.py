@@ -64,7 +64,9 @@ def write_quickly(
         declaration,
         data,
         pipeline=pipeline,
+        estimator=type(pipeline[-1]).__name__,
         files=files,
+        inspected={},
         evaluation=evaluation,
         probabilities=probabilities,
     )

@@ -11,11 +11,13 @@ from sklearn.pipeline import Pipeline
 
 from bundle.additive import ADDITIVE_FILE
 from bundle.declaration import Declaration
-from bundle.encoding import Matrix
-from bundle.features import CategoryFeature
+from bundle.distributions import Distributions, NumberDistribution
+from bundle.encoding import Encoder, Matrix
+from bundle.features import CategoryFeature, NumberFeature
 from bundle.manifest import MODEL_FILE, PARITY_TOLERANCE
 from bundle.runtime import INPUT, Session
 from training.additive import derive
+from training.distribution import describe
 from training.fitting import predict_classes
 from training.recipe import described
 
@@ -36,10 +38,22 @@ def export_files(
 ) -> dict[str, bytes]:
     """Return the ONNX model and, if the pipeline has one, the additive model, each proven equal to it."""
     model = export(pipeline, len(declaration.features))
-    matrices = [matrix, generate_rows(declaration)]
+    matrices = [matrix, generate_rows(declaration, describe(declaration, matrix))]
     difference = check_parity(pipeline, model, matrices)
+    check_far_rows(model, declaration)
     rows = " and ".join(str(len(matrix)) for matrix in matrices)
     say(f"ONNX against scikit-learn: {difference:.2g} apart at most, on {rows} rows")
+    return served_files(pipeline, declaration, matrices, model, say)
+
+
+def served_files(
+    pipeline: Pipeline,
+    declaration: Declaration,
+    matrices: list[Matrix],
+    model: bytes,
+    say: Callable[[str], None],
+) -> dict[str, bytes]:
+    """Return the ONNX model and, if the pipeline has one, the additive model."""
     additive = derive(pipeline, declaration, matrices)
     if additive is None:
         return {MODEL_FILE: model}
@@ -83,20 +97,54 @@ def _reason(error: BaseException) -> str:
     return described(error)
 
 
-def generate_rows(declaration: Declaration) -> Matrix:
-    """Return 10,000 seeded rows over the whole accepted ranges, a tenth of nullable values missing."""
+def generate_rows(declaration: Declaration, distribution: Distributions) -> Matrix:
+    """Return 10,000 seeded rows over the declared ranges, a tenth of nullable values missing.
+
+    A number without a declared range is drawn from the trained one, widened by its width on either side.
+    """
     random = np.random.default_rng(0)
     columns = []
     for feature in declaration.features:
         if isinstance(feature, CategoryFeature):
             column = random.choice(list(feature.codes.values()), GENERATED_ROWS).astype(np.float64)
         else:
-            column = random.uniform(*feature.range, GENERATED_ROWS)
+            column = random.uniform(*feature.range or widened(feature, distribution), GENERATED_ROWS)
             column = np.rint(column) if feature.type == "integer" else column
         if feature.nullable:
             column[random.random(GENERATED_ROWS) < MISSING_SHARE] = np.nan
         columns.append(column)
     return np.stack(columns, axis=1).astype(np.float32)
+
+
+def widened(feature: NumberFeature, distribution: Distributions) -> tuple[float, float]:
+    """Return the trained range and as much on either side (1 where it is a single value), where accepted."""
+    trained = distribution[feature.name]
+    if not isinstance(trained, NumberDistribution):
+        raise TypeError(f"the distribution of {feature.name} is not one of a {feature.type}")
+    width = trained.maximum - trained.minimum or 1
+    low, high = feature.accepted
+    return max(low, trained.minimum - width), min(high, trained.maximum + width)
+
+
+def check_far_rows(model: bytes, declaration: Declaration) -> None:
+    """ParityError where the largest value of a number without a range makes the answer no number.
+
+    Clients may send it, and a model that gives no number is unavailable to all.
+    """
+    session, example = Session(model), Encoder(declaration).encode([declaration.example])
+    unlimited = [
+        (index, feature, end)
+        for index, feature in enumerate(declaration.features)
+        if isinstance(feature, NumberFeature) and feature.range is None
+        for end in feature.accepted
+    ]
+    for index, feature, end in unlimited:
+        far = example.copy()
+        far[0, index] = end
+        if not np.isfinite(session.run(far)).all():
+            raise ParityError(
+                f"the exported model gives no number where {feature.name} is {end:g}: declare its range"
+            )
 
 
 def check_parity(pipeline: Pipeline, model: bytes, matrices: list[Matrix]) -> float:

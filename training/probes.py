@@ -4,13 +4,11 @@ They are made up from the declaration and the reference distribution: a bundle h
 Together they show each category, each missing value and the trained range of each number.
 """
 
-from collections.abc import Mapping
-
 import numpy as np
 from sklearn.pipeline import Pipeline
 
 from bundle.declaration import Declaration
-from bundle.distributions import CategoryDistribution, NumberDistribution
+from bundle.distributions import CategoryDistribution, Distributions, NumberDistribution
 from bundle.encoding import Encoder
 from bundle.features import CategoryFeature, Feature
 from bundle.manifest import Probe
@@ -19,7 +17,6 @@ LEAST_ROWS = 8
 SIGNIFICANT_DIGITS = 6
 
 Value = int | float | str | None
-Distributions = Mapping[str, NumberDistribution | CategoryDistribution]
 
 
 def make_probes(declaration: Declaration, distribution: Distributions, pipeline: Pipeline) -> list[Probe]:

@@ -2,15 +2,38 @@
 
 import codecs
 import csv
+import io
 from collections.abc import Iterator
 from pathlib import Path
 
 from bundle.declaration import Declaration, TableFormat
 from bundle.features import CategoryFeature, NumberFeature
-from bundle.spelling import BLANKS, parse_number
+from bundle.spelling import BLANKS, DECIMAL, parse_number
 
 Value = int | float | str | None
 Rows = list[dict[str, Value]]
+
+OTHER_FORMATS = {
+    b"\x1f\x8b": "compressed by gzip: unpack it first",
+    b"PK\x03\x04": "a ZIP archive, or a workbook of Excel: unpack it, or save the sheet as CSV",
+    b"\xd0\xcf\x11\xe0": "a workbook of Excel: save the sheet as CSV",
+    b"BZh": "compressed by bzip2: unpack it first",
+    b"\xfd7zXZ": "compressed by xz: unpack it first",
+    b"\x28\xb5\x2f\xfd": "compressed by zstd: unpack it first",
+    b"%PDF": "a PDF document: give a CSV file",
+    b"<!DOCTYPE": "a web page: give a CSV file",
+    b"<html": "a web page: give a CSV file",
+    b"<?xml": "XML: give a CSV file",
+    b'{"': "JSON: give a CSV file",
+    b"[{": "JSON: give a CSV file",
+    b"PAR1": "a Parquet file, which make new reads, and training does not: give a CSV file",
+}
+"""How a file begins that is no table, and what to do."""
+
+UTF_16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+NEWLINE = b"\n"
+MOST_LISTED = 20
+MOST_CHARACTERS = 60
 
 
 class DataError(Exception):
@@ -36,16 +59,69 @@ def read_table(
     return rows, labels
 
 
+def read_content(path: Path) -> bytes:
+    """Return the bytes of a table; DataError for what is no text, such as an archive."""
+    if path.exists() and not path.is_file():  # a pipe or a device may never end
+        raise DataError(f"{path} is not a regular file: give a CSV file")
+    content = path.read_bytes()
+    for beginning, sentence in OTHER_FORMATS.items():
+        if content.startswith(beginning):
+            raise DataError(f"{path} is {sentence}")
+    return content
+
+
+def records(path: Path, content: bytes, table: TableFormat) -> Iterator[tuple[str, list[str]]]:
+    """Yield the header and each row: the place where it begins ("rows.csv, line 7"), and its cells, trimmed.
+
+    Blank lines are skipped; DataError for a row with more or fewer cells than the header.
+    """
+    text = io.StringIO(_decode(path, content, table.encoding), newline="")
+    reader = csv.reader(text, strict=True, delimiter=table.separator)
+    width, begin = 0, 1
+    try:
+        for cells in reader:
+            place, begin = f"{path}, line {begin}", reader.line_num + 1
+            if width and cells and len(cells) != width:
+                raise DataError(f"{place} has {len(cells)} cells where the header has {width}")
+            if cells:
+                width = len(cells)
+                yield place, [cell.strip(BLANKS) for cell in cells]
+    except csv.Error as error:
+        near, row = f"near line {reader.line_num}: {error}", f"the row that begins on line {begin}"
+        raise DataError(
+            f"{path} cannot be read as CSV {near}: look for a quote that is not closed, or a cell that is "
+            f"too long, in {row}"
+        ) from None
+
+
+def column_index(path: Path, header: list[str], column: str) -> int:
+    """Return the index of a column; DataError, which lists the columns, unless there is exactly one."""
+    if column not in header:
+        raise DataError(f"{path} lacks the column '{column}': {_found(header)}")
+    if header.count(column) > 1:
+        raise DataError(f"{path} has the column '{column}' twice")
+    return header.index(column)
+
+
+def read_number(cell: str, decimal: str) -> int | float:
+    """Return the number in a cell without blanks; ValueError unless it is written as a decimal."""
+    if decimal != ".":  # then a point may separate thousands, or be a mistake: neither is guessed
+        cell = cell.translate(str.maketrans(f"{decimal}.", f".{decimal}"))
+    return parse_number(cell)
+
+
 def _read_rows(path: Path, declaration: Declaration) -> tuple[Rows, list[str]]:
     if declaration.target is None:
         raise DataError("model.toml does not declare the column that holds the class: add target")
-    targets, features = declaration.targets, declaration.features
+    targets, features, table = declaration.targets, declaration.features, declaration.table
     rows: Rows = []
     labels: list[str] = []
+    lines = records(path, read_content(path), table)
+    _, header = next(lines, ("", []))
     columns = [declaration.target, *(feature.column for feature in features)]
-    table = declaration.table
-    for place, cells in _records(path, columns, table):
-        cell, *others = cells
+    indexes = [column_index(path, header, column) for column in columns] if header else []
+    for place, cells in lines:
+        cell, *others = (cells[index] for index in indexes)
         if cell not in targets:
             listed = " and ".join(targets)
             raise DataError(f"{place}: the column '{declaration.target}' may only hold {listed}")
@@ -55,52 +131,44 @@ def _read_rows(path: Path, declaration: Declaration) -> tuple[Rows, list[str]]:
     return rows, labels
 
 
-def _records(path: Path, columns: list[str], table: TableFormat) -> Iterator[tuple[str, list[str]]]:
-    """Yield the place of each row ("rows.csv, line 7"), and its cells of the columns, trimmed."""
-    encoding = "utf-8-sig" if codecs.lookup(table.encoding).name == "utf-8" else table.encoding
-    with path.open(encoding=encoding, newline="") as file:
-        reader = csv.reader(file, strict=True, delimiter=table.separator)
-        lines = (cells for cells in reader if cells)
-        try:
-            header = [name.strip(BLANKS) for name in next(lines, [])]
-            indexes = [_index(path, header, column) for column in columns] if header else []
-            for cells in lines:
-                place = f"{path}, line {reader.line_num}"
-                if len(cells) != len(header):
-                    raise DataError(f"{place} has {len(cells)} cells where the header has {len(header)}")
-                yield place, [cells[index].strip(BLANKS) for index in indexes]
-        except csv.Error as error:
-            raise DataError(f"{path} cannot be read as CSV near line {reader.line_num}: {error}") from None
-        except UnicodeDecodeError:
-            encoding = table.encoding.upper()
-            raise DataError(
-                f"{path} is not text in {encoding}: save it as {encoding}, or declare its encoding in [table]"
-            ) from None
+def _decode(path: Path, content: bytes, declared: str) -> str:
+    encoding = "utf-8-sig" if codecs.lookup(declared).name == "utf-8" else declared
+    try:
+        return content.decode(encoding)
+    except UnicodeError as error:
+        valid = content[: error.start] if isinstance(error, UnicodeDecodeError) else b""
+        name = declared.upper()
+        hint = ' (encoding = "utf-16")' if content.startswith(UTF_16_MARKS) else ""
+        raise DataError(
+            f"{path} is not text in {name}: save it as {name}, or declare its encoding in [table]{hint}; "
+            f"line {valid.count(NEWLINE) + 1} is the first that cannot be read"
+        ) from None
 
 
-def _index(path: Path, header: list[str], column: str) -> int:
-    if column not in header:
-        raise DataError(f"{path} lacks the column '{column}'")
-    if header.count(column) > 1:
-        raise DataError(f"{path} has the column '{column}' twice")
-    return header.index(column)
+def _found(header: list[str]) -> str:
+    """List the columns of a table, unless its first line may be a row."""
+    if 2 * sum(DECIMAL.fullmatch(name) is not None for name in header) >= len(header):
+        return "its first line looks like a row: add a line with the names of the columns"
+    listed = ", ".join(f"'{name[:MOST_CHARACTERS]}'" for name in header[:MOST_LISTED])
+    more = f" and {len(header) - MOST_LISTED} more" if len(header) > MOST_LISTED else ""
+    other = ": does [table] name the separator?" if len(header) == 1 else ""
+    return f"it has {listed}{more}{other}"
 
 
 def _value(place: str, feature: NumberFeature | CategoryFeature, cell: str, table: TableFormat) -> Value:
     try:
         value = _read(feature, cell, table)
         feature.encode(value)
-    except ValueError:
+    except ValueError as error:
         if not cell:
             raise DataError(
                 f"{place}: the cell of '{feature.column}' is empty: fill it in, or declare "
                 f"{feature.name} as nullable"
             ) from None
-        # a table has an empty cell where JSON has null
-        expected = (
-            f"'{feature.column}' is not {feature.expectation.replace(', or null', ', or an empty cell')}"
-        )
-        raise DataError(f"{place}: the cell of {expected}") from None
+        said = str(error)  # of the encoder: what must be
+        expected = said.removeprefix("must be ") if said.startswith("must be ") else feature.expectation
+        expected = expected.replace(", or null", ", or an empty cell")  # which JSON has instead
+        raise DataError(f"{place}: the cell of '{feature.column}' is not {expected}") from None
     return value
 
 
@@ -109,6 +177,4 @@ def _read(feature: NumberFeature | CategoryFeature, cell: str, table: TableForma
         return None
     if isinstance(feature, CategoryFeature) and cell in feature.codes:
         return cell
-    if table.decimal != ".":  # then a point may separate thousands, or be a mistake: neither is guessed
-        cell = cell.translate(str.maketrans(f"{table.decimal}.", f".{table.decimal}"))
-    return parse_number(cell)
+    return read_number(cell, table.decimal)

@@ -1,4 +1,7 @@
-"""Command line: `python -m monitoring.alerting` writes the rules of the shipped models, for all stacks and the chart."""
+"""Command line: `python -m monitoring.alerting` writes the rules for all stacks and the chart.
+
+They are those of the shipped models, and for other models those on the default names of metrics.
+"""
 
 import re
 from pathlib import Path
@@ -7,9 +10,9 @@ from typing import Any
 import yaml
 
 from bundle.concepts import CONCEPTS
-from bundle.declaration import load_declaration
+from bundle.declaration import Declaration, load_declaration
 from monitoring.alerting import model, objectives, requests, service
-from monitoring.alerting.names import Names
+from monitoring.alerting.names import Names, without_metrics
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 RULES = PROJECT / "monitoring" / "rules"
@@ -27,8 +30,14 @@ HEADER = """\
 # client's), and {slow:g} % take at most {seconds} s. An alert's page in monitoring/runbooks/ has its name.
 """
 
+HEADER_OF_VOCABULARY = """\
+# Rules on {names}, without those of other files here; written by `make rules` from
+# monitoring/alerting, do not edit.
+"""
+
 HEADER_OF_OTHERS = """\
-# Rules on what every model shares, for a model of your own; written by `make rules` from monitoring/alerting, do not edit.
+# Rules for a model of your own, on what it measures without [metrics]; written by `make rules` from
+# monitoring/alerting, do not edit.
 """
 
 RELEASE = 'namespace="@namespace@", job="@job@"'
@@ -67,6 +76,15 @@ def dump(found: list[dict[str, Any]]) -> str:
     return str(yaml.dump({"groups": found}, Dumper=Block, sort_keys=False, width=110, allow_unicode=True))
 
 
+def header_of(declaration: Declaration) -> str:
+    return HEADER.format(
+        title=f"the {declaration.title} API",
+        errors=100 * (1 - objectives.ERRORS.allowed),
+        slow=100 * (1 - objectives.LATENCY.allowed),
+        seconds=objectives.SLOW_SECONDS,
+    )
+
+
 def render() -> dict[Path, str]:
     """Return the content of each file."""
     files = {}
@@ -78,19 +96,37 @@ def render() -> dict[Path, str]:
     for name in MODELS:
         declaration = load_declaration(PROJECT / "models" / name)
         names = Names(declaration)
-        header = HEADER.format(
-            title=f"the {declaration.title} API",
-            errors=100 * (1 - objectives.ERRORS.allowed),
-            slow=100 * (1 - objectives.LATENCY.allowed),
-            seconds=objectives.SLOW_SECONDS,
+        files[CHARTS_RULES / f"{name}.yaml"] = header_of(declaration) + for_release(
+            groups(names, named=True) + shared, names
         )
-        if name == MODELS[0]:
-            files[RULES / "heart-disease-api.yaml"] = header + dump(groups(names, named=False))
-        files[CHARTS_RULES / f"{name}.yaml"] = header + for_release(groups(names, named=True) + shared, names)
-    # whatever the model: without a vocabulary only what all share has a name
-    names = Names(declaration.model_copy(update={"metrics": {}}))
+    names = Names(without_metrics(declaration))
     own = groups(names, named=True)
-    return files | {CHARTS_RULES / "other.yaml": HEADER_OF_OTHERS + for_release(own + shared, names)}
+    files[CHARTS_RULES / "other.yaml"] = HEADER_OF_OTHERS + for_release(own + shared, names)
+    return files | of_every_vocabulary()
+
+
+def of_every_vocabulary() -> dict[Path, str]:
+    """Return files of rules that one Prometheus can load together: no rule is in two of them."""
+    main, *others = (load_declaration(PROJECT / "models" / name) for name in MODELS)
+    found = groups(Names(main), named=False)
+    files = {RULES / "heart-disease-api.yaml": header_of(main) + dump(found)}
+    known = [rule for group in found for rule in group["rules"]]
+    vocabularies = [(other.name, f"what models name as {other.name} does", other) for other in others]
+    vocabularies.append(("default", "the default names of metrics", without_metrics(main)))
+    for name, described, declaration in vocabularies:
+        own = without(known, groups(Names(declaration, common=False), named=False))
+        if own:
+            known += [rule for group in own for rule in group["rules"]]
+            own = [group | {"name": f"{group['name']}-{name}"} for group in own]
+            header = HEADER_OF_VOCABULARY.format(names=described)
+            files[RULES / f"vocabulary-{name}.yaml"] = header + dump(own)
+    return files
+
+
+def without(known: list[requests.Rule], found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the groups with the rules that are not known yet."""
+    rest = [group | {"rules": [rule for rule in group["rules"] if rule not in known]} for group in found]
+    return [group for group in rest if group["rules"]]
 
 
 def for_release(found: list[dict[str, Any]], names: Names) -> str:

@@ -10,10 +10,14 @@ CANDIDATE = f"{JOB}, model, model_version"
 
 
 def mix(names: Names) -> list[Rule]:
-    version, result = (names.label("predictions", dimension) for dimension in ("version", "result"))
-    by_version, by_result = f"{JOB}, {version}", f"{JOB}, {version}, {result}"
+    result = names.label("predictions", "result")
+    by_version = ", ".join([JOB, *names.labels("predictions", "model", "version")])
+    by_result = f"{by_version}, {result}"
     predictions, expected = names.series("predictions"), names.series("expected_share")
     whole = f"ignoring ({result}) group_left ()"
+    shift, error = (
+        f'job:prediction_result:{recorded}{{{result}!=""}}' for recorded in ("shift1h", "standard_error1h")
+    )
     return [
         record("job:predictions:increase1h", f"sum by ({by_version}) (increase({predictions}[1h]))"),
         record(
@@ -29,20 +33,18 @@ def mix(names: Names) -> list[Rule]:
         ),
         alert(
             "PredictionMixShift",
-            f"abs(job:prediction_result:shift1h) > {LEAST_SHIFT}\n"
-            f"and abs(job:prediction_result:shift1h) > {SIGMAS} * job:prediction_result:standard_error1h",
+            f"abs({shift}) > {LEAST_SHIFT}\nand abs({shift}) > {SIGMAS} * {error}",
             "warning",
             f"The share of {{{{ $labels.{result} }}}} is {PERCENT} off the expected share",
-            f"Over an hour the share of {{{{ $labels.{result} }}}} among the predictions of {{{{ $labels.{version} }}}} is "
-            f"{PERCENT} away from its share in the evaluation, more than chance explains.",
+            f"Over an hour the share of {{{{ $labels.{result} }}}} among the predictions of "
+            f"{names.shown('predictions', 'model', 'version')} is {PERCENT} away from its share in the evaluation, more than chance explains.",
             lasting="10m",
         ),
     ]
 
 
 def confidence(names: Names) -> list[Rule]:
-    version = names.label("confidence", "version")
-    by_version = f"{JOB}, {version}"
+    by_version = ", ".join([JOB, *names.labels("confidence", "model", "version")])
     total, count = (names.series("confidence", suffix=suffix) for suffix in ("_sum", "_count"))
     return [
         alert(
@@ -53,7 +55,7 @@ def confidence(names: Names) -> list[Rule]:
             f"and job:predictions:increase1h >= {LEAST_ROWS}",
             "warning",
             f"Confidence is {PERCENT} lower than expected",
-            f"Over an hour {{{{ $labels.{version} }}}} was {PERCENT} less confident than in its evaluation.",
+            f"Over an hour {names.shown('confidence', 'model', 'version')} was {PERCENT} less confident than in its evaluation.",
             lasting="10m",
         )
     ]
@@ -106,4 +108,4 @@ def rules(names: Names) -> list[Rule]:
     if names.has("predictions", "expected_share"):
         found += mix(names)
         found += confidence(names) if names.has("confidence", "expected_confidence") else []
-    return found + candidate(names)
+    return found + (candidate(names) if names.has("candidate_loaded") else [])

@@ -1,20 +1,28 @@
 """The names that a model's declaration gives to what is measured, as PromQL selects them."""
 
 from bundle.concepts import CONCEPTS
-from bundle.declaration import Declaration, MetricName
+from bundle.declaration import Declaration
+from bundle.metric_names import DEFAULT_METRICS, MetricName
 
 CONCEPT = {concept.name: concept for concept in CONCEPTS}
 
 
-class Names:
-    """Series of one model's vocabulary."""
+def without_metrics(declaration: Declaration) -> Declaration:
+    """Return the declaration as if it had no [metrics]: its names are those of every such model."""
+    return declaration.model_copy(update={"metrics": DEFAULT_METRICS})
 
-    def __init__(self, declaration: Declaration) -> None:
+
+class Names:
+    """Series of one model's vocabulary; without `common`, only those that the model names itself."""
+
+    def __init__(self, declaration: Declaration, *, common: bool = True) -> None:
         self._declaration = declaration
+        self._common = common
 
     def has(self, *concepts: str) -> bool:
         """Return whether the vocabulary has a name for each of these concepts."""
-        return all(CONCEPT[concept].name_in(self._declaration) for concept in concepts)
+        found = [CONCEPT[concept] for concept in concepts]
+        return all((self._common or not c.common) and c.name_in(self._declaration) for c in found)
 
     def _named(self, concept: str) -> MetricName:
         named = CONCEPT[concept].name_in(self._declaration)
@@ -25,6 +33,20 @@ class Names:
     def label(self, concept: str, dimension: str) -> str:
         """Return the label that shows a dimension of a concept."""
         return next(label for label, shown in self._named(concept).labels.items() if shown == dimension)
+
+    def labels(self, concept: str, *dimensions: str) -> list[str]:
+        """Return the labels that show these dimensions of a concept, without those that have none."""
+        named = self._named(concept).labels
+        shown = {dimension: label for label, dimension in named.items()}
+        return [shown[dimension] for dimension in dimensions if dimension in shown]
+
+    def shown(self, concept: str, *dimensions: str) -> str:
+        """Return the template of an alert's text that shows these dimensions."""
+        return " ".join(f"{{{{ $labels.{label} }}}}" for label in self.labels(concept, *dimensions))
+
+    def legend(self, concept: str, *dimensions: str) -> str:
+        """Return the legend of a panel that shows these dimensions."""
+        return " ".join(f"{{{{{label}}}}}" for label in self.labels(concept, *dimensions))
 
     def series(self, concept: str, *matchers: str, suffix: str = "") -> str:
         """Return a selector; a matcher names dimensions in braces, such as '{status}=~"5.."'."""

@@ -39,8 +39,7 @@ def instances(*, named: bool) -> list[Rule]:
         ),
         alert(
             "ApiTargetFlapping",
-            f"avg_over_time(up{{{APP}}}[10m]) < 0.8 and up{{{APP}}}\n"
-            f"or avg_over_time(probe_success{{{PROBED}}}[10m]) < 0.8 and probe_success{{{PROBED}}}",
+            f"{flapping(f'up{{{APP}}}')}\nor {flapping(f'probe_success{{{PROBED}}}')}",
             "warning",
             f"{INSTANCE} answers {PERCENT} of the time",
             f"{INSTANCE} answered {PERCENT} of scrapes or probes within 10 minutes: it comes and goes.",
@@ -58,15 +57,20 @@ def instances(*, named: bool) -> list[Rule]:
     ]
 
 
+def flapping(answers: str) -> str:
+    """Return where a series of answers (1 or 0) comes and goes: one that went once, or came back, does not."""
+    return f"avg_over_time({answers}[10m]) < 0.8 and changes({answers}[10m]) >= 3"
+
+
 def model_loaded(names: Names) -> list[Rule]:
-    version = names.label("model_loaded", "version")
+    version = names.shown("model_loaded", "model", "version")
     return [
         alert(
             "ModelNotLoaded",
             f"{names.series('model_loaded', APP)} == 0",
             "critical",
             f"The model of {INSTANCE} is unavailable",
-            f"The model {{{{ $labels.{version} }}}} of {INSTANCE} fails its probes or its requests; it answers 503 and "
+            f"The model {version} of {INSTANCE} fails its probes or its requests; it answers 503 and "
             "gets no traffic until the probes pass again.",
             lasting="30s",
         )
@@ -144,18 +148,21 @@ def latency(names: Names) -> list[Rule]:
 
 def saturation(names: Names) -> list[Rule]:
     """Requests that wait for the server; by instance, for one may be slow beside another."""
-    expression = "\nor ".join(
+    saturated = [
         f"histogram_quantile(0.9, sum by ({POD}, le) (rate({names.series(waiting, APP, suffix='_bucket')}[2m])))"
         f" > {QUEUE_SECONDS}"
         for waiting in ("queue", "loop_lag")
-    )
+        if names.has(waiting)
+    ]
     if names.has("active_requests"):
         active = names.series("active_requests", APP)
-        expression += f"\nor max by ({POD}) (avg_over_time({active}[2m])) > {MOST_ACTIVE}"
+        saturated.append(f"max by ({POD}) (avg_over_time({active}[2m])) > {MOST_ACTIVE}")
+    if not saturated:
+        return []
     return [
         alert(
             "ApiSaturated",
-            expression,
+            "\nor ".join(saturated),
             "warning",
             f"Requests wait for {INSTANCE}",
             f"For minutes requests have reached {INSTANCE} faster than it answers: a tenth waits longer than "

@@ -6,18 +6,33 @@ from pathlib import Path
 from grafana_foundation_sdk.builders import dashboard as dashboards
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
+from bundle.declaration import load_declaration
+from monitoring.alerting.names import Names, without_metrics
 from monitoring.dashboards import api, churn, fraud, health, iris, objectives, quality, versions
 from monitoring.dashboards.reference import reference
 from monitoring.dashboards.summary import summary
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 Make = Callable[[], dashboards.Dashboard]
+
+
+def of_heart() -> dashboards.Dashboard:
+    heart = Names(load_declaration(PROJECT / "models" / "heart-disease"))
+    return api.dashboard(heart, "Heart disease API", "heart-disease-api")
+
+
+def of_default_names() -> dashboards.Dashboard:
+    names = Names(without_metrics(load_declaration(PROJECT / "models" / "heart-disease")))
+    return api.dashboard(names, "Models with default metric names", "model-api")
+
+
 HEART: dict[str, Make] = {
-    "monitoring/grafana-dashboard.json": api.dashboard,
+    "monitoring/grafana-dashboard.json": of_heart,
     "monitoring/grafana-objectives.json": objectives.dashboard,
     "monitoring/grafana-health.json": health.dashboard,
 }
 CLUSTER: dict[str, Make] = HEART | {
+    "monitoring/grafana-model.json": of_default_names,
     "monitoring/grafana-quality.json": quality.dashboard,
     "monitoring/grafana-versions.json": versions.dashboard,
 }

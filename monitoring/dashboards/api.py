@@ -1,13 +1,19 @@
-"""The dashboard of the API: requests, responses, predictions and the state of the model."""
+"""The dashboard of an API: requests, responses, predictions and the state of the model, in one vocabulary."""
 
 from grafana_foundation_sdk.builders import dashboard as dashboards
 
+from monitoring.alerting.names import Names
 from monitoring.alerting.objectives import APP, LATENCY, SLOW_SECONDS
 from monitoring.dashboards.panels import (
     GREEN,
+    MODEL,
+    NAMESPACE,
+    POD,
     PREDICTIONS,
     RED,
+    RELEASE,
     SELECTOR,
+    VERSION,
     YELLOW,
     distribution,
     new_dashboard,
@@ -20,25 +26,33 @@ from monitoring.dashboards.panels import (
 )
 
 RATE = "[$__rate_interval]"
-VERSION = f'{SELECTOR}, model_version=~"$model_version"'
 
 
-def dashboard() -> dashboards.Dashboard:
-    requests = f"sum(increase(api_requests_total{{{PREDICTIONS}}}[$__range]))"
-    successes = f'sum(increase(api_requests_total{{{PREDICTIONS}, status_code=~"2.."}}[$__range]))'
+def dashboard(names: Names, title: str, uid: str) -> dashboards.Dashboard:
+    """Return the dashboard; one model is chosen at a time where the vocabulary shows the model."""
+    of_model = names.labels("predictions", "model", "version")
+    chosen = ", ".join([SELECTOR, *(f'{label}=~"${label}"' for label in of_model)])
+    version, result = (names.label("predictions", dimension) for dimension in ("version", "result"))
+    method, endpoint, code = (names.label("requests", name) for name in ("method", "endpoint", "status"))
+    error_type = names.label("errors", "error_type")
+    predictions = names.series("predictions", chosen)
+    requests = f"sum(increase({names.series('requests', PREDICTIONS)}[$__range]))"
+    answered = names.series("requests", PREDICTIONS, '{status}=~"2.."')
+    successes = f"sum(increase({answered}[$__range]))"
     return (
         new_dashboard(
-            "Heart disease API",
-            "heart-disease-api",
+            title,
+            uid,
             "Requests, predictions and the state of the model.",
-            labels_of="predictions_total",
+            variables=(NAMESPACE, RELEASE, POD, *([MODEL] if len(of_model) > 1 else []), VERSION),
+            labels_of=names.series("predictions"),
         )
         .with_panel(
             status(
                 "Model Status",
                 "Red if the model of any pod is unavailable, and if no pod reports. "
                 "Page: monitoring/runbooks/ModelNotLoaded.md",
-                f"min(model_loaded{{{VERSION}}}) or vector(0)",
+                f"min({names.series('model_loaded', chosen)}) or vector(0)",
                 {"0": "unavailable", "1": "loaded"},
             )
         )
@@ -47,7 +61,7 @@ def dashboard() -> dashboards.Dashboard:
                 "Total Predictions",
                 "Rows predicted in the chosen time range.",
                 "short",
-                f"sum(increase(predictions_total{{{VERSION}}}[$__range]))",
+                f"sum(increase({predictions}[$__range]))",
             )
         )
         .with_panel(
@@ -55,7 +69,7 @@ def dashboard() -> dashboards.Dashboard:
                 "Total Errors",
                 "Requests that failed in the chosen time range, by the client's or the server's fault.",
                 "short",
-                f"sum(increase(api_errors_total{{{SELECTOR}}}[$__range]))",
+                f"sum(increase({names.series('errors', SELECTOR)}[$__range]))",
             )
         )
         .with_panel(
@@ -77,10 +91,10 @@ def dashboard() -> dashboards.Dashboard:
                 "reqps",
                 (
                     (
-                        "sum by (method, endpoint, status_code) "
-                        f"(rate(api_requests_total{{{SELECTOR}}}{RATE})) > 0"
+                        f"sum by ({method}, {endpoint}, {code}) "
+                        f"(rate({names.series('requests', SELECTOR)}{RATE})) > 0"
                     ),
-                    "{{method}} {{endpoint}} {{status_code}}",
+                    names.legend("requests", "method", "endpoint", "status"),
                 ),
             )
         )
@@ -93,10 +107,10 @@ def dashboard() -> dashboards.Dashboard:
                 "s",
                 (
                     (
-                        "histogram_quantile(0.95, sum by (le, endpoint) "
-                        f"(rate(api_request_duration_seconds_bucket{{{SELECTOR}}}{RATE}))) >= 0"
+                        f"histogram_quantile(0.95, sum by (le, {endpoint}) "
+                        f"(rate({names.series('request_duration', SELECTOR, suffix='_bucket')}{RATE}))) >= 0"
                     ),
-                    "{{endpoint}}",
+                    names.legend("request_duration", "endpoint"),
                 ),
             )
         )
@@ -106,16 +120,16 @@ def dashboard() -> dashboards.Dashboard:
                 "Rows a second by predicted class.",
                 "cps",
                 (
-                    f"sum by (prediction_result) (rate(predictions_total{{{VERSION}}}{RATE}))",
-                    "{{prediction_result}}",
+                    f"sum by ({result}) (rate({predictions}{RATE}))",
+                    names.legend("predictions", "result"),
                 ),
             )
         )
         .with_panel(
             distribution(
                 "Prediction Confidence Distribution",
-                "Probability of the predicted class: from 0.5, a coin toss, to 1.",
-                f"sum by (le) (increase(prediction_confidence_score_bucket{{{VERSION}}}{RATE}))",
+                "Probability of the predicted class: from chance (0.5 of two classes) to 1.",
+                f"sum by (le) (increase({names.series('confidence', chosen, suffix='_bucket')}{RATE}))",
             )
         )
         .with_panel(
@@ -123,7 +137,7 @@ def dashboard() -> dashboards.Dashboard:
                 "Prediction Latency",
                 "Seconds that the model takes for a row or a batch, by version.",
                 "s",
-                *percentiles(f"prediction_duration_seconds_bucket{{{VERSION}}}", "model_version"),
+                *percentiles(names.series("prediction_duration", chosen, suffix="_bucket"), version),
             )
         )
         .with_panel(
@@ -132,8 +146,8 @@ def dashboard() -> dashboards.Dashboard:
                 "Failed requests a second by type and route. Page: monitoring/runbooks/ApiErrorBurst.md",
                 "reqps",
                 (
-                    f"sum by (error_type, endpoint) (rate(api_errors_total{{{SELECTOR}}}{RATE})) > 0",
-                    "{{error_type}} {{endpoint}}",
+                    f"sum by ({error_type}, {endpoint}) (rate({names.series('errors', SELECTOR)}{RATE})) > 0",
+                    names.legend("errors", "error_type", "endpoint"),
                 ),
             )
         )
@@ -142,7 +156,7 @@ def dashboard() -> dashboards.Dashboard:
                 "Active Requests",
                 "Requests in flight, by pod. Page: monitoring/runbooks/ApiSaturated.md",
                 "short",
-                (f"sum by (pod) (active_requests{{{SELECTOR}}})", "{{pod}}"),
+                (f"sum by (pod) ({names.series('active_requests', SELECTOR)})", "{{pod}}"),
             )
         )
         .with_panel(
@@ -171,16 +185,15 @@ def dashboard() -> dashboards.Dashboard:
                 "percentunit",
                 (
                     (
-                        "sum by (model_version, prediction_result) "
-                        f"(increase(predictions_total{{{VERSION}}}[1h])) "
-                        "/ ignoring (prediction_result) group_left () "
-                        f"(sum by (model_version) (increase(predictions_total{{{VERSION}}}[1h])) > 0)"
+                        f"sum by ({version}, {result}) (increase({predictions}[1h])) "
+                        f"/ ignoring ({result}) group_left () "
+                        f"(sum by ({version}) (increase({predictions}[1h])) > 0)"
                     ),
-                    "{{model_version}} {{prediction_result}}",
+                    names.legend("predictions", "version", "result"),
                 ),
                 (
-                    f"max by (model_version, prediction_result) (prediction_expected_share{{{VERSION}}})",
-                    "{{model_version}} {{prediction_result}} expected",
+                    f"max by ({version}, {result}) ({names.series('expected_share', chosen)})",
+                    f"{names.legend('predictions', 'version', 'result')} expected",
                 ),
             ).max(1)
         )

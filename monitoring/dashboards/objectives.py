@@ -13,6 +13,7 @@ def dashboard() -> dashboards.Dashboard:
         "heart-disease-objectives",
         f"{percent(1 - ERRORS.allowed)} of predictions are not answered with 5xx or 429 while the API can be "
         f"reached, and {percent(1 - LATENCY.allowed)} take at most {SLOW_SECONDS} s, over {DAYS} days.",
+        labels_of="feature_reference_rows",
     )
     for title, objective, bad in (
         ("Errors", ERRORS, "failures and downtime"),

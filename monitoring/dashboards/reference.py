@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from bundle.concepts import CONCEPTS, MODEL, Concept
+from bundle.metric_names import DEFAULT_METRICS
 
 PAGE = Path(__file__).resolve().parent.parent.parent / "docs" / "metrics.md"
 
@@ -12,7 +13,8 @@ PAGE = Path(__file__).resolve().parent.parent.parent / "docs" / "metrics.md"
 def reference() -> str:
     """Return the page with its tables brought up to date."""
     page = PAGE.read_text(encoding="utf-8")
-    return replaced(replaced(page, "concepts", concept_rows()), "common names", common_rows())
+    page = replaced(replaced(page, "concepts", concept_rows()), "common names", common_rows())
+    return replaced(page, "default names", default_rows())
 
 
 def replaced(page: str, name: str, lines: Iterable[str]) -> str:
@@ -44,3 +46,14 @@ def common_rows() -> Iterator[str]:
     yield "|---|---|"
     for named in filter(None, (concept.common_name for concept in CONCEPTS)):
         yield f"| `{named.name}` | {', '.join(f'`{label}`' for label in named.labels)} |"
+
+
+def default_rows() -> Iterator[str]:
+    yield "| concept | name | labels: dimension |"
+    yield "|---|---|---|"
+    for concept, named in DEFAULT_METRICS.items():
+        labels = [
+            f"`{label}`" if label == dimension else f"`{label}`: {dimension}"
+            for label, dimension in named.labels.items()
+        ]
+        yield f"| {concept} | `{named.name}` | {', '.join(labels)} |"

@@ -81,10 +81,15 @@ def _panels(dashboards: dict[str, str]) -> Iterator[str]:
 
 
 def _alerts() -> Iterator[str]:
+    """Yield a line for each alert, once where several vocabularies have it."""
+    known = set()
     for file in sorted((MONITORING / "rules").glob("*.yaml")):
         for group in yaml.safe_load(file.read_text(encoding="utf-8"))["groups"]:
             for rule in (rule for rule in group["rules"] if "alert" in rule):
                 name, notes = rule["alert"], rule["annotations"]
+                if name in known:
+                    continue
+                known.add(name)
                 page, said = f"[{name}](runbooks/{name}.md)", _without_templates(notes["description"])
                 yield f"| {page} | {rule['labels']['severity']} | {rule.get('for', '0s')} | {said} |"
 

@@ -4,7 +4,6 @@ import logging
 import re
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from http import HTTPStatus
 from random import getrandbits
 from time import monotonic, perf_counter
 from typing import Protocol
@@ -33,6 +32,7 @@ MOST_QUERY_BYTES = 1024
 """A longer query is not parsed: each parameter costs time, and no valid query is so long."""
 
 OK = 200
+FIRST_ERROR = 400
 CLIENT_CLOSED_REQUEST = 499
 """Status in logs and metrics of a request whose client disconnected before the response (as nginx has it)."""
 
@@ -40,15 +40,16 @@ CLIENT_CLOSED_REQUEST = 499
 INCOMPLETE = frozenset({408, CLIENT_CLOSED_REQUEST})
 """Statuses of requests whose last byte never came, if it did not: their client took the time."""
 
-NOTICEABLE_SECONDS = 0.001
-"""A response waits at least so long for its client if it waits at all: the rest is our own work."""
+
+Route = tuple[str, str]
+"""Method and route template."""
 
 
 class DirectEndpoint(Protocol):
     """Answers requests to one path itself, without routers and layers: it turns a body into JSON."""
 
     path: str
-    methods: frozenset[str]
+    route: Route
 
     async def respond(self, record: RequestRecord, receive: Receive) -> bytes: ...
 
@@ -84,7 +85,10 @@ class PrometheusMiddleware:
             return
         start = perf_counter()
         path, headers = scope["path"], dict(scope["headers"])
-        connection = scope.get("state", {}).get("connection") or Connection()
+        try:
+            connection = scope["state"]["connection"]
+        except KeyError:  # of another server
+            connection = Connection()
         record = scope["record"] = RequestRecord(
             request_id(headers), headers, scope["query_string"], connection
         )
@@ -96,8 +100,9 @@ class PrometheusMiddleware:
         try:
             if endpoint is None:
                 status = await self._route(scope, receive, send, record)
+                route = matched(scope)
             else:
-                scope["route"] = endpoint
+                route = endpoint.route
                 status = await self._answer(endpoint, scope, receive, send, record)
         finally:
             if not quiet:
@@ -115,7 +120,7 @@ class PrometheusMiddleware:
         seconds = perf_counter() - arrived
         if record.client_seconds:
             seconds = max(0.0, seconds - record.client_seconds)
-        self._finish(scope, record, status, seconds, quiet=quiet, timed=timed)
+        self._finish(route, record, status, seconds, quiet=quiet, timed=timed)
 
     async def _answer(
         self, endpoint: DirectEndpoint, scope: Scope, receive: Receive, send: Send, record: RequestRecord
@@ -126,11 +131,11 @@ class PrometheusMiddleware:
         except Exception as error:  # noqa: BLE001  # each has an answer
             return await self._answer_error(error, scope, receive, send, record)
         headers = [(b"content-length", b"%d" % len(content)), JSON, *self._common_headers(record)]
-        begun = perf_counter()
+        begun = perf_counter() if record.connection.pipelined else 0.0
         try:
             await send({"type": "http.response.start", "status": OK, "headers": headers})
-            if (waited := perf_counter() - begun) > NOTICEABLE_SECONDS:  # for the last response to be read
-                record.client_seconds += waited
+            if begun:  # it has waited until the last response was read
+                record.client_seconds += perf_counter() - begun
             if len(content) > PIECE:
                 await self._send_pieces(send, content, record, more=False)
             else:
@@ -215,11 +220,11 @@ class PrometheusMiddleware:
         return (identity, CLOSE) if self._lifecycle.draining else (identity,)
 
     def _finish(
-        self, scope: Scope, record: RequestRecord, status: int, seconds: float, *, quiet: bool, timed: bool
+        self, route: Route, record: RequestRecord, status: int, seconds: float, *, quiet: bool, timed: bool
     ) -> None:
-        method, endpoint = matched(scope)
-        answered = status < HTTPStatus.BAD_REQUEST or status == CLIENT_CLOSED_REQUEST
-        self._metrics.count_response((method, endpoint), status, seconds if timed and answered else None)
+        method, endpoint = route
+        answered = status < FIRST_ERROR or status == CLIENT_CLOSED_REQUEST
+        self._metrics.count_response(route, status, seconds if timed and answered else None)
         if timed:
             self._metrics.observe_queue(record.queued)
         if record.error_type and not quiet:
@@ -261,7 +266,7 @@ def cut_status(record: RequestRecord, status: int) -> int:
     return Overloaded.status
 
 
-def matched(scope: Scope) -> tuple[str, str]:
+def matched(scope: Scope) -> Route:
     """Return method and route template of a request; UNMATCHED where no route takes it.
 
     The scope has no route for an unknown path, and has one for a known path with another method.

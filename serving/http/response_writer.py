@@ -97,10 +97,11 @@ def json(value: Any) -> str:
 
 
 def range_warning(trained: TrainedRange) -> dict[str, Any]:
+    unit = f" {trained.unit}" if trained.unit else ""
     return {
         "field": trained.field,
         "trained_minimum": trained.minimum,
         "trained_maximum": trained.maximum,
         "unit": trained.unit,
-        "detail": f"the model was trained on {trained.minimum:g} to {trained.maximum:g} {trained.unit}",
+        "detail": f"the model was trained on {trained.minimum:g} to {trained.maximum:g}{unit}",
     }

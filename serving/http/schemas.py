@@ -108,8 +108,8 @@ class FeatureDescription(Documented):
     description: str
     type: str = Field(description="number, integer or category")
     unit: str | None
-    minimum: float | None = Field(description="Lowest value accepted")
-    maximum: float | None = Field(description="Highest value accepted")
+    minimum: float | None = Field(description="Lowest value accepted; null without a declared range")
+    maximum: float | None = Field(description="Highest value accepted; null without a declared range")
     codes: dict[str, int] | None = Field(description="Code of each category; clients send either")
     nullable: bool
     missing_codes: list[int] = Field(description="Codes that mean a missing value, as null does")
@@ -216,7 +216,7 @@ def feature_schema(feature: NumberFeature | CategoryFeature) -> Schema:
     description = f"{feature.description}: {feature.expectation}"
     if isinstance(feature, CategoryFeature):
         return {"description": description, "enum": list(feature.values)}
-    low, high = feature.range
+    low, high = feature.accepted
     quantity: Schema = {"type": feature.type, "minimum": low, "maximum": high}
     if not feature.nullable:
         return {"description": description, **quantity}

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from bundle.additive import AdditiveModel, CategoryTerm, NumberTerm, Outputs
 from bundle.declaration import Declaration
 from bundle.distributions import CategoryDistribution, NumberDistribution
-from bundle.features import CategoryFeature, Feature
+from bundle.features import CategoryFeature, Feature, NumberFeature
 from serving.inference.engine import Engine
 
 Distributions = Mapping[str, NumberDistribution | CategoryDistribution]
@@ -193,7 +193,7 @@ def explanation_json(
         {
             "feature": feature.name,
             "value": value,
-            "unit": None if isinstance(feature, CategoryFeature) else feature.unit,
+            "unit": None if isinstance(feature, CategoryFeature) else feature.unit or None,
             "contribution": round(contribution, 6),
         }
         for feature, value, contribution in zip(
@@ -245,6 +245,6 @@ def _sentence(
 def _value_text(feature: Feature, value: float | str | None) -> str:
     if value is None:
         return f"{feature.description}: unknown"
-    unit = "" if isinstance(feature, CategoryFeature) else f" {feature.unit}"
+    unit = f" {feature.unit}" if isinstance(feature, NumberFeature) and feature.unit else ""
     written = value if isinstance(value, str) else f"{value:g}"
     return f"{feature.description}: {written}{unit}"

@@ -14,8 +14,9 @@ import prometheus_client
 from prometheus_client import CollectorRegistry, Gauge
 
 from bundle.concepts import Concept, Kind, check_metrics
-from bundle.declaration import Declaration, MetricName
+from bundle.declaration import Declaration
 from bundle.errors import BundleError
+from bundle.metric_names import MetricName
 from serving.metrics.counts import Counts, Family
 from serving.metrics.workers import WorkersCollector
 

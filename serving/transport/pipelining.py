@@ -32,21 +32,22 @@ class BoundedPipeline(HttpToolsProtocol):
         super().connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
-        now = perf_counter()
-        self.received = now - self.connections.turns.unread(now)  # type: ignore[attr-defined]  # ours
+        received, turns = perf_counter(), self.connections.turns  # type: ignore[attr-defined]  # ours
+        if turns.busy:
+            received -= turns.unread(received)
         if self.ahead:
             self.ahead += data
         elif len(data) <= PIECE:
             super().data_received(data)
         else:
             self._parse(data)
-
-    def on_message_complete(self) -> None:
-        self.scope["arrived"] = self.received  # type: ignore[typeddict-unknown-key]
-        HttpToolsProtocol.on_message_complete(self)
+        cycle = self.cycle
+        if cycle is not None and not cycle.more_body:
+            cycle.scope.setdefault("arrived", received)  # type: ignore[typeddict-item]
 
     def on_response_complete(self) -> None:
         if self.pipeline:  # it was for its client to wait with this one, and to read the last response
+            self.connection.pipelined = True
             self.pipeline[-1][0].scope["arrived"] = perf_counter()  # type: ignore[typeddict-unknown-key]
         super().on_response_complete()
         if self.ahead and len(self.pipeline) < MOST_WAITING:

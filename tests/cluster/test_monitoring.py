@@ -536,6 +536,7 @@ def test_grafana_finds_its_files_where_it_reads_them(folder: Path, core: client.
         "/etc/grafana/dashboards/grafana-dashboard.json",
         "/etc/grafana/dashboards/grafana-objectives.json",
         "/etc/grafana/dashboards/grafana-health.json",
+        "/etc/grafana/dashboards/grafana-model.json",
         "/etc/grafana/dashboards/grafana-quality.json",
         "/etc/grafana/dashboards/grafana-versions.json",
     }

@@ -22,7 +22,7 @@ class Stack:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.api_service = STACKS[name]
+        self.api_service = STACKS.get(name, "api")
         self.services = [self.api_service, "prometheus", "alertmanager"]  # Grafana's image is not available
         self.project = f"test-{name}"
         ports = {variable: str(free_port()) for variable in PORTS}

@@ -41,6 +41,8 @@ def test_simulated_errors_are_counted_and_answered(start: Callable[..., Server],
     assert {server.post("/predict", system.sample).status_code for _ in range(5)} == {200}
     assert server.shows(5, "errors", error_type="InternalError", endpoint="/predict")
     assert server.shows(5, "model_errors")
+    assert server.shows(5, "requests", endpoint="/predict", status="200"), "objectives count no failure"
+    assert server.shows(0, "requests", endpoint="/predict", status="500")
     assert server.shows(5, "model_requests")
     assert server.shows(5, "predictions", outcome="success")
 

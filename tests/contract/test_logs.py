@@ -56,7 +56,7 @@ def test_probes_and_scrapes_are_debug(server: Server) -> None:
 def test_values_and_client_text_never_reach_the_log(start: Callable[..., Server], system: System) -> None:
     server = start(LOG_LEVEL="debug")
     sample, name = system.sample, system.number.name
-    low, high = system.number.range
+    low, high = system.number.accepted
     fractional = next((f.name for f in system.declaration.features if f.type == "number"), name)
     json_type = {"Content-Type": "application/json"}
     server.post("/predict", sample | {fractional: 0.7890625})

@@ -182,7 +182,7 @@ def predict_a_hundred_rows(server: Server, system: System) -> None:
     for _ in range(5):
         server.post("/predict", system.sample)
     server.post("/predict/batch", {"instances": [system.sample] * 95})
-    rejected = system.sample | {number.name: number.range[1] + 1}
+    rejected = system.sample | {number.name: number.accepted[1] + 1}
     server.post("/predict", rejected)
     server.post("/predict/batch", {"instances": [system.sample, rejected, rejected]})
     server.post("/predict", {})
@@ -197,7 +197,7 @@ def expect_a_hundred_rows(server: Server, system: System) -> None:
     missing = dict.fromkeys(system.declaration.feature_names, 1)
     assert by_feature(server, "feature_rejected_total", **main) == missing | {number.name: 4}
     assert not by_feature(server, "feature_out_of_range_total", **main)
-    server.post("/predict", system.sample | {number.name: number.range[1]})
+    server.post("/predict", system.sample | {number.name: number.accepted[1]})
     assert by_feature(server, "feature_out_of_range_total", **main) == {number.name: 1}
 
 

@@ -110,6 +110,14 @@ def test_versions_beside_another_model(start: Callable[..., Server], churn: Syst
     assert server.get("/models/churn").json()["version"] == "v2"
 
 
+@pytest.mark.heart
+def test_models_with_names_of_their_own_are_served_together(start: Callable[..., Server]) -> None:
+    server = start(MODEL="heart-disease,iris,fraud")
+    assert server.metric("model_loaded", model_version="v1") == 1
+    assert server.metric("ml_model_loaded", model="iris", model_version="v1") == 1
+    assert server.metric("model_up", model_name="fraud_model", version="v1") == 1
+
+
 def changed(tmp_path: Path, name: str, old: str, new: str) -> Server:
     """Start a model with a changed declaration."""
     models = tmp_path / "models"

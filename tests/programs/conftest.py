@@ -14,3 +14,13 @@ def programs() -> None:
     """Use the programs that `make test-programs` has built."""
     assert (PROGRAMS / "promtool").exists(), "the programs are missing: use `make test-programs`"
     os.environ["PATH"] = f"{PROGRAMS}:{os.environ['PATH']}"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what tests measured."""
+    for report in (
+        found for outcome in ("passed", "failed") for found in terminalreporter.getreports(outcome)
+    ):
+        for name, value in report.user_properties:
+            if name == "measured":
+                terminalreporter.write_line(str(value))

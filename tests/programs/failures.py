@@ -3,73 +3,12 @@
 `python -m tests.programs.failures` writes the table of them into monitoring/README.md.
 """
 
-import json
-import signal
-import threading
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
-from itertools import cycle
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-import requests
-
-from tests.harness import PROJECT, TEST_LONG, Server
-from tests.systems import System
-
-
-@dataclass
-class Stage:
-    """The servers of one release, and clients that go on until the end."""
-
-    servers: list[Server]
-    system: System
-    folder: Path
-    end: threading.Event
-    statuses: Counter[tuple[str, int]] = field(default_factory=Counter)
-    clients: list[threading.Thread] = field(default_factory=list)
-
-    def visit(
-        self, path: str = "/predict", rows: int = 0, pause: float = 0.1, servers: Sequence[Server] = ()
-    ) -> None:
-        """Start a client that asks the servers in turn; what it got is in `statuses` by path."""
-        row = self.system.sample
-        body = json.dumps({"instances": [row] * rows} if rows else row).encode()
-        client = threading.Thread(target=self._visit, args=(path, body, pause, servers or self.servers))
-        self.clients.append(client)
-        client.start()
-
-    def _visit(self, path: str, body: bytes, pause: float, servers: Sequence[Server]) -> None:
-        turns: Iterator[Server] = cycle(servers)
-        headers = {"Content-Type": "application/json"}
-        with requests.Session() as session:
-            while not self.end.wait(pause):
-                with suppress(requests.RequestException):
-                    answer = session.post(next(turns).url + path, data=body, headers=headers, timeout=60)
-                    self.statuses[path, answer.status_code] += 1
-
-    def kill_workers(self) -> None:
-        """Kill a worker of the first server every few seconds."""
-
-        def kill() -> None:
-            while not self.end.wait(5):
-                for child in psutil.Process(self.servers[0].process.pid).children():
-                    if "spawn_main" in " ".join(child.cmdline()):
-                        child.kill()
-                        break
-
-        self.clients.append(threading.Thread(target=kill))
-        self.clients[-1].start()
-
-    def restart_in_turn(self) -> None:
-        """Replace the servers one after the other, as a rollout does."""
-        for place, server in enumerate(self.servers):
-            server.process.send_signal(signal.SIGTERM)
-            assert server.wait() == 0
-            settings = server.settings | {"PORT": str(server.port)}
-            self.servers[place] = Server(settings).wait_until_ready()
+from tests.harness import PROJECT, TEST_LONG
+from tests.programs.stage import Stage
 
 
 @dataclass(frozen=True)
@@ -85,10 +24,25 @@ class Failure:
     """Alerts that may fire beside, for they mean the same."""
     long: bool = False
     """Whether only `make test-long` makes it happen: it takes minutes, or most of a machine."""
+    quiet: int = 60
+    """Seconds for which no alert may fire, where none is expected."""
+    ends: bool = False
+    """Whether servers end, and take along what they counted."""
+    scrapes: Sequence[bool] = ()
+    """Which of a server's scrapes are answered, again and again; all where there are none."""
+    service_monitor: bool = False
+    """Whether targets have the labels that the Operator gives them by the chart's ServiceMonitor."""
+    prometheus: str = "of the chart"
+    """The Prometheus that observes it; those of one name share one."""
 
 
 def nothing(stage: Stage) -> None:
     stage.visit()
+
+
+def each_pod_has_a_client(stage: Stage) -> None:
+    for server in stage.servers:
+        stage.visit(servers=[server])
 
 
 def batches_queue(stage: Stage) -> None:
@@ -111,6 +65,39 @@ def all_die(stage: Stage) -> None:
     for server in stage.servers:
         server.process.kill()
         server.wait()
+
+
+def scaled_to_zero(stage: Stage) -> None:
+    stage.visit()
+    stage.scale_to_zero()
+
+
+def scaled_to_zero_and_forgotten(stage: Stage) -> None:
+    stage.visit()
+    stage.vanish()
+    stage.scale_to_zero()
+
+
+def prometheus_restarts(stage: Stage) -> None:
+    stage.visit()
+    stage.prometheus.stop()
+    stage.prometheus.start()
+
+
+def prometheus_is_away(stage: Stage) -> None:
+    """For longer than a sample counts as the present one."""
+    stage.visit()
+    stage.prometheus.stop()
+
+    def come_back() -> None:
+        stage.end.wait(AWAY_SECONDS)
+        stage.prometheus.start()
+
+    stage.start(come_back)
+
+
+def hardly_anybody_asks(stage: Stage) -> None:
+    stage.visit(pause=60)
 
 
 def rolls_out(stage: Stage) -> None:
@@ -142,13 +129,19 @@ def workers_die(stage: Stage) -> None:
     stage.kill_workers()
 
 
+AWAY_SECONDS = 330
+ALL_RELEASES = "of all releases"
+"""A Prometheus with the rules of Kubernetes and Compose, which name no release; others have the chart's."""
+
+DRAINS = ({"DRAIN_SECONDS": "4"},) * 2
 CANARY = {"MODEL_VERSION": "v1", "CANDIDATE_VERSION": "v2", "FAULT_CANDIDATE_FILE": "{folder}/fault"}
 ERRORS = frozenset({"ApiErrorBurst"})
+GONE = {"ApiDown": 180, "ApiTargetDown": 180}
 SLOW = frozenset({"PredictionLatencyHigh", "ApiSaturated"})
 
 ALL_FAILURES = {
     "all is well": Failure("nothing", {}, nothing),
-    "pods are replaced one by one": Failure("nothing", {}, rolls_out, ({"DRAIN_SECONDS": "4"},) * 2),
+    "pods are replaced one by one": Failure("nothing", {}, rolls_out, DRAINS, ends=True),
     "batches queue": Failure(
         "waits of more than 0.1 s, most of them before the model begins",
         {"ApiSaturated": 240},
@@ -158,10 +151,10 @@ ALL_FAILURES = {
         long=True,
     ),
     "one pod of two is slow": Failure(
-        "every second prediction takes 0.4 s",
+        "one prediction in four takes 0.4 s",
         {"PredictionLatencyFastBurn": 180},
-        nothing,
-        ({}, {"FAULT_LATENCY_SECONDS": "0.4"}),
+        each_pod_has_a_client,
+        ({"FAULT_LATENCY_SECONDS": "0.06"}, {"FAULT_LATENCY_SECONDS": "0.4"}),
         meanwhile=SLOW,
     ),
     "one pod of two fails": Failure(
@@ -179,9 +172,10 @@ ALL_FAILURES = {
     ),
     "all pods are gone, and nobody asks": Failure(
         "no connection",
-        {"ApiDown": 180, "ApiTargetDown": 180},
+        GONE,
         all_die,
-        meanwhile=frozenset({"ApiTargetFlapping", "PredictionErrorsFastBurn"}),
+        meanwhile=frozenset({"PredictionErrorsFastBurn"}),
+        ends=True,
     ),
     "load is shed": Failure(
         "429 for most predictions",
@@ -211,7 +205,76 @@ ALL_FAILURES = {
         "422 for each prediction", {"ApiBrokenClient": 420}, client_is_wrong, long=True
     ),
     "workers crash again and again": Failure(
-        "connections break now and then", {"ApiCrashLooping": 180}, workers_die, ({"WORKERS": "3"},)
+        "connections break now and then",
+        {"ApiCrashLooping": 180},
+        workers_die,
+        ({"WORKERS": "3"},),
+        ends=True,
+    ),
+    "pods are scaled to 0": Failure("no connection", GONE, scaled_to_zero, DRAINS, ends=True),
+    "pods are scaled to 0, and no longer discovered": Failure(
+        "no connection", {"ApiDown": 180}, scaled_to_zero_and_forgotten, DRAINS, ends=True
+    ),
+    "one of two releases in a namespace dies": Failure(
+        "no connection", GONE, all_die, ({},), ends=True, prometheus=ALL_RELEASES
+    ),
+    "the other of two releases goes on": Failure(
+        "nothing", {}, nothing, ({},), quiet=180, prometheus=ALL_RELEASES
+    ),
+    "one pod of two fails, scraped through a ServiceMonitor": Failure(
+        "every second prediction gets 500",
+        {"PredictionErrorsFastBurn": 180, "ApiErrorBurst": 120},
+        nothing,
+        ({}, {"FAULT_ERROR_RATE": "1"}),
+        service_monitor=True,
+    ),
+    "all pods of iris are gone": Failure("no connection", GONE, all_die, ({},), "iris", ends=True),
+    "half of iris' predictions fail": Failure(
+        "500 for half of predictions",
+        {"PredictionErrorsFastBurn": 180},
+        nothing,
+        ({"FAULT_ERROR_RATE": "0.5"},),
+        "iris",
+        ERRORS,
+    ),
+    "all pods of fraud are gone": Failure("no connection", GONE, all_die, ({},), "fraud", ends=True),
+    "Prometheus restarts": Failure(
+        "nothing", {}, prometheus_restarts, ({},), quiet=150, prometheus="that restarts"
+    ),
+    "Prometheus is away for five and a half minutes": Failure(
+        "nothing",
+        {},
+        prometheus_is_away,
+        ({},),
+        long=True,
+        quiet=AWAY_SECONDS + 150,
+        prometheus="that is away",
+    ),
+    "one request a minute": Failure("nothing", {}, hardly_anybody_asks, ({},), long=True, quiet=600),
+    "one request a minute, and each fails": Failure(
+        "500 for each prediction",
+        {"PredictionErrorsFastBurn": 480},
+        hardly_anybody_asks,
+        ({"FAULT_ERROR_RATE": "1"},),
+        meanwhile=ERRORS,
+        long=True,
+    ),
+    "one scrape in ten fails": Failure(
+        "nothing", {}, nothing, long=True, quiet=600, scrapes=[True] * 9 + [False]
+    ),
+    "one scrape in three fails": Failure(
+        "nothing, as long as only scrapes fail",
+        {"ApiTargetFlapping": 660},
+        nothing,
+        long=True,
+        scrapes=[True, True, False],
+    ),
+    "three scrapes in five fail": Failure(
+        "nothing, as long as only scrapes fail",
+        {"ApiTargetFlapping": 480},
+        nothing,
+        long=True,
+        scrapes=[True, False, True, False, False],
     ),
 }
 

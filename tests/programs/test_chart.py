@@ -57,6 +57,8 @@ def rejected(*options: str) -> str:
         ),
         ("autoscaling.enabled=true,resources.requests.cpu=null", "needs resources.requests.cpu"),
         ("metrics.annotations=true,metrics.serviceMonitor.enabled=true", "would scrape every pod twice"),
+        ("metrics.probe.enabled=true", "metrics.probe.enabled needs metrics.probe.prober"),
+        ("metrics.probe.prober=http://blackbox:9115", "/metrics/probe/prober"),
         ("metrics.port=8000", "metrics.port: 8000 is the API's port; choose another"),
         ("metrics.port=80", "/metrics/port"),
         ("metrics.port=70000", "/metrics/port"),
@@ -100,6 +102,7 @@ def test_subchart_keys_are_allowed() -> None:
 CI_VALUES = pytest.mark.parametrize(
     "values", sorted((CHART / "ci").glob("*.yaml")), ids=lambda path: path.stem
 )
+PROBE = "metrics.probe.enabled=true,metrics.probe.prober=blackbox:9115"
 OPERATORS = ["--api-versions", "monitoring.coreos.com/v1"]  # as on a cluster that has the Prometheus Operator
 
 
@@ -117,9 +120,21 @@ def test_kube_score_finds_only_exempt_issues(values: Path, tmp_path: Path) -> No
 def test_operator_kinds_are_rendered_where_their_api_is_present() -> None:
     def kinds(*options: str) -> set[str]:
         wanted = "metrics.serviceMonitor.enabled=true,metrics.prometheusRule.enabled=true"
-        return {found["kind"] for found in template("--set", wanted, *options)}
+        return {found["kind"] for found in template("--set", wanted, "--set", PROBE, *options)}
 
-    assert kinds(*OPERATORS) - kinds() == {"ServiceMonitor", "PrometheusRule"}
+    assert kinds(*OPERATORS) - kinds() == {"ServiceMonitor", "PrometheusRule", "Probe"}
+    assert "Probe" not in {found["kind"] for found in template(*OPERATORS)}
+
+
+def test_the_operator_probes_the_releases_service() -> None:
+    objects = template("--set", f"{PROBE},fullnameOverride=risk,service.port=8080", *OPERATORS)
+    (probe,) = [found["spec"] for found in objects if found["kind"] == "Probe"]
+    (service,) = [found for found in objects if found["kind"] == "Service"]
+    (port,) = service["spec"]["ports"]
+    assert (service["metadata"]["name"], port["port"]) == ("risk", 8080)
+    assert probe["targets"]["staticConfig"]["static"] == ["http://risk.default.svc:8080/readyz"]
+    assert probe["prober"] == {"url": "blackbox:9115"}
+    assert (probe["module"], probe["interval"]) == ("http_2xx", "10s")
 
 
 def test_replicas_are_left_to_the_autoscaler() -> None:

@@ -12,7 +12,7 @@ import yaml
 from bench.prometheus import Prometheus, get
 from monitoring.alerting.__main__ import CHARTS_RULES
 from tests.harness import PROJECT, run
-from tests.programs.test_chart import OPERATORS, template
+from tests.programs.test_chart import OPERATORS, PROBE, template
 
 RULES = PROJECT / "monitoring" / "rules"
 
@@ -43,16 +43,36 @@ def selectors(node: Any) -> Iterator[dict[str, str]]:
             yield from selectors(child)
 
 
+def selected(prometheus: Prometheus, rule: dict[str, Any]) -> list[dict[str, str]]:
+    """Return what each selector of a rule asks for, the metric's name included."""
+    asked = urlencode({"query": rule["expr"]})
+    return list(selectors(json.loads(get(f"{prometheus.url}/api/v1/parse_query?{asked}"))["data"]))
+
+
 @pytest.mark.parametrize("file", sorted(CHARTS_RULES.glob("*.yaml")), ids=lambda file: file.stem)
 def test_each_selector_of_the_charts_rules_is_of_its_release(prometheus: Prometheus, file: Path) -> None:
     for group in yaml.safe_load(file.read_text(encoding="utf-8"))["groups"]:
         for rule in group["rules"]:
-            asked = urlencode({"query": rule["expr"]})
-            parsed = json.loads(get(f"{prometheus.url}/api/v1/parse_query?{asked}"))["data"]
-            found = list(selectors(parsed))
+            found = selected(prometheus, rule)
             assert found, rule
             for labels in found:
                 assert (labels.get("namespace"), labels.get("job")) == ("@namespace@", "@job@"), rule
+
+
+@pytest.mark.parametrize("model", sorted(file.stem for file in CHARTS_RULES.glob("*.yaml")))
+def test_the_operators_probe_has_the_labels_that_rules_select(prometheus: Prometheus, model: str) -> None:
+    values = f"metrics.prometheusRule.enabled=true,fullnameOverride=risk,model.name={model}"
+    objects = template("--set", f"{PROBE},{values}", *OPERATORS)
+    specs = {found["kind"]: found["spec"] for found in objects if "spec" in found}
+    probe = specs["Probe"]
+    labels = {"job": probe["jobName"]} | probe["targets"]["staticConfig"]["labels"]
+    rules = [rule for group in specs["PrometheusRule"]["groups"] for rule in group["rules"]]
+    found = [asked for rule in rules for asked in selected(prometheus, rule)]
+    of_probes = [asked for asked in found if asked.pop("__name__") == "probe_success"]
+    assert of_probes
+    for asked in of_probes:
+        assert asked.items() <= labels.items()
+    assert "app" not in labels, "rules would take the prober for a pod"
 
 
 @pytest.mark.parametrize("model", ["heart-disease", "iris", "my-own"])
@@ -70,5 +90,7 @@ def test_the_chart_has_rules_for_the_release_and_its_model(model: str, tmp_path:
     assert 'job=\\"risk\\"' in text
     assert "@" not in text.replace("https://", "")
     assert ("api_requests_total" in text) == (model == "heart-disease")
-    assert ("http_requests_total" in text) == (model == "iris")
+    assert ("http_requests_total" in text) == (model != "heart-disease")
+    assert ("ml_model_loaded" in text) == (model == "iris")
+    assert ("model_predictions_total" in text) == (model == "my-own")
     assert "feature_values_total" in text

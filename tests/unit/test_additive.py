@@ -23,7 +23,7 @@ ADDING_UP = [("heart-disease", "v1"), ("iris", "v1"), ("churn", "v1")]
 
 def rows(system: System) -> Matrix:
     probes = Encoder(system.declaration).encode([probe.row for probe in system.manifest.probes])
-    return np.vstack([probes, generate_rows(system.declaration)])
+    return np.vstack([probes, generate_rows(system.declaration, system.manifest.distribution)])
 
 
 @pytest.mark.parametrize(("name", "version"), ADDING_UP)

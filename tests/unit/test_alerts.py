@@ -1,12 +1,16 @@
 """Every alert of monitoring/rules has a runbook, and tests that it fires, resolves and stays silent."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from monitoring.alerting.__main__ import CHARTS_RULES, render
+from bundle.concepts import CONCEPTS
+from bundle.declaration import load_declaration
+from bundle.metric_names import DEFAULT_METRICS
+from monitoring.alerting.__main__ import CHARTS_RULES, MODELS, render
 from tests.harness import PROJECT
 
 RULES = PROJECT / "monitoring" / "rules"
@@ -22,6 +26,74 @@ def test_the_committed_rules_are_what_the_code_writes() -> None:
 
 def load(file: Path) -> Any:
     return yaml.safe_load(file.read_text(encoding="utf-8"))
+
+
+def rules_of(file: Path) -> list[dict[str, Any]]:
+    return [rule for group in load(file)["groups"] for rule in group["rules"]]
+
+
+def own_names(*models: str) -> set[str]:
+    """Return the metrics that models name, of `other` the default ones."""
+    vocabularies = [
+        DEFAULT_METRICS if model == "other" else load_declaration(PROJECT / "models" / model).metrics
+        for model in models
+    ]
+    return {metric.name for metrics in vocabularies for metric in metrics.values()}
+
+
+def read_by(rule: dict[str, Any], names: set[str]) -> set[tuple[str, str]]:
+    """Return the rule's name with each of these metrics that it reads."""
+    return {
+        (rule.get("alert") or rule["record"], name)
+        for name in names
+        if re.search(rf"(?<![\w:]){name}(_bucket|_count|_sum)?(?![\w:])", rule["expr"])
+    }
+
+
+def test_the_cluster_loads_every_file_of_rules_and_no_rule_twice() -> None:
+    (listed,) = [
+        generated["files"]
+        for generated in load(PROJECT / "monitoring" / "kustomization.yaml")["configMapGenerator"]
+        if generated["name"] == "prometheus-rules"
+    ]
+    assert sorted(listed) == sorted(f"rules/{file.name}" for file in RULES.glob("*.yaml"))
+    rules = [rule for file in RULES.glob("*.yaml") for rule in rules_of(file)]
+    names = own_names(*MODELS, "other") | {concept.common for concept in CONCEPTS if concept.common}
+    read = [
+        found for rule in rules for found in read_by(rule, names) or {(str(rule.get("alert")), rule["expr"])}
+    ]
+    assert len(set(read)) == len(read), "two rules of one name read the same metric"
+
+
+@pytest.mark.parametrize("model", [*MODELS, "other"])
+def test_the_clusters_rules_read_what_the_charts_rules_of_a_model_read(model: str) -> None:
+    own = own_names(model)
+    charts = [read_by(rule, own) for rule in rules_of(CHARTS_RULES / f"{model}.yaml")]
+    clusters = [read_by(rule, own) for file in RULES.glob("*.yaml") for rule in rules_of(file)]
+    assert set.union(*charts)
+    assert set.union(*charts) <= set.union(*clusters)
+
+
+def test_a_model_without_metrics_gets_every_alert_of_the_heart_model() -> None:
+    hearts, others = (
+        {rule["alert"] for rule in rules_of(CHARTS_RULES / f"{name}.yaml") if "alert" in rule}
+        for name in ("heart-disease", "other")
+    )
+    assert others == hearts
+
+
+def test_the_alert_on_the_mix_of_predictions_reads_one_vocabulary() -> None:
+    """Two rules on all that is recorded would notify twice, one of them without the predicted class."""
+    found = [
+        rule
+        for file in RULES.glob("*.yaml")
+        for rule in rules_of(file)
+        if rule.get("alert") == "PredictionMixShift"
+    ]
+    labels = [re.findall(r'job:prediction_result:\w+(?:{(\w+)!=""})?', rule["expr"]) for rule in found]
+    assert sorted(labels) == [["prediction_result"] * 3, ["result"] * 3]
+    for rule, (label, *_) in zip(found, labels, strict=True):
+        assert f"$labels.{label} " in rule["annotations"]["summary"]
 
 
 ALERTS = [

@@ -159,7 +159,7 @@ FAULTS: list[tuple[Callable[[Path], object], str, str]] = [
     (distribution("age", mean=900.0), "v1/bundle.json", "mean must lie between"),
     (distribution("age", minimum=1e400), "v1/bundle.json", "is not JSON"),
     (distribution("sex", shares={"female": 0.1, "male": 0.2}), "v1/bundle.json", "sum up to 1"),
-    (distribution("sex", shares={"female": 1.5, "male": -0.5}), "v1/bundle.json", "less than or equal to 1"),
+    (distribution("sex", shares={"female": 1.5, "male": -0.5}), "v1/bundle.json", "must be at most 1"),
     (
         lambda f: edit_manifest(f, lambda m: m["distribution"].update(age={"shares": {}, "missing": 1})),
         "v1/bundle.json",

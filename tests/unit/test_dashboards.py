@@ -11,6 +11,7 @@ import yaml
 
 from bundle.concepts import CONCEPTS
 from bundle.declaration import load_declaration
+from bundle.metric_names import DEFAULT_METRICS
 from monitoring.alerting import objectives
 from monitoring.dashboards.__main__ import CLUSTER, DASHBOARDS, render
 from tests.harness import PROJECT
@@ -34,6 +35,7 @@ PAGES = {
         "Predictions by Status", "Active Alerts",
     },
 }  # fmt: skip
+PAGES["monitoring/grafana-model.json"] = PAGES["monitoring/grafana-dashboard.json"]
 
 
 VERSIONED = {
@@ -41,6 +43,11 @@ VERSIONED = {
     for name in VOCABULARIES
     for concept in CONCEPTS
     if (named := concept.name_in(load_declaration(MODELS / name))) and "version" in named.labels.values()
+    for suffix in ("", "_bucket")
+} | {
+    f"{named.name}{suffix}"
+    for named in DEFAULT_METRICS.values()
+    if "version" in named.labels.values()
     for suffix in ("", "_bucket")
 }
 """Metrics that have a series for each version of a model."""
@@ -127,6 +134,7 @@ def test_dashboards_have_unique_ids_and_show_alerts() -> None:
         variables = [variable["name"] for variable in load(name)["templating"]["list"]]
         releases, model = ["namespace", "job"], ["model", "model_version", "feature"]
         chosen = {"versions": model[:1], "health": model, "quality": model[:2]}
+        chosen["model"] = ["pod", *model[:2]]
         board = name.removeprefix("monitoring/grafana-").removesuffix(".json")
         expected = releases + chosen.get(board, ["pod", "model_version"])
         assert variables == expected

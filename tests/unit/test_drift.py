@@ -115,7 +115,7 @@ def values_of(model: ServedModel) -> st.SearchStrategy[dict[str, Any]]:
         if isinstance(feature, CategoryFeature):
             fields[feature.name] = st.sampled_from(list(feature.values))
             continue
-        low, high = feature.range
+        low, high = feature.accepted
         near = [beside for bound in bins.bounds[:-1] for beside in nearby(bound) if low <= beside <= high]
         if feature.type == "integer":
             near = [float(round(value)) for value in near]

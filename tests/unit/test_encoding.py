@@ -214,3 +214,75 @@ def test_columns_are_encoded_like_rows(declaration: Declaration, changes: list[d
 def test_usual_rows_are_encoded_by_column(declaration: Declaration) -> None:
     rows = [SAMPLE, SAMPLE | {"sex": "male", "ca": None, "thal": 0, "age": 63.0}]
     assert Encoder(declaration)._by_column(rows) is not None  # noqa: SLF001
+
+
+def unlimited(declaration: Declaration, **changes: Any) -> Encoder:
+    """Return an encoder whose numbers have no declared range."""
+    content = declaration.model_dump()
+    for feature in content["features"]:
+        if feature["type"] != "category":
+            feature.update({"range": None} | changes)
+    return Encoder(Declaration.model_validate(content))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("chol", -(2**24)),
+        ("chol", 2**24),
+        ("chol", 2.0**24),
+        ("oldpeak", 1e15),
+        ("oldpeak", -1e15),
+    ],
+)
+def test_without_a_range_any_number_is_accepted_that_the_matrix_holds(
+    declaration: Declaration, field: str, value: float
+) -> None:
+    encoder, row = unlimited(declaration, missing_codes=()), SAMPLE | {field: value}
+    quick, index = encoder._quick(row), declaration.feature_names.index(field)  # noqa: SLF001
+    assert quick is not None
+    assert quick[index] == encoder._careful(row)[index] == value  # noqa: SLF001
+    assert encoder.encode([row, row])[:, index].tolist() == [np.float32(value)] * 2
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "sentence"),
+    [
+        ("chol", 2**24 + 1, "must be a whole number from -16777216 to 16777216 (mg/dl)"),
+        ("chol", -1e300, "must be a whole number from -16777216 to 16777216 (mg/dl)"),
+        ("chol", 233.5, "must be a whole number (mg/dl)"),
+        ("oldpeak", 1.1e15, "must be a number from -1e+15 to 1e+15 (mm)"),
+        ("oldpeak", math.inf, "must be a number from -1e+15 to 1e+15 (mm)"),
+        ("oldpeak", math.nan, "must be a number from -1e+15 to 1e+15 (mm)"),
+        ("oldpeak", "2.3", "must be a number (mm)"),
+        (
+            "ca",
+            2**25,
+            "must be a whole number from -16777216 to 16777216 (vessels), or null or 4 where it is unknown",
+        ),
+    ],
+)
+def test_without_a_range_other_values_are_rejected_with_what_is_accepted(
+    declaration: Declaration, field: str, value: object, sentence: str
+) -> None:
+    encoder, row = unlimited(declaration), SAMPLE | {field: value}
+    with pytest.raises(InvalidRowsError) as caught:
+        encoder.encode([row])
+    assert [(error.field, error.detail) for error in caught.value.errors] == [(field, sentence)]
+
+
+def test_a_missing_code_is_missing_without_a_range_too(declaration: Declaration) -> None:
+    encoder, index = unlimited(declaration), declaration.feature_names.index("ca")
+    values: list[object] = [4, 5, None, 4.0]
+    rows = [SAMPLE | {"ca": value} for value in values]
+    assert [math.isnan(encoder.encode_row(row)[index]) for row in rows] == [True, False, True, True]
+    assert np.isnan(encoder.encode(rows)[:, index]).tolist() == [True, False, True, True]
+
+
+def test_a_number_without_a_unit_is_described_without_one(declaration: Declaration) -> None:
+    with pytest.raises(InvalidRowsError) as caught:
+        unlimited(declaration, unit="").encode([SAMPLE | {"chol": "x", "ca": "x"}])
+    assert [error.detail for error in caught.value.errors] == [
+        "must be a whole number",
+        "must be a whole number, or null or 4 where it is unknown",
+    ]

@@ -29,7 +29,7 @@ def test_the_committed_onnx_model_is_the_committed_pipeline(name: str, version: 
     model = read_files(folder, manifest)["model.onnx"]
     pipeline = joblib.load(folder / "model.joblib")
     probes = Encoder(declaration).encode([probe.row for probe in manifest.probes])
-    assert check_parity(pipeline, model, [probes, generate_rows(declaration)]) < 1e-5
+    assert check_parity(pipeline, model, [probes, generate_rows(declaration, manifest.distribution)]) < 1e-5
 
 
 @pytest.mark.parametrize(("name", "version"), VERSIONS)

@@ -27,6 +27,7 @@ ANSWERS = {
     "kubectl *get pod monitoring-check*": say("Succeeded"),
     "kubectl *get deployments*": say("prometheus-config-a"),
     "kubectl *get configmaps*": say("prometheus-config-a prometheus-config-old"),
+    "curl */models": say('[{"name":"a","example":{"x":1,"y":"a b"},"evaluation":{}},{"example":{"z":2}}]'),
     "kubectl get nodes*": say("192.0.2.1"),
     "kubectl get service *": say("heart-disease-api:30080"),
     "kubectl config current-context": say("elsewhere"),
@@ -72,6 +73,11 @@ REFUSED = [
     *((script, "--namespace", NO_NAMESPACE) for script in (CLEANUP_MONITORING, TEST_METRICS)),
     *((TEST_METRICS, option, NO_NUMBER) for option in ("--requests", "--concurrency", "--errors")),
     (TEST_METRICS, "--duration", (*NO_NUMBER, "0")),
+    (
+        DEPLOY,
+        "--model",
+        ("../iris", "Iris", "x;touch pwned", "$(touch pwned)", "models:/iris/1", "nowhere", ""),
+    ),
     (TEST_METRICS, "--shift", ("age sex", "weight", "age; touch pwned", "*", "")),
     (TEST_METRICS, "--url", NO_URL),
     (DEPLOY_MONITORING, "--grafana-password-file", ("/nowhere", "/tmp", "--dry-run", "")),  # noqa: S108
@@ -269,6 +275,14 @@ def test_deploying_stops_at_a_failed_call(cluster: StandIns) -> None:
         assert result.returncode == 1, call
         assert re.search("^error: ", result.stderr, re.MULTILINE), (call, result.stderr)
         assert not cluster.calls()[failing:], call
+
+
+def test_deploying_a_model_serves_it_and_asks_with_its_own_example(cluster: StandIns) -> None:
+    assert cluster.run(DEPLOY, "--no-build", "--model", "iris").returncode == 0
+    assert "--set-string model.name=iris" in next(call for call in cluster.calls() if "upgrade" in call)
+    assert [call for call in cluster.calls() if call.endswith("""--data '{"x":1,"y":"a b"}'""")]
+    assert cluster.run(DEPLOY, "--no-build").returncode == 0
+    assert "model.name" not in next(call for call in cluster.calls() if "upgrade" in call)
 
 
 COUNTERS = 'api_requests_total{endpoint="/predict",status_code="200"}'

@@ -1,5 +1,6 @@
 """A table is read as it is written, or rejected in a sentence that names the place."""
 
+import gzip
 import os
 import shutil
 from collections.abc import Callable, Sequence
@@ -158,6 +159,20 @@ def test_a_number_out_of_range_is_rejected_with_its_place(
         read_table(table(HEADER, f"{cell},low,B"), tumour)
 
 
+def test_a_number_that_is_too_large_without_a_range_is_rejected_with_what_is_accepted(
+    folder: Path, table: Callable[..., Path]
+) -> None:
+    path = folder / "model.toml"
+    path.write_text(path.read_text(encoding="utf-8").replace("range = [-10, 2000]\n", ""), encoding="utf-8")
+    declaration = load_declaration(folder)
+    read_table(table(HEADER, "1e15,low,B"), declaration)
+    for cell, expected in (("1e16", "a number from -1e+15 to 1e+15 (mm)"), ("x", "a number (mm)")):
+        with pytest.raises(DataError) as caught:
+            read_table(table(HEADER, f"{cell},low,B"), declaration)
+        sentence = f"the cell of 'size' is not {expected}, or an empty cell where it is unknown"
+        assert str(caught.value).endswith(sentence)
+
+
 @pytest.mark.parametrize(
     ("lines", "sentence"),
     [
@@ -169,9 +184,15 @@ def test_a_number_out_of_range_is_rejected_with_its_place(
         (["size, size,grade,kind", "1,2,low,B"], "has the column 'size' twice"),
         ([f"{HEADER},kind", "1,low,B,M"], "has the column 'kind' twice"),
         (["Size,grade,kind", "1,low,B"], "lacks the column 'size'"),
+        (["Size,grade,kind", "1,low,B"], "lacks the column 'size': it has 'Size', 'grade', 'kind'$"),
         (["size;grade;kind", "1;low;B"], "lacks the column"),
+        (["size;grade;kind", "1;low;B"], "it has 'size;grade;kind': does .table. name the separator"),
+        (["1,2.5,B", "2,3,M"], "its first line looks like a row: add a line with the names of the columns"),
+        ([",".join(f"c{i}" for i in range(50)), ""], "'c18', 'c19' and 30 more$"),
+        ([HEADER, '1,low,"B', '"', "2,low"], "line 2: the column 'kind' may only hold B and M"),
         (["si\0ze,grade,kind", "1,low,B"], "lacks the column 'size'"),
         ([HEADER, '"1,low,B', "2,low,B"], "cannot be read as CSV near line 3: unexpected end of data"),
+        ([HEADER, "1,low,B", '"1,low,B', "2,low,B"], "quote .* in the row that begins on line 3"),
         ([HEADER, '"1"0,low,B'], "cannot be read as CSV near line 2"),
         ([f"{HEADER},note", f"1,low,B,{'x' * 200_000}"], "cannot be read as CSV near line 2: field larger"),
         ([HEADER, "1,low,C"], "line 2: the column 'kind' may only hold B and M"),
@@ -239,6 +260,32 @@ def test_a_file_that_is_not_utf_8_is_rejected(
 ) -> None:
     with pytest.raises(DataError, match=r"rows\.csv is not text in UTF-8: save it as UTF-8"):
         read_table(table(f"größe,{HEADER}", "1,1,low,B", encoding=encoding), tumour)
+
+
+def test_the_first_line_in_another_encoding_is_named(tumour: Declaration, table: Callable[..., Path]) -> None:
+    path = table(HEADER, "1,low,B", "2,größe,B", "3,low,B", encoding="cp1252")
+    with pytest.raises(DataError, match="line 3 is the first that cannot be read"):
+        read_table(path, tumour)
+    with pytest.raises(DataError, match=r'declare its encoding in \[table\] \(encoding = "utf-16"\)'):
+        read_table(table(HEADER, "1,low,B", encoding="utf-16"), tumour)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (gzip.compress(b"size,grade,kind", mtime=0), "compressed by gzip: unpack it first"),
+        (b"PK\x03\x04", "a ZIP archive, or a workbook of Excel: unpack it, or save the sheet as CSV"),
+        (b"<!DOCTYPE html><html></html>", "a web page: give a CSV file"),
+        (b"PAR1", "a Parquet file, which make new reads, and training does not: give a CSV file"),
+    ],
+)
+def test_a_file_that_is_no_table_is_rejected_by_what_it_is(
+    tmp_path: Path, tumour: Declaration, content: bytes, sentence: str
+) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=f"rows.csv is {sentence}$"):
+        read_table(path, tumour)
 
 
 def test_a_special_file_is_rejected_before_it_is_read(folder: Path, tumour: Declaration) -> None:

@@ -9,15 +9,21 @@ from pathlib import Path
 import joblib
 import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import PolynomialFeatures
 
 from bundle.card import card_page
 from bundle.declaration import Declaration, load_declaration
+from bundle.distributions import NumberDistribution
 from bundle.encoding import Encoder
+from bundle.features import NumberFeature
 from bundle.manifest import load_manifest, read_files
 from tests.harness import HEART, PROJECT
+from tests.systems import MODELS, System
 from training.__main__ import main
 from training.data import load_recipe
-from training.export import ParityError, check_parity, generate_rows
+from training.export import ParityError, check_parity, export_files, generate_rows, widened
 
 
 @pytest.fixture
@@ -62,7 +68,7 @@ def test_the_committed_onnx_model_is_the_committed_pipeline(declaration: Declara
     model = read_files(HEART / "v1", manifest)["model.onnx"]
     pipeline = joblib.load(HEART / "v1" / "model.joblib")
     rows, _ = load_recipe(HEART).load_data(HEART / "data.csv", declaration)
-    matrices = [Encoder(declaration).encode(rows), generate_rows(declaration)]
+    matrices = [Encoder(declaration).encode(rows), generate_rows(declaration, manifest.distribution)]
     assert [len(matrix) for matrix in matrices] == [303, 10_000]
     assert np.isnan(matrices[1]).any()
     assert check_parity(pipeline, model, matrices) < 1e-5
@@ -73,7 +79,8 @@ def test_the_committed_onnx_model_is_the_committed_pipeline(declaration: Declara
 
 
 def test_generated_rows_are_accepted_rows(declaration: Declaration) -> None:
-    for feature, column in zip(declaration.features, generate_rows(declaration)[:200].T, strict=True):
+    rows = generate_rows(declaration, load_manifest(HEART / "v1", declaration).distribution)[:200]
+    for feature, column in zip(declaration.features, rows.T, strict=True):
         for value in column.tolist():
             feature.encode(None if np.isnan(value) else round(value, 6))
 
@@ -123,3 +130,43 @@ def test_bad_arguments_are_reported_in_a_sentence(
 def test_the_command_returns_an_exit_code(folder: Path) -> None:
     result = train(folder, "--version", "v9")
     assert (result.returncode, result.stderr.count("\n")) == (1, 1)
+
+
+def without_ranges(declaration: Declaration) -> Declaration:
+    content = declaration.model_dump()
+    for feature in content["features"]:
+        feature.pop("range", None)
+    return Declaration.model_validate(content)
+
+
+def test_rows_are_generated_around_the_trained_range_where_none_is_declared() -> None:
+    system = System("iris")
+    rows = generate_rows(without_ranges(system.declaration), system.manifest.distribution)
+    for name, column in zip(system.declaration.feature_names, rows.T, strict=True):
+        trained = system.manifest.distribution[name]
+        assert isinstance(trained, NumberDistribution)
+        width = trained.maximum - trained.minimum
+        assert trained.minimum - width <= column.min() < trained.minimum - 0.9 * width
+        assert trained.maximum + 0.9 * width < column.max() <= trained.maximum + width
+
+
+def test_a_number_that_never_varied_is_generated_around_its_value_and_as_accepted() -> None:
+    feature = NumberFeature(name="x", column="x", description="X", type="integer")
+    for value, ends in ((5.0, (4, 6)), (2.0**24, (2**24 - 1, 2**24))):
+        distribution = NumberDistribution(
+            minimum=value, maximum=value, mean=value, edges=[], shares=[1.0], missing=0.0
+        )
+        assert widened(feature, {"x": distribution}) == ends
+
+
+@pytest.mark.parametrize("degree", [1, 2, 3])
+def test_a_pipeline_that_overflows_at_accepted_values_is_not_exported(degree: int) -> None:
+    declaration = without_ranges(load_declaration(MODELS / "iris"))
+    matrix = np.random.default_rng(0).uniform(-1, 1, (90, 4)).astype(np.float32)
+    pipeline = make_pipeline(PolynomialFeatures(degree), LogisticRegression(C=0.1, max_iter=1000))
+    pipeline.fit(matrix, np.arange(90) % 3)
+    if degree < 3:
+        export_files(pipeline, declaration, matrix, lambda _: None)
+        return
+    with pytest.raises(ParityError, match=r"no number where sepal_length is -1e\+15: declare its range"):
+        export_files(pipeline, declaration, matrix, lambda _: None)

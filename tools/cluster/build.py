@@ -40,6 +40,10 @@ CUSTOM_RESOURCES = (
     ),
     (
         "github.com/prometheus-operator/prometheus-operator",
+        "example/prometheus-operator-crd/monitoring.coreos.com_probes.yaml",
+    ),
+    (
+        "github.com/prometheus-operator/prometheus-operator",
         "example/prometheus-operator-crd/monitoring.coreos.com_prometheusrules.yaml",
     ),
 )

@@ -42,8 +42,6 @@ EXPLAIN = {"true": True, "1": True, "false": False, "0": False}
 class PredictionEndpoint(ABC):
     """Answers POST requests on one path with one version of a model."""
 
-    methods = frozenset({"POST"})
-
     def __init__(
         self,
         path: str,
@@ -53,6 +51,7 @@ class PredictionEndpoint(ABC):
         rollout: Rollout | None = None,
     ) -> None:
         self.path = path
+        self.route = ("POST", path)
         self.monitored = monitored
         self.model = monitored.model
         self.admission = admission
@@ -176,7 +175,7 @@ def prediction_router(endpoints: Iterable[PredictionEndpoint]) -> APIRouter:
         if endpoint.rollout:
             extra = document["openapi_extra"]
             extra["parameters"] = [*extra.get("parameters", []), key_parameter(endpoint.rollout.header)]
-        router.add_api_route(endpoint.path, handler(endpoint), methods=list(endpoint.methods), **document)
+        router.add_api_route(endpoint.path, handler(endpoint), methods=["POST"], **document)
     return router
 
 

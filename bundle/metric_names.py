@@ -1,0 +1,41 @@
+"""What a declaration calls a metric, and the names of a declaration that gives none."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from bundle.features import Declared, Name
+
+
+class MetricName(Declared):
+    """The name of a metric in this system's vocabulary, and its labels: label -> dimension."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]*$")]
+    labels: dict[Name, str] = Field(default={})
+
+
+MODEL = ("model", "version")
+
+
+def labelled_by(dimensions: tuple[str, ...]) -> dict[str, str]:
+    """Return a label for each dimension, named by it."""
+    return {"model_version" if name == "version" else name: name for name in dimensions}
+
+
+DEFAULT_METRICS = {
+    concept: MetricName(name=name, labels=labelled_by(dimensions))
+    for concept, name, dimensions in (
+        ("requests", "http_requests_total", ("method", "endpoint", "status")),
+        ("request_duration", "http_request_duration_seconds", ("method", "endpoint")),
+        ("errors", "http_errors_total", ("error_type", "endpoint")),
+        ("active_requests", "http_requests_in_flight", ()),
+        ("predictions", "model_predictions_total", (*MODEL, "result")),
+        ("prediction_duration", "model_prediction_duration_seconds", MODEL),
+        ("confidence", "model_prediction_confidence", (*MODEL, "result")),
+        ("model_loaded", "model_available", MODEL),
+        ("expected_share", "model_expected_share", (*MODEL, "result")),
+        ("expected_confidence", "model_expected_confidence", MODEL),
+        ("model_info", "served_model_info", (*MODEL, "estimator", "estimator_type")),
+    )
+}
+"""By concept: what a model without [metrics] measures, which rules and dashboards for such models read."""

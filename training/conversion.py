@@ -1,0 +1,213 @@
+"""Exports a pipeline that was fitted on a DataFrame to ONNX.
+
+skl2onnx cannot read missing strings, and few of its converters read strings at all. A transformer of
+categories therefore becomes a table, from each code to what the transformer makes of it. Numbers go through
+skl2onnx in float64 where that is possible, and the estimator behind both in float32.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import TensorProto
+from skl2onnx import convert_sklearn
+from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType
+from sklearn.compose import ColumnTransformer
+from sklearn.impute import SimpleImputer
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import FunctionTransformer
+
+from bundle.features import CategoryFeature
+from training.frames import Column, FrameModel
+from training.graph import Graph
+from training.table import DataError
+
+OPSETS = {"": 18, "ai.onnx.ml": 3}
+FLOAT, DOUBLE = TensorProto.FLOAT, TensorProto.DOUBLE
+TYPES: dict[int, Any] = {FLOAT: FloatTensorType, DOUBLE: DoubleTensorType}
+PRECISIONS = [(DOUBLE, FLOAT), (FLOAT, FLOAT), (DOUBLE, DOUBLE)]
+"""Types of the transformers and of the estimator, in the order in which they are tried."""
+
+
+def conversions(model: FrameModel) -> Iterator[bytes]:
+    """Yield the pipeline as ONNX in every precision; DataError if it can be exported in none."""
+    failure: DataError | None = None
+    exported = 0
+    for transformers, estimator in PRECISIONS:
+        try:
+            converted = _Conversion(model, transformers, estimator).run()
+        except DataError as error:
+            failure = failure or error
+            continue
+        exported += 1
+        yield converted
+    if failure and not exported:
+        raise failure
+
+
+class _Conversion:
+    def __init__(self, model: FrameModel, transformers: int, estimator: int) -> None:
+        self._model = model
+        self._kind = transformers
+        self._estimator_kind = estimator
+        self._graph = Graph()
+
+    def run(self) -> bytes:
+        first, *others = self._model.steps
+        everything = range(len(self._model.columns))
+        if isinstance(first, ColumnTransformer):
+            tensor = self._graph.concatenated([self._branch(*branch) for branch in _branches(first)])
+            width = max(places.stop for places in first.output_indices_.values())
+        elif others and any(column.texts for column in self._model.columns):
+            tensor = self._branch(first, everything)
+            width = self._transformed(first, everything, self._base).shape[1]
+        else:
+            others = [first, *others]
+            tensor = self._numbers(everything)
+            width = len(everything)
+        if not others:
+            raise DataError("the pipeline ends with a transformer: it needs a classifier")
+        part = exported(
+            Pipeline([(str(i), step) for i, step in enumerate(others)]), width, self._estimator_kind
+        )
+        tensor = self._graph.cast(tensor, self._estimator_kind)
+        _, probabilities = self._graph.embedded(part, {"values": tensor})
+        return self._graph.finished(probabilities, self._model.order)
+
+    def _branch(self, transformer: Any, places: Sequence[int]) -> str:
+        columns = [self._model.columns[place] for place in places]
+        if _is_identity(transformer) and not any(column.texts for column in columns):
+            return self._numbers(places)
+        if all(self._is_category(column) for column in columns):
+            return self._tables(transformer, places)
+        if any(column.texts for column in columns):
+            raise DataError(
+                f"'{type(transformer).__name__}' reads numbers and strings at once "
+                f"({', '.join(column.name for column in columns)}): give each its own transformer"
+            )
+        part = exported(transformer, len(places), self._kind)
+        return self._graph.cast(self._graph.embedded(part, {"values": self._numbers(places)})[0], self._kind)
+
+    def _numbers(self, places: Sequence[int]) -> str:
+        indexes = [self._model.columns[place].index for place in places]
+        return self._graph.cast(self._graph.columns(indexes), self._kind)
+
+    def _is_category(self, column: Column) -> bool:
+        return isinstance(self._model.declaration.features[column.index], CategoryFeature)
+
+    @property
+    def _base(self) -> NDArray[np.float64]:
+        """One row [1, features] with a value for each category."""
+        features = self._model.declaration.features
+        firsts = [min(f.codes.values()) if isinstance(f, CategoryFeature) else 0 for f in features]
+        return np.array([firsts], dtype=np.float64)
+
+    def _tables(self, transformer: Any, places: Sequence[int]) -> str:
+        """Return what a transformer of categories makes of them: each output must depend on one alone."""
+        base = self._transformed(transformer, places, self._base)
+        free = np.ones(base.shape[1], dtype=bool)
+        parts, outputs = [], []
+        for number, place in enumerate(places):
+            index = self._model.columns[place].index
+            feature = self._model.declaration.features[index]
+            codes = (
+                [float(code) for code in feature.codes.values()]
+                if isinstance(feature, CategoryFeature)
+                else []
+            )
+            values = [np.nan if feature.nullable else codes[0], *codes]
+            rows = np.repeat(self._base, len(values), axis=0)
+            rows[:, index] = values
+            table = self._transformed(transformer, places, rows)
+            changed = ~np.all((table == base) | (np.isnan(table) & np.isnan(base)), axis=0)
+            if (changed & ~free).any():
+                raise DataError(f"'{type(transformer).__name__}' combines columns, which cannot be exported")
+            free &= ~changed
+            own = np.flatnonzero(free | changed if number + 1 == len(places) else changed)
+            if len(own):
+                parts.append(self._graph.looked_up(index, codes, table[:, own].astype(np.float64)))
+                outputs += own.tolist()
+        order = np.argsort(outputs).tolist()
+        return self._graph.cast(self._graph.columns(order, self._graph.concatenated(parts)), self._kind)
+
+    def _transformed(
+        self, transformer: Any, places: Sequence[int], matrix: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        frame = self._model.frame(matrix).iloc[:, list(places)]
+        named = hasattr(transformer, "feature_names_in_") or any(
+            self._model.columns[place].texts for place in places
+        )
+        try:
+            values = transformer.transform(frame if named else frame.to_numpy())
+            dense = values.toarray() if hasattr(values, "toarray") else np.asarray(values)
+            return dense.astype(np.float64)
+        except (ValueError, TypeError) as error:
+            names = ", ".join(self._model.columns[place].name for place in places)
+            raise DataError(
+                f"'{type(transformer).__name__}' does not make numbers of every category that model.toml "
+                f"declares for {names}: {str(error).splitlines()[0]}"
+            ) from None
+
+
+def exported(model: Any, width: int, kind: int) -> Any:
+    """Return a fitted part as ONNX, with the input `values`; DataError names what cannot be exported."""
+    options = {"zipmap": False} if hasattr(model, "predict_proba") else None
+    try:
+        return convert_sklearn(
+            model,
+            initial_types=[("values", TYPES[kind]([None, width]))],
+            options=options,
+            target_opset=OPSETS,
+            custom_conversion_functions={SimpleImputer: _convert_imputer},
+            custom_shape_calculators={SimpleImputer: _keep_shape},
+        )
+    except Exception as error:  # noqa: BLE001  # converters raise anything
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        if found := re.search(r"<class '(?:\w+\.)*(\w+)'>", reason):
+            raise DataError(f"'{found[1]}' cannot be exported to ONNX") from None
+        name = type(model[-1] if isinstance(model, Pipeline) else model).__name__
+        raise DataError(f"'{name}' cannot be exported to ONNX: {reason}") from None
+
+
+def _branches(transformer: ColumnTransformer) -> list[tuple[Any, list[int]]]:
+    """Return the fitted transformers in the order of their outputs, and the places of their columns."""
+    found = [
+        (transformer.output_indices_[name], inner, transformer._transformer_to_input_indices[name])  # noqa: SLF001
+        for name, inner, _ in transformer.transformers_
+    ]
+    found = [branch for branch in found if branch[0].stop > branch[0].start]
+    return [(inner, places) for _, inner, places in sorted(found, key=lambda branch: branch[0].start)]
+
+
+def _is_identity(transformer: Any) -> bool:
+    return transformer == "passthrough" or (
+        isinstance(transformer, FunctionTransformer) and transformer.func is None
+    )
+
+
+def _keep_shape(operator: Any) -> None:
+    width = len(operator.raw_operator.statistics_)
+    operator.outputs[0].type = type(operator.inputs[0].type)([None, width])
+
+
+def _convert_imputer(scope: Any, operator: Any, container: Any) -> None:
+    """Fill in float64 too, which skl2onnx's own converter cannot."""
+    imputer = operator.raw_operator
+    if imputer.add_indicator or not np.isfinite(imputer.statistics_).all():
+        raise NotImplementedError(
+            "SimpleImputer with add_indicator, or with a column of missing values alone"
+        )
+    double = isinstance(operator.inputs[0].type, DoubleTensorType)
+    kind = DOUBLE if double else FLOAT
+    values = operator.inputs[0].full_name
+    fill, missing = scope.get_unique_variable_name("fill"), scope.get_unique_variable_name("missing")
+    container.add_initializer(fill, kind, [len(imputer.statistics_)], imputer.statistics_.tolist())
+    if isinstance(imputer.missing_values, float) and np.isnan(imputer.missing_values):
+        container.add_node("IsNaN", [values], [missing], op_version=13)
+    else:
+        marker = scope.get_unique_variable_name("marker")
+        container.add_initializer(marker, kind, [1], [imputer.missing_values])
+        container.add_node("Equal", [values, marker], [missing], op_version=13)
+    container.add_node("Where", [missing, fill, values], [operator.outputs[0].full_name], op_version=16)

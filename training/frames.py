@@ -1,0 +1,187 @@
+"""A pipeline that was fitted on a pandas DataFrame, as a model of the encoder's matrix."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.pipeline import Pipeline
+
+from bundle.declaration import Declaration
+from bundle.features import CategoryFeature, Feature
+from bundle.spelling import BLANKS, meaning
+from training.metrics import Floats, Labels
+from training.table import DataError, Rows, Value
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column as the pipeline knows it.
+
+    `index` is that of its feature. `texts` has what stands in the frame for each code of a category, and
+    `missing` for a missing value; a column of numbers has no texts.
+    """
+
+    name: str
+    index: int
+    dtype: Any
+    texts: dict[float, object] | None = None
+    missing: object = np.nan
+
+
+class FrameModel:
+    """A fitted pipeline with the columns of the frame that it was fitted on.
+
+    `predict_proba` and, if the pipeline has it, `decision_function` take a matrix [rows, features] and
+    return classes in declared order.
+    """
+
+    def __init__(self, pipeline: Any, declaration: Declaration, frame: pd.DataFrame) -> None:
+        self.pipeline = pipeline
+        self.declaration = declaration
+        self.order = class_order(declaration, pipeline.classes_.tolist())
+        self.columns = _columns(pipeline, declaration, frame)
+        if hasattr(pipeline, "decision_function"):
+            self.decision_function = self._decide
+
+    @cached_property
+    def steps(self) -> list[Any]:
+        """The fitted steps, those of nested pipelines among them."""
+        waiting, steps = [self.pipeline], []
+        while waiting:
+            step = waiting.pop(0)
+            if isinstance(step, Pipeline):
+                waiting = [inner for _, inner in step.steps] + waiting
+            elif step is not None and step != "passthrough":
+                steps.append(step)
+        return steps
+
+    @property
+    def estimator(self) -> str:
+        return type(self.steps[-1]).__name__
+
+    def frame(self, matrix: NDArray[np.floating]) -> pd.DataFrame:
+        """Return the rows of a matrix as the pipeline knows them."""
+        return pd.DataFrame({column.name: _series(column, matrix) for column in self.columns})
+
+    def probabilities(self, frame: pd.DataFrame) -> Floats:
+        """Return [rows, classes] for the columns of a frame, classes in declared order."""
+        return np.asarray(self._called("predict_proba", frame)[:, self.order], dtype=np.float64)
+
+    def predict_proba(self, matrix: NDArray[np.floating]) -> Floats:
+        return self.probabilities(self.frame(matrix))
+
+    def _decide(self, matrix: NDArray[np.floating]) -> Floats:
+        values = np.asarray(self._called("decision_function", self.frame(matrix)), dtype=np.float64)
+        if values.ndim == 1:
+            return values if self.order == [0, 1] else -values
+        return values[:, self.order] if values.shape[1] == len(self.order) else values
+
+    def _called(self, method: str, frame: pd.DataFrame) -> NDArray[Any]:
+        rows = frame[[column.name for column in self.columns]]
+        named = hasattr(self.pipeline, "feature_names_in_")
+        try:
+            return np.asarray(getattr(self.pipeline, method)(rows if named else rows.to_numpy(np.float64)))
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise DataError(
+                f"the pipeline does not predict every row that model.toml allows: {reason}; correct the "
+                "declared categories and nullable, or the pipeline"
+            ) from None
+
+
+def class_order(declaration: Declaration, classes: Sequence[object]) -> list[int]:
+    """Return the place of each declared class among those of a model; DataError if they do not match."""
+    indexes = class_indexes(declaration)
+    found = [indexes.get(meaning(str(value))) for value in classes]
+    if sorted(-1 if index is None else index for index in found) != list(range(len(declaration.classes))):
+        raise DataError(
+            f"the model has the classes {_listed(classes)}, model.toml has {_listed(declaration.labels)}: "
+            "declare each, with target as the model has it"
+        )
+    return [found.index(index) for index in range(len(found))]
+
+
+def class_indexes(declaration: Declaration) -> dict[str | float, int]:
+    """Return the index of each class by every name that it has: target, label and prediction."""
+    return {
+        meaning(str(name)): index
+        for index, declared in enumerate(declaration.classes)
+        for name in (declared.target or declared.label, declared.label, declared.prediction)
+    }
+
+
+def labels_of(declaration: Declaration, target: pd.Series) -> Labels:
+    """Return the class index of each row of the target column."""
+    indexes = class_indexes(declaration)
+    labels = [indexes.get(meaning(str(_plain(value)))) for value in target]
+    if None in labels:
+        place = labels.index(None)
+        raise DataError(
+            f"row {place + 1} of the data: '{target.name}' may only hold {_listed(declaration.targets)}"
+        )
+    return np.array(labels, dtype=np.int64)
+
+
+def rows_of(declaration: Declaration, frame: pd.DataFrame) -> Rows:
+    """Return the rows of a frame as clients send them."""
+    columns = [
+        [None if pd.isna(value) else _plain(value) for value in frame[column_name(feature, frame)]]
+        for feature in declaration.features
+    ]
+    names = declaration.feature_names
+    return [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
+
+
+def column_name(feature: Feature, frame: pd.DataFrame) -> str:
+    """Return the name of a feature's column in a frame; DataError lists the columns if it is missing."""
+    for name in (feature.column, feature.name):
+        if name in frame.columns:
+            return name
+    raise DataError(f"the data lack the column '{feature.column}': they have {_listed(frame.columns)}")
+
+
+def _columns(pipeline: Any, declaration: Declaration, frame: pd.DataFrame) -> list[Column]:
+    """Return the pipeline's columns in its order, which is the declared one if it was fitted on an array."""
+    indexes = {column_name(feature, frame): i for i, feature in enumerate(declaration.features)}
+    names = list(getattr(pipeline, "feature_names_in_", indexes))
+    if unknown := [name for name in names if name not in indexes]:
+        raise DataError(f"the pipeline reads {_listed(unknown)}, which model.toml does not declare")
+    if unused := [name for name in indexes if name not in names]:
+        raise DataError(f"model.toml declares {_listed(unused)}, which the pipeline does not read")
+    if (width := getattr(pipeline, "n_features_in_", len(names))) != len(names):
+        raise DataError(f"the pipeline reads {width} columns, model.toml declares {len(names)}")
+    return [_column(name, indexes[name], declaration, frame[name]) for name in names]
+
+
+def _column(name: str, index: int, declaration: Declaration, series: pd.Series) -> Column:
+    feature = declaration.features[index]
+    if not isinstance(feature, CategoryFeature) or pd.api.types.is_numeric_dtype(series.dtype):
+        return Column(name, index, series.dtype)
+    missing = series[series.isna()]
+    texts: dict[float, object] = {float(code): category for category, code in feature.codes.items()}
+    texts |= {feature.encode(_plain(value)): value for value in series.dropna().unique()}
+    return Column(name, index, series.dtype, texts, missing.iloc[0] if len(missing) else np.nan)
+
+
+def _series(column: Column, matrix: NDArray[np.floating]) -> pd.Series:
+    values = matrix[:, column.index].astype(np.float64)
+    if column.texts is None:
+        return pd.Series(values)
+    texts = [column.missing if np.isnan(value) else column.texts[value] for value in values]
+    return pd.Series(texts, dtype=column.dtype)
+
+
+def _plain(value: Any) -> Value:
+    """Return a value of a frame as JSON has it."""
+    value = value.item() if isinstance(value, np.generic) else value
+    if isinstance(value, str):
+        return value.strip(BLANKS)
+    return int(value) if isinstance(value, bool) else value
+
+
+def _listed(names: Any) -> str:
+    return ", ".join(map(str, names))

@@ -1,0 +1,279 @@
+"""Imports what is trained already, without fitting it again, into a bundle that can be served.
+
+Command line: `python -m training.importing --model credit --file pipeline.joblib --data labelled.csv`.
+From a notebook: `export(pipeline, frame, "default", "models/credit")`.
+"""
+
+import io
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from bundle.declaration import Declaration, load_declaration
+from bundle.encoding import Encoder, Matrix
+from bundle.errors import BundleError
+from bundle.evaluation import Evaluation
+from bundle.manifest import PARITY_TOLERANCE, Imported, Manifest, load_manifest, sha256
+from bundle.runtime import Session
+from training.build import write_bundle, write_card
+from training.cli import exit_code, parser
+from training.conversion import conversions
+from training.data import TrainingData, class_indexes
+from training.distribution import describe
+from training.drafting import Say, Table, declared_folder, snake_case
+from training.evaluation import FOLDS, evaluate
+from training.export import ParityError, generate_rows, served_files
+from training.frames import FrameModel, labels_of, rows_of
+from training.metrics import RESAMPLES, Floats
+from training.onnx_file import OnnxModel
+from training.registered import trained_file
+from training.sources import Source, classifier, read_source
+from training.table import DataError, read_content, read_table
+
+VERSION = re.compile("v[1-9][0-9]{0,8}")
+
+
+def export(
+    pipeline: Any,
+    frame: pd.DataFrame,
+    target: str,
+    folder: str | Path,
+    *,
+    version: str | None = None,
+    say: Say = print,
+) -> Manifest:
+    """Write a fitted pipeline as a version of the model in `folder`; a missing model.toml is drafted.
+
+    `frame` has labelled rows, with the columns that the pipeline was fitted on and the column `target`: the
+    metrics rest on them. DataError, ParityError, BundleError or InvalidRowsError say why it cannot be served.
+    """
+    source = Source(type(pipeline).__name__, b"", classifier(pipeline))
+    if target not in frame.columns:
+        raise DataError(f"the frame lacks the column '{target}': it has {', '.join(map(str, frame.columns))}")
+    content = frame.to_csv(index=False).encode()
+    table = Table(Path("the frame"), content, target)
+    with declared_folder(Path(folder), table, source, say) as (place, tell):
+        declaration = load_declaration(place)
+        labels, rows = labels_of(declaration, frame[target]), rows_of(declaration, frame)
+        data = TrainingData(rows, Encoder(declaration).encode(rows), labels, sha256(content))
+        return _Import(place, declaration, source, frame, data, version, tell).run()
+
+
+def import_file(
+    folder: Path,
+    file: Path,
+    data: Path,
+    say: Say,
+    *,
+    target: str | None = None,
+    version: str | None = None,
+    trust: bool = False,
+) -> Manifest:
+    """Write what a file holds as a version of the model in `folder`, judged on a table of labelled rows.
+
+    A missing model.toml is drafted from the table, which needs the name of the column with the class.
+    """
+    source = read_source(file, trust=trust)
+    content = read_content(data)
+    with declared_folder(folder, Table(data, content, target), source, say) as (place, tell):
+        declaration = load_declaration(place)
+        rows, labels = read_table(data, declaration)
+        matrix = Encoder(declaration).encode(rows)
+        training = TrainingData(rows, matrix, class_indexes(declaration, rows, labels), sha256(content))
+        frame = read_frame(content, declaration)
+        if len(frame) != len(rows):
+            raise DataError(f"{data} has {len(rows)} rows, pandas reads {len(frame)}: save it again as CSV")
+        return _Import(place, declaration, source, frame, training, version, tell).run()
+
+
+def read_frame(content: bytes, declaration: Declaration) -> pd.DataFrame:
+    """Return a table as pandas reads it, with the missing values that [table] declares and no others."""
+    table = declaration.table
+    frame = pd.read_csv(
+        io.BytesIO(content),
+        sep=table.separator,
+        encoding=table.encoding,
+        decimal=table.decimal,
+        na_values=["", *table.missing],
+        keep_default_na=False,
+        low_memory=False,
+    )
+    return frame.rename(columns=str.strip)
+
+
+@dataclass(frozen=True)
+class _Import:
+    """One version on its way from a source into a bundle; `frame` and `data` hold the same labelled rows."""
+
+    folder: Path
+    declaration: Declaration
+    source: Source
+    frame: pd.DataFrame
+    data: TrainingData
+    named: str | None
+    say: Say
+
+    @property
+    def version(self) -> str:
+        return self.named or self.declaration.default_version
+
+    @cached_property
+    def model(self) -> FrameModel | OnnxModel:
+        if isinstance(self.source.model, bytes):
+            return OnnxModel(self.source.model, self.declaration)
+        return FrameModel(self.source.model, self.declaration, self.frame)
+
+    @cached_property
+    def probabilities(self) -> Floats:
+        """What the imported model says of the labelled rows [rows, classes]."""
+        if isinstance(self.model, OnnxModel):
+            return self.model.predict_proba(self.data.matrix)
+        return self.model.probabilities(self.frame)
+
+    @cached_property
+    def matrices(self) -> list[Matrix]:
+        """The labelled rows and generated ones, on which the served model must agree with the imported."""
+        distribution = describe(self.declaration, self.data.matrix)
+        return [self.data.matrix, generate_rows(self.declaration, distribution)]
+
+    def run(self) -> Manifest:
+        check_version(self.folder, self.declaration, self.version)
+        check_labels(self.declaration, self.data)
+        self.say(f"{len(self.data.rows)} rows, {len(self.declaration.features)} features; {self.source.name}")
+        for remark in self.source.remarks:
+            self.say(remark)
+        model = self._proven()
+        declaration = declare(self.folder, self.declaration, self.version, self.model.estimator)
+        evaluation = self._evaluation()
+        for name, estimate in evaluation.metrics.items():
+            self.say(f"  {name:22} {estimate.value:7.4f}  ({estimate.lower:.4f} to {estimate.upper:.4f})")
+        files = served_files(self.model, declaration, self.matrices, model, self.say)
+        content = self.source.content
+        manifest = write_bundle(
+            self.folder / self.version,
+            declaration,
+            self.data,
+            pipeline=self.model,
+            estimator=self.model.estimator,
+            files=files,
+            inspected={},
+            evaluation=evaluation,
+            probabilities=self.probabilities[None],
+            imported=Imported(source=self.source.name, sha256=sha256(content) if content else None),
+        )
+        self.say(f"wrote {self.folder / self.version}")
+        write_card(self.folder, declaration, self.say)
+        return manifest
+
+    def _proven(self) -> bytes:
+        """Return the first export that gives the imported model's probabilities; ParityError if none does."""
+        expected = [self.probabilities, self.model.predict_proba(self.matrices[1])]
+        differences = []
+        for model in self._candidates():
+            answers = [_answered(model, matrix) for matrix in self.matrices]
+            pairs = zip(answers, expected, strict=True)
+            differences.append(max(float(np.abs(answer - known).max()) for answer, known in pairs))
+            if differences[-1] < PARITY_TOLERANCE:
+                rows = " and ".join(str(len(matrix)) for matrix in self.matrices)
+                self.say(f"served against imported: {differences[-1]:.2g} apart at most, on {rows} rows")
+                return model
+        raise ParityError(
+            f"the served model and the imported one differ by {min(differences):.2g}, more than "
+            f"{PARITY_TOLERANCE:g}: values are served as float32, with seven digits; either a step of the "
+            "pipeline distinguishes more digits, or it is exported wrongly"
+        )
+
+    def _candidates(self) -> Iterator[bytes]:
+        if isinstance(self.model, OnnxModel):
+            yield self.model.converted()
+        else:
+            yield from conversions(self.model)
+
+    def _evaluation(self) -> Evaluation:
+        """Evaluate once, on the rows given: nothing is fitted, so nothing is out of fold."""
+        evaluation = evaluate(self.declaration, self.data.matrix, self.data.labels, self.probabilities[None])
+        remarks = "".join(f", {remark}" for remark in self.source.remarks)
+        method = (
+            f"Imported from {self.source.name}{remarks}, not trained here. Metrics of {len(self.data.rows)} "
+            "labelled rows given with it; whether the model saw them in training is not known. 95 % "
+            f"intervals from {RESAMPLES} bootstrap resamples of the rows"
+        )
+        return evaluation.model_copy(update={"method": method})
+
+
+def _answered(model: bytes, matrix: Matrix) -> Matrix:
+    """Return the probabilities of an export; infinite if ONNX Runtime cannot run it, as it is no match."""
+    try:
+        return Session(model).run(matrix)
+    except Exception:  # noqa: BLE001  # ONNX Runtime's exceptions share no base class
+        return np.full((1, 1), np.inf, dtype=np.float32)
+
+
+def check_version(folder: Path, declaration: Declaration, version: str) -> None:
+    """Reject a name that is none, and one under which a version is that was trained here."""
+    if not VERSION.fullmatch(version):
+        raise DataError(f"'{version}' is no version: name it v1, v2 and so on")
+    try:
+        existing = load_manifest(folder / version, declaration)
+    except BundleError:
+        return  # a version that cannot be served may be replaced
+    if existing.imported is None:
+        raise DataError(f"{folder / version} was trained here, and stays as it is: name another (VERSION=v2)")
+
+
+def check_labels(declaration: Declaration, data: TrainingData) -> None:
+    counts = np.bincount(data.labels, minlength=len(declaration.classes)).tolist()
+    for count, label in zip(counts, declaration.labels, strict=True):
+        if count < FOLDS:
+            raise DataError(f"{count} labelled rows are '{label}': metrics need {FOLDS} of each class")
+
+
+def declare(folder: Path, declaration: Declaration, version: str, estimator: str) -> Declaration:
+    """Add a version to model.toml unless it is there, and return the declaration."""
+    if version in declaration.versions:
+        return declaration
+    path = folder / "model.toml"
+    declared = path.read_text(encoding="utf-8").rstrip()
+    appended = f'[versions.{version}]\nestimator = "{snake_case(estimator)}"\n'
+    path.write_text(f"{declared}\n\n{appended}", encoding="utf-8")
+    return load_declaration(folder)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    command = parser("training.importing", "Import a trained model into a bundle, without fitting it again.")
+    command.add_argument(
+        "--file",
+        type=trained_file,
+        required=True,
+        help=".joblib, .pkl, .skops, .onnx, an MLflow model's folder, runs:/RUN/PATH or models:/NAME/2",
+    )
+    command.add_argument("--target", help="column that holds the class, to draft a missing model.toml")
+    command.add_argument("--version", help="version to write (the model's default)")
+    command.add_argument("--trust", choices=["yes"], help="open a pickle, which runs code of its maker")
+    options = command.parse_args(arguments)
+
+    def work() -> None:
+        if options.data is None:
+            raise DataError("an imported model is judged on labelled rows: give them (DATA=FILE)")
+        import_file(
+            options.models_dir / options.model,
+            options.file,
+            options.data,
+            print,
+            target=options.target,
+            version=options.version,
+            trust=options.trust is not None,
+        )
+
+    return exit_code(work)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

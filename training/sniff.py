@@ -1,0 +1,187 @@
+"""Guesses how a table is written; only `make new` guesses, and writes what it found into model.toml."""
+
+import codecs
+import csv
+import io
+import math
+from collections.abc import Iterable
+from datetime import date, datetime, time
+from pathlib import Path
+from unicodedata import category
+
+from charset_normalizer import from_bytes
+
+from bundle.declaration import TableFormat
+from bundle.spelling import BLANKS
+from training.table import DataError, read_content, read_number, records
+
+PARQUET = b"PAR1"
+MARKS = {
+    codecs.BOM_UTF8: "utf-8",
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+"""Byte order marks; that of UTF-32 begins with that of UTF-16."""
+
+SINGLE_BYTE = [f"cp{number}" for number in range(1250, 1258)]
+ENCODINGS = [*SINGLE_BYTE, "koi8_r", "cp932", "euc_jp", "gb18030", "big5", "euc_kr"]
+SEPARATORS = (",", ";", "\t", "|", ":", " ")
+HEAD_BYTES = 4096
+SAMPLE_BYTES = 64 * 1024
+
+MARKERS = {"?", "-", "na", "n/a", "#n/a", "nan", "null"}
+MARKERS_AMONG_NUMBERS = MARKERS | {"--", ".", "*", "none", "unknown", "missing", "n.a.", "(null)", "\\n"}
+"""Cells that stand for a missing value, in lower case; some may be a category's name in a column of words."""
+
+
+def read_source(path: Path) -> bytes:
+    """Return a table's bytes; a Parquet file is written as CSV in UTF-8."""
+    if path.is_file() and path.stat().st_size >= len(PARQUET):
+        with path.open("rb") as file:
+            if file.read(len(PARQUET)) == PARQUET:
+                return _from_parquet(path)
+    return read_content(path)
+
+
+def guess_format(path: Path, content: bytes, target: str) -> TableFormat:
+    """Return encoding and separator of a table; DataError if it is no text."""
+    encoding = guess_encoding(path, content)
+    try:
+        text = _text(content, encoding)
+    except UnicodeDecodeError:
+        raise DataError(f"{path} is cut off, or is not {encoding.upper()}, as its beginning says") from None
+    if "\0" in text:
+        line = text[: text.index("\0")].count("\n") + 1
+        raise DataError(f"{path}, line {line} holds a NUL character: the file is damaged, or is no text")
+    return table_format(guess_separator(text, target), encoding, ".", ())
+
+
+def foreign_words(path: Path, content: bytes, table: TableFormat) -> list[str]:
+    """Return the words of the header that show whether the encoding is right."""
+    _, header = next(records(path, content, table))
+    return [name for name in header if not name.isascii()]
+
+
+def guess_encoding(path: Path, content: bytes) -> str:
+    """Return the encoding; DataError if no common one fits all lines."""
+    for mark, encoding in MARKS.items():
+        if content.startswith(mark):
+            return encoding
+    head = content[:HEAD_BYTES]
+    for offset, encoding in ((1, "utf-16-le"), (0, "utf-16-be")):
+        if 4 * head[offset::2].count(0) > len(head):  # over half of the high bytes
+            return encoding
+    lines = list(enumerate(content.splitlines(), 1))
+    foreign = [(number, line) for number, line in lines if not _decodes(line, "utf-8")]
+    if not foreign:
+        return "utf-8"
+    guess = _guess_code_page(b"\n".join(line for _, line in foreign)[:SAMPLE_BYTES])
+    valid = sum(not line.isascii() for _, line in lines) - len(foreign)
+    if valid >= len(foreign) or (valid and guess in SINGLE_BYTE):  # hardly ever by chance
+        raise DataError(
+            f"{path}, line {foreign[0][0]} is not UTF-8, and other lines are: encodings are mixed, or the "
+            "file is cut off: save it as UTF-8"
+        )
+    if not _decodes(content, guess):
+        raise DataError(f"{path}, line {foreign[0][0]}: the encoding is unknown: save the file as UTF-8")
+    return guess
+
+
+def guess_separator(text: str, target: str) -> str:
+    """Return the separator by which the header holds the target, or else that of the widest header."""
+    headers = {separator: _header(text, separator) for separator in SEPARATORS}
+    fitting = [separator for separator, header in headers.items() if target in header]
+    return max(fitting or SEPARATORS, key=lambda separator: len(headers[separator]))
+
+
+def guess_notation(columns: Iterable[Iterable[str]], separator: str) -> tuple[str, list[str]]:
+    """Return the decimal sign, and the cells that stand for a missing value, of columns of distinct cells."""
+    signs = {".": 0, ",": 0}
+    missing: set[str] = set()
+    for cells in columns:
+        marked = {cell for cell in cells if cell.lower() in MARKERS_AMONG_NUMBERS}
+        rest = [cell for cell in cells if cell and cell not in marked]
+        numeric = {sign: bool(rest) and are_numbers(rest, sign) for sign in signs}
+        for sign in signs:
+            signs[sign] += numeric[sign] and any(sign in cell for cell in rest)
+        missing |= marked if any(numeric.values()) else {cell for cell in marked if cell.lower() in MARKERS}
+    comma = separator != "," and signs[","] > signs["."]
+    return "," if comma else ".", sorted(missing)
+
+
+def are_numbers(cells: Iterable[str], decimal: str) -> bool:
+    """Return whether each cell is written as a number."""
+    try:
+        for cell in cells:
+            read_number(cell, decimal)
+    except ValueError:
+        return False
+    return True
+
+
+def table_format(separator: str, encoding: str, decimal: str, missing: Iterable[str]) -> TableFormat:
+    return TableFormat.model_validate(
+        {"separator": separator, "encoding": encoding, "decimal": decimal, "missing": tuple(missing)}
+    )
+
+
+def _text(content: bytes, encoding: str) -> str:
+    return content.decode("utf-8-sig" if encoding == "utf-8" else encoding)
+
+
+def _decodes(content: bytes, encoding: str) -> bool:
+    try:
+        content.decode(encoding)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _guess_code_page(sample: bytes) -> str:
+    """Return the likeliest encoding: Western European if it reads the same, or others have lone accents."""
+    best = from_bytes(sample, cp_isolation=ENCODINGS).best()
+    if best is None or not _decodes(sample, "cp1252"):
+        return "cp1252" if best is None else best.encoding
+    western, text = sample.decode("cp1252"), str(best)
+    if text == western or _lone_accents(text) > _lone_accents(western):
+        return "cp1252"
+    return best.encoding
+
+
+def _lone_accents(text: str) -> int:
+    return sum(not character.isascii() and category(character) == "Sk" for character in text)
+
+
+def _header(text: str, separator: str) -> list[str]:
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+    try:
+        return [name.strip(BLANKS) for name in next((cells for cells in reader if cells), [])]
+    except csv.Error:
+        return []
+
+
+def _from_parquet(path: Path) -> bytes:
+    from pyarrow import ArrowException, parquet  # noqa: PLC0415 - slow to import, and for one kind of file
+
+    try:
+        table = parquet.read_table(path)
+    except (ArrowException, OSError) as error:
+        reason = str(error).partition("\n")[0]
+        raise DataError(f"{path} cannot be read as Parquet, and may be cut off: {reason}") from None
+    columns = [[_cell(value) for value in column.to_pylist()] for column in table.columns]
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(table.column_names)
+    writer.writerows(zip(*columns, strict=True))
+    return text.getvalue().encode()
+
+
+def _cell(value: object) -> str:
+    """Return a value of a Parquet file as a cell; lists and the like become texts, which are left out."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return value.isoformat() if isinstance(value, date | datetime | time) else str(value)

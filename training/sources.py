@@ -1,0 +1,155 @@
+"""Reads what somebody else has trained: a pipeline (joblib, pickle, skops), an ONNX file, an MLflow model.
+
+A pickle runs whatever its maker wrote into it, so it is opened only if the user says so. A skops file is
+opened if it names no other types than those of scikit-learn and numpy. The server opens neither.
+"""
+
+import importlib
+import io
+import re
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import joblib
+import sklearn
+from sklearn.base import is_regressor
+from sklearn.exceptions import InconsistentVersionWarning, NotFittedError
+from sklearn.utils.validation import check_is_fitted
+
+from bundle.files import read_file
+from bundle.manifest import MOST_FILE_BYTES
+from training.table import DataError
+
+PICKLES = {".joblib", ".pkl", ".pickle"}
+MLFLOW_FILE = "MLmodel"
+FLAVOR_FILE = re.compile(r"^\s+(?:pickled_model|data): ([\w-][\w.-]*\.(?:pkl|onnx|skops))$", re.MULTILINE)
+"""The model's file in an MLmodel, which is YAML: a plain name in the same folder."""
+
+TRUSTED = {"numpy.dtype"}
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file: its name and content, the pipeline or the ONNX model in it, and what is to be known of it."""
+
+    name: str
+    content: bytes
+    model: Any
+    remarks: list[str] = field(default_factory=list)
+
+
+def read_source(path: Path, *, trust: bool) -> Source:
+    """Return what a file holds; DataError says why it is not opened."""
+    if path.is_dir():
+        path = _mlflow_model(path)
+    kind = path.suffix.lower()
+    if kind in PICKLES and not trust:
+        raise DataError(
+            f"{path} is a pickle, which runs code of its maker when it is opened: if you trust it, say so "
+            "with TRUST=yes; a .skops or .onnx file needs no trust"
+        )
+    content = read_file(path, MOST_FILE_BYTES)
+    if kind == ".onnx":
+        return Source(path.name, content, content)
+    if kind not in PICKLES | {".skops"}:
+        raise DataError(
+            f"{path} is of no known type: give .joblib, .pkl, .pickle, .skops or .onnx, or the folder of an "
+            "MLflow model"
+        )
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model = _skops(path, content, trust=trust) if kind == ".skops" else _pickle(path, content)
+    others = {
+        str(warning.message.original_sklearn_version)
+        for warning in caught
+        if isinstance(warning.message, InconsistentVersionWarning)
+    }
+    remarks = [f"saved by scikit-learn {other}, read by {sklearn.__version__}" for other in sorted(others)]
+    return Source(path.name, content, classifier(model), remarks)
+
+
+def classifier(model: Any) -> Any:
+    """Return a fitted classifier, out of a search if it is in one; DataError if it is none."""
+    model = getattr(model, "best_estimator_", model)
+    name = type(model).__name__
+    if not hasattr(model, "predict"):
+        raise DataError(f"the file holds a {name}: give a fitted classifier or a pipeline that ends with one")
+    if is_regressor(model):
+        raise DataError(f"the {name} predicts numbers: only classifiers can be served so far")
+    try:
+        check_is_fitted(model)
+        model.classes_  # noqa: B018  # a pipeline asks its last step
+    except (NotFittedError, AttributeError):
+        raise DataError(f"the {name} is not fitted: fit it, and save it again") from None
+    if not hasattr(model, "predict_proba"):
+        raise DataError(
+            f"the {name} has no predict_proba: calibrate its classifier (CalibratedClassifierCV), or choose "
+            "one with probabilities"
+        )
+    return model
+
+
+def _mlflow_model(folder: Path) -> Path:
+    """Return the file of the model in a folder as MLflow saves it."""
+    file = folder / MLFLOW_FILE
+    if not file.is_file():
+        raise DataError(
+            f"{folder} is a folder without {MLFLOW_FILE}: give a file, or an MLflow model's folder"
+        )
+    return folder / model_file(file)
+
+
+def model_file(file: Path) -> str:
+    """Return the name of the model's file that an MLmodel names."""
+    found = FLAVOR_FILE.search(file.read_text(encoding="utf-8", errors="replace"))
+    if not found:
+        raise DataError(
+            f"{file} has no model of scikit-learn or ONNX: log it with mlflow.sklearn or mlflow.onnx"
+        )
+    return found[1]
+
+
+def _pickle(path: Path, content: bytes) -> Any:
+    try:
+        return joblib.load(io.BytesIO(content))
+    except ModuleNotFoundError as error:
+        raise DataError(f"{path} needs the package '{error.name}': install it into .venv") from None
+    except Exception as error:  # noqa: BLE001  # it runs code of its maker
+        raise DataError(f"{path} cannot be opened: {_reason(error)}") from None
+
+
+def _skops(path: Path, content: bytes, *, trust: bool) -> Any:
+    try:
+        from skops import io as skops_io  # noqa: PLC0415  # optional
+    except ModuleNotFoundError:
+        raise DataError(f"{path} needs skops: install it into .venv (pip install skops)") from None
+    try:
+        types = skops_io.get_untrusted_types(data=content)
+        unknown = [name for name in types if not _is_known(name)]
+        if not unknown or trust:
+            return skops_io.loads(content, trusted=types)
+    except Exception as error:  # noqa: BLE001  # of zip, of JSON and of skops
+        raise DataError(f"{path} cannot be opened: {_reason(error)}") from None
+    raise DataError(
+        f"{path} names types that are not scikit-learn's: {', '.join(unknown)}; if you trust them, say so "
+        "with TRUST=yes"
+    )
+
+
+def _is_known(name: str) -> bool:
+    """Return whether a name is that of a class of scikit-learn; a function could do anything."""
+    if name in TRUSTED:
+        return True
+    module, _, member = name.rpartition(".")
+    if not module.startswith("sklearn.") or module.startswith("sklearn.externals"):
+        return False
+    try:
+        return isinstance(getattr(importlib.import_module(module), member, None), type)
+    except ImportError:
+        return False
+
+
+def _reason(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
