@@ -16,7 +16,9 @@ from bundle.files import read_file
 from bundle.metric_names import DEFAULT_METRICS, MetricName
 from bundle.spelling import Number, Switch, Text, Whole, meaning
 
-Version = Annotated[str, Field(pattern=r"^v[1-9][0-9]{0,8}$")]
+MODEL_NAME = r"^[a-z][a-z0-9-]*$"
+VERSION = r"^v[1-9][0-9]{0,8}$"
+Version = Annotated[str, Field(pattern=VERSION)]
 
 BY_VERSION = {"model_loaded", "model_info", "accuracy", "expected_share", "expected_confidence"}
 """Gauges of a version. Without a version label, versions served side by side would overwrite each other's."""
@@ -120,7 +122,7 @@ class Declaration(Declared):
     Only here are `classes` in order: recipes, tables and clients name a class.
     """
 
-    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$")]
+    name: Annotated[str, Field(pattern=MODEL_NAME)]
     title: str
     service: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$")]
     description: str

@@ -28,6 +28,7 @@ from bundle.manifest import (
     sha256,
 )
 from bundle.score import scores
+from training import Say
 from training.card import plots, render_card, render_page
 from training.data import TrainingData, load_recipe
 from training.distribution import describe, describe_score, quantiles
@@ -36,7 +37,7 @@ from training.export import export_files
 from training.failures import FailedVersions
 from training.fitting import fit, pickled
 from training.metrics import Floats
-from training.preparation import Say, check_data, check_declaration, check_fit, few_rows
+from training.preparation import check_data, check_declaration, check_fit, few_rows
 from training.probes import make_probes
 from training.recipe import Recipe
 from training.table import DataError
@@ -128,8 +129,7 @@ def build_version(
     if probabilities is None:
         probabilities = out_of_fold(build_pipeline, data.matrix, data.labels, len(declaration.classes))
     evaluation = evaluate(declaration, data.matrix, data.labels, probabilities)
-    for name, estimate in evaluation.metrics.items():
-        say(f"  {name:22} {estimate.value:7.4f}  ({estimate.lower:.4f} to {estimate.upper:.4f})")
+    say_metrics(evaluation, say)
     pipeline = fit(build_pipeline(), data.matrix, data.labels)
     files = export_files(pipeline, declaration, data.matrix, say)
     return write_bundle(
@@ -143,6 +143,11 @@ def build_version(
         evaluation=evaluation,
         probabilities=probabilities,
     )
+
+
+def say_metrics(evaluation: Evaluation, say: Say) -> None:
+    for name, estimate in evaluation.metrics.items():
+        say(f"  {name:22} {estimate.value:7.4f}  ({estimate.lower:.4f} to {estimate.upper:.4f})")
 
 
 def write_bundle(

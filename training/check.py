@@ -19,12 +19,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bundle.declaration import Declaration
+from training import Say
 from training.build import write_bundle
 from training.cli import exit_code, parser
 from training.data import TrainingData, load_recipe
 from training.evaluation import evaluate
 from training.fitting import predict_classes
-from training.preparation import Say, check_data, check_declaration, check_fit, few_rows
+from training.preparation import check_data, check_declaration, check_fit, few_rows
 from training.recipe import Recipe
 from training.table import DataError
 

@@ -1,7 +1,10 @@
 """Writes the text of a new model's model.toml and recipe.py."""
 
 import json
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 
 from bundle.declaration import TableFormat
 from training.classes import Class
@@ -16,8 +19,7 @@ intended_use = "Not stated yet: say who may use its predictions, and for what."
 limits = "Not stated yet: say on what rows it was trained, and for which it does not hold."
 elsewhere = "Not stated yet: say how it does on rows from another place or time, or that nobody has tried."
 licence = "Not stated yet: say under which licence the data are, and what it allows"
-data_file = "data.csv"
-data_source = "Not stated yet: say where the data are from, and when they were collected"
+{data_file}data_source = "Not stated yet: say where the data are from, and when they were collected"
 default_version = "v1"
 {threshold}
 # The column of the data that holds the class, and below the value of each class there.
@@ -29,7 +31,7 @@ classes = [
 ]
 {table}
 [versions.v1]
-estimator = "logistic_regression"
+estimator = {estimator}
 
 # Medians, and the most frequent categories.
 [example]
@@ -80,8 +82,26 @@ def build_pipeline(estimator: str, declaration: Declaration) -> Pipeline:
 '''
 
 
+@contextmanager
+def drafted_folder(folder: Path) -> Iterator[Path]:
+    """Give an empty folder, which becomes `folder` when the context ends well."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".new-", dir=folder.parent) as parent:
+        drafted = Path(parent) / folder.name
+        drafted.mkdir()
+        yield drafted
+        drafted.rename(folder)
+
+
 def draft_model(
-    name: str, target: str, classes: Sequence[Class], features: Sequence[Column], table: TableFormat
+    name: str,
+    target: str,
+    classes: Sequence[Class],
+    features: Sequence[Column],
+    table: TableFormat,
+    *,
+    estimator: str = "logistic_regression",
+    data_file: str | None = "data.csv",
 ) -> str:
     """Return the text of model.toml."""
     binary = len(classes) == 2  # noqa: PLR2004
@@ -89,6 +109,8 @@ def draft_model(
         name=_toml(name),
         title=_toml(name.replace("-", " ").capitalize()),
         service=_toml(f"{name}-api"),
+        data_file=f"data_file = {_toml(data_file)}\n" if data_file else "",
+        estimator=_toml(estimator),
         threshold="threshold = 0.5\n" if binary else "",
         target=_toml(target),
         positive="; the second class is the positive one" if binary else "",

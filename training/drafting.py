@@ -1,24 +1,21 @@
 """Drafts the model.toml of an imported model from its labelled rows and from what the model reads."""
 
 import re
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
+from training import Say
 from training.columns import Column
-from training.draft import draft_model
+from training.draft import draft_model, drafted_folder
 from training.new import check_name, guess
 from training.onnx_file import letters, loaded
 from training.review import review
 from training.sources import Source
 from training.table import DataError
-
-Say = Callable[[str], None]
-DRAFTED = 'estimator = "logistic_regression"'
 
 
 def snake_case(name: str) -> str:
@@ -51,18 +48,20 @@ def declared_folder(folder: Path, table: Table, source: Source, say: Say) -> Ite
             f"{folder / 'model.toml'} is missing: to have it drafted, name the column with the class (TARGET)"
         )
     check_name(folder.name)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".new-", dir=folder.parent) as parent:
-        drafted = Path(parent) / folder.name
-        drafted.mkdir()
-        draft = guess(table.path, table.content, table.target)
-        draft = replace(draft, columns=read_columns(source.model, draft.columns))
-        text = draft_model(folder.name, table.target, draft.classes, draft.features, draft.table)
-        text = text.replace('data_file = "data.csv"\n', "")
-        text = text.replace(DRAFTED, f'estimator = "{_name(source.model)}"')
+    draft = guess(table.path, table.content, table.target)
+    draft = replace(draft, columns=read_columns(source.model, draft.columns))
+    text = draft_model(
+        folder.name,
+        table.target,
+        draft.classes,
+        draft.features,
+        draft.table,
+        estimator=_name(source.model),
+        data_file=None,
+    )
+    with drafted_folder(folder) as drafted:
         (drafted / "model.toml").write_text(text, encoding="utf-8")
         yield drafted, lambda line: say(line.replace(str(drafted), str(folder)))
-        drafted.rename(folder)
     for line in takewhile(lambda line: not line.startswith("Next, "), review(folder, draft)):
         say(line)
     say(f"Next, in {folder / 'model.toml'}: write what is 'Not stated yet', and import again for its card.")

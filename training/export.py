@@ -1,7 +1,6 @@
 """Exports a fitted pipeline to ONNX, and proves that both give the same probabilities."""
 
 import traceback
-from collections.abc import Callable
 
 import numpy as np
 from skl2onnx import to_onnx
@@ -16,6 +15,7 @@ from bundle.encoding import Encoder, Matrix
 from bundle.features import CategoryFeature, NumberFeature
 from bundle.manifest import MODEL_FILE, PARITY_TOLERANCE
 from bundle.runtime import INPUT, Session
+from training import Say
 from training.additive import derive
 from training.distribution import describe
 from training.fitting import predict_classes
@@ -33,9 +33,7 @@ class ParityError(ExportError):
     """The exported model does not give scikit-learn's probabilities."""
 
 
-def export_files(
-    pipeline: Pipeline, declaration: Declaration, matrix: Matrix, say: Callable[[str], None]
-) -> dict[str, bytes]:
+def export_files(pipeline: Pipeline, declaration: Declaration, matrix: Matrix, say: Say) -> dict[str, bytes]:
     """Return the ONNX model and, if the pipeline has one, the additive model, each proven equal to it."""
     model = export(pipeline, len(declaration.features))
     matrices = [matrix, generate_rows(declaration, describe(declaration, matrix))]
@@ -51,7 +49,7 @@ def served_files(
     declaration: Declaration,
     matrices: list[Matrix],
     model: bytes,
-    say: Callable[[str], None],
+    say: Say,
 ) -> dict[str, bytes]:
     """Return the ONNX model and, if the pipeline has one, the additive model."""
     additive = derive(pipeline, declaration, matrices)

@@ -95,7 +95,7 @@ class FrameModel:
 
 def class_order(declaration: Declaration, classes: Sequence[object]) -> list[int]:
     """Return the place of each declared class among those of a model; DataError if they do not match."""
-    indexes = class_indexes(declaration)
+    indexes = indexes_by_name(declaration)
     found = [indexes.get(meaning(str(value))) for value in classes]
     if sorted(-1 if index is None else index for index in found) != list(range(len(declaration.classes))):
         raise DataError(
@@ -105,7 +105,7 @@ def class_order(declaration: Declaration, classes: Sequence[object]) -> list[int
     return [found.index(index) for index in range(len(found))]
 
 
-def class_indexes(declaration: Declaration) -> dict[str | float, int]:
+def indexes_by_name(declaration: Declaration) -> dict[str | float, int]:
     """Return the index of each class by every name that it has: target, label and prediction."""
     return {
         meaning(str(name)): index
@@ -116,7 +116,7 @@ def class_indexes(declaration: Declaration) -> dict[str | float, int]:
 
 def labels_of(declaration: Declaration, target: pd.Series) -> Labels:
     """Return the class index of each row of the target column."""
-    indexes = class_indexes(declaration)
+    indexes = indexes_by_name(declaration)
     labels = [indexes.get(meaning(str(_plain(value)))) for value in target]
     if None in labels:
         place = labels.index(None)

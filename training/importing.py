@@ -16,18 +16,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bundle.declaration import Declaration, load_declaration
+from bundle.declaration import VERSION, Declaration, load_declaration
 from bundle.encoding import Encoder, Matrix
 from bundle.errors import BundleError
 from bundle.evaluation import Evaluation
 from bundle.manifest import PARITY_TOLERANCE, Imported, Manifest, load_manifest, sha256
 from bundle.runtime import Session
-from training.build import write_bundle, write_card
+from training import Say
+from training.build import say_metrics, write_bundle, write_card
 from training.cli import exit_code, parser
 from training.conversion import conversions
 from training.data import TrainingData, class_indexes
 from training.distribution import describe
-from training.drafting import Say, Table, declared_folder, snake_case
+from training.drafting import Table, declared_folder, snake_case
 from training.evaluation import FOLDS, evaluate
 from training.export import ParityError, generate_rows, served_files
 from training.frames import FrameModel, labels_of, rows_of
@@ -36,8 +37,6 @@ from training.onnx_file import OnnxModel
 from training.registered import trained_file
 from training.sources import Source, classifier, read_source
 from training.table import DataError, read_content, read_table
-
-VERSION = re.compile("v[1-9][0-9]{0,8}")
 
 
 def export(
@@ -152,8 +151,7 @@ class _Import:
         model = self._proven()
         declaration = declare(self.folder, self.declaration, self.version, self.model.estimator)
         evaluation = self._evaluation()
-        for name, estimate in evaluation.metrics.items():
-            self.say(f"  {name:22} {estimate.value:7.4f}  ({estimate.lower:.4f} to {estimate.upper:.4f})")
+        say_metrics(evaluation, self.say)
         files = served_files(self.model, declaration, self.matrices, model, self.say)
         content = self.source.content
         manifest = write_bundle(
@@ -218,7 +216,7 @@ def _answered(model: bytes, matrix: Matrix) -> Matrix:
 
 def check_version(folder: Path, declaration: Declaration, version: str) -> None:
     """Reject a name that is none, and one under which a version is that was trained here."""
-    if not VERSION.fullmatch(version):
+    if not re.fullmatch(VERSION, version):
         raise DataError(f"'{version}' is no version: name it v1, v2 and so on")
     try:
         existing = load_manifest(folder / version, declaration)

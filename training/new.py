@@ -7,16 +7,16 @@ and categories, and never a row.
 import argparse
 import re
 import sys
-import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from bundle.declaration import TableFormat, load_declaration
+from bundle.declaration import MODEL_NAME, TableFormat, load_declaration
 from bundle.errors import BundleError
+from training import Say
 from training.classes import guess_classes
 from training.cli import exit_code, rows_file
 from training.columns import guess_columns
-from training.draft import draft_model, draft_recipe
+from training.draft import draft_model, draft_recipe, drafted_folder
 from training.review import Draft, review
 from training.sniff import (
     MARKERS,
@@ -28,10 +28,8 @@ from training.sniff import (
 )
 from training.table import DataError, column_index, read_table, records
 
-NAME = re.compile(r"[a-z][a-z0-9-]*")
 MOST_COLUMNS = 1000
 MOST_REASONS = 5
-Say = Callable[[str], None]
 
 
 def new(models: Path, name: str, path: Path, target: str, *, say: Say) -> None:
@@ -43,21 +41,17 @@ def new(models: Path, name: str, path: Path, target: str, *, say: Say) -> None:
     content = read_source(path)
     draft = guess(path, content, target)
     model = draft_model(name, target, draft.classes, draft.features, draft.table)
-    models.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".new-", dir=models) as parent:
-        drafted = Path(parent) / name
-        drafted.mkdir()
+    with drafted_folder(folder) as drafted:
         (drafted / "data.csv").write_bytes(content)
         (drafted / "model.toml").write_text(model, encoding="utf-8")
         (drafted / "recipe.py").write_text(draft_recipe(name), encoding="utf-8")
         check(path, drafted)
-        drafted.rename(folder)
     for line in review(folder, draft):
         say(line)
 
 
 def check_name(name: str) -> None:
-    if not NAME.fullmatch(name):
+    if not re.fullmatch(MODEL_NAME, name):
         likely = re.sub(r"[^a-z0-9]+", "-", name.lower()).lstrip("-0123456789").rstrip("-")
         example = f"such as {likely or 'credit'}"
         raise DataError(

@@ -1,6 +1,5 @@
 """What is checked before a model is evaluated: its declaration, its data, and the export of a quick fit."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from bundle.concepts import check_metrics
 from bundle.declaration import Declaration, load_declaration
 from bundle.encoding import Matrix
 from bundle.features import CategoryFeature
+from training import Say
 from training.data import TrainingData, load_training_data
 from training.evaluation import FOLDS
 from training.export import export_files
@@ -21,8 +21,6 @@ from training.table import DataError
 
 MOST_ROWS = 2000
 """Rows of the quick fit; besides them, some that hold a rare category or value."""
-
-Say = Callable[[str], None]
 
 
 def check_declaration(folder: Path, say: Say) -> Declaration:

@@ -25,6 +25,7 @@ from sklearn.pipeline import Pipeline
 
 from bundle.declaration import Declaration, VersionDeclaration, load_declaration
 from bundle.manifest import PIPELINE_FILE, Manifest, load_manifest
+from training import Say
 from training.build import build_version, write_card
 from training.cli import exit_code, parser, rows_file
 from training.compare import compare, predict_rows, table, verdict
@@ -45,7 +46,7 @@ from training.gate import (
 )
 from training.metrics import Floats
 from training.predictions import Predictions
-from training.preparation import Say, check_classes, check_columns
+from training.preparation import check_classes, check_columns
 from training.recipe import Recipe
 from training.table import DataError
 from training.volume import check_volume, fill

@@ -8,11 +8,12 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from bundle.declaration import Declaration, load_declaration
 from bundle.manifest import MANIFEST_FILE, load_manifest
+from training import Say
 from training.table import DataError
 
 VOLUME_FIELDS = {"versions", "default_version"}
@@ -45,7 +46,7 @@ def copy_version(version: Path, target: Path, declaration: Declaration) -> None:
         shutil.copyfile(version / name, target / name)
 
 
-def check_volume(folder: Path, source: Path, say: Callable[[str], None]) -> None:
+def check_volume(folder: Path, source: Path, say: Say) -> None:
     """Reject a folder that holds links, or that declares another model than the image does."""
     for path in (folder, *entries(folder)):
         mode = path.lstat().st_mode
