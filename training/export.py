@@ -38,7 +38,6 @@ def export_files(pipeline: Pipeline, declaration: Declaration, matrix: Matrix, s
     model = export(pipeline, len(declaration.features))
     matrices = [matrix, generate_rows(declaration, describe(declaration, matrix))]
     difference = check_parity(pipeline, model, matrices)
-    check_far_rows(model, declaration)
     rows = " and ".join(str(len(matrix)) for matrix in matrices)
     say(f"ONNX against scikit-learn: {difference:.2g} apart at most, on {rows} rows")
     return served_files(pipeline, declaration, matrices, model, say)
@@ -51,7 +50,8 @@ def served_files(
     model: bytes,
     say: Say,
 ) -> dict[str, bytes]:
-    """Return the ONNX model and, if the pipeline has one, the additive model."""
+    """Return the ONNX model and, if the pipeline has one, the additive model; ParityError if it overflows."""
+    check_far_rows(model, declaration)
     additive = derive(pipeline, declaration, matrices)
     if additive is None:
         return {MODEL_FILE: model}

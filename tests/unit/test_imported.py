@@ -30,6 +30,7 @@ from sklearn.preprocessing import (
     MinMaxScaler,
     OneHotEncoder,
     OrdinalEncoder,
+    PolynomialFeatures,
     SplineTransformer,
     StandardScaler,
     TargetEncoder,
@@ -241,6 +242,25 @@ def test_an_onnx_file_with_a_matrix_answers_as_it_does_itself(
     said, code = run(tmp_path, rows[["age", "amount", "default"]], tmp_path / "made.onnx", capsys)
     assert code == 0, said
     check_served(tmp_path / "credit", rows, made.predict_proba(matrix))
+
+
+def test_a_model_that_overflows_at_an_accepted_value_is_not_written(
+    tmp_path: Path, frame: pd.DataFrame, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A client that sent the value would make it unavailable to all."""
+    rows = frame[["age", "default"]].assign(amount=frame.amount.fillna(0) / 1000)
+    matrix = rows[["age", "amount"]].to_numpy(np.float32)
+    scaled = make_pipeline(StandardScaler(), PolynomialFeatures(4), LogisticRegression(max_iter=1000))
+    content = to_onnx(
+        scaled.fit(matrix, rows["default"]),
+        initial_types=[("x", FloatTensorType([None, 2]))],
+        options={"zipmap": False},
+    )
+    (tmp_path / "made.onnx").write_bytes(content.SerializeToString())
+    said, code = run(tmp_path, rows[["age", "amount", "default"]], tmp_path / "made.onnx", capsys)
+    assert code == 1
+    assert "the exported model gives no number where amount is -1e+15: declare its range" in said
+    assert not (tmp_path / "credit").exists()
 
 
 def test_classes_are_served_in_declared_order(tmp_path: Path, frame: pd.DataFrame) -> None:
