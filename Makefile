@@ -1,7 +1,7 @@
 # `make` lists the verbs. Everything they need beyond Python 3.11 and make is installed into .venv from requirements/.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-long test-budget test-programs test-cluster test-compose cluster cluster-down up down register compare retrain k8s rules dashboards lint format check new train import bench bench-peers bench-cluster bench-drift lock clean
+.PHONY: help run test test-long test-budget test-programs test-cluster test-compose cluster cluster-down up down register compare retrain k8s rules dashboards reference lint format check new train import bench bench-peers bench-cluster bench-drift lock clean
 
 MODEL ?= heart-disease
 DATA ?=
@@ -66,8 +66,11 @@ k8s: .venv/dev.done ## render k8s/ from the chart (needs helm)
 rules: .venv/dev.done ## write the rules on requests and models, for every stack and the chart
 	@.venv/bin/python -m monitoring.alerting
 
-dashboards: .venv/dev.done ## write Grafana's dashboards, the summary of what is tracked and the tables of docs/metrics.md
+dashboards: .venv/dev.done ## write Grafana's dashboards and the summary of what is tracked
 	@.venv/bin/python -m monitoring.dashboards
+
+reference: .venv/dev.done ## write the tables of docs/metrics.md and docs/models.md
+	@.venv/bin/python -m tools.reference
 
 lint: .venv/dev.done ## check style, types and workflows
 	.venv/bin/ruff check .

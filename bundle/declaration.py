@@ -47,21 +47,23 @@ DECIDING = {
 
 
 class ClassDeclaration(Declared):
-    """A class: its name, and the value of `prediction` in an answer.
-
-    `target` is its value in a table's target column; the label unless declared.
-    """
+    """A class: its name, and the value of `prediction` in an answer."""
 
     label: Name
+    """name of the class: letters, digits and underscores"""
     prediction: Whole | Text
+    """value of `prediction` in an answer"""
     target: Text | None = None
+    """value in the target column, if it is not the label"""
 
 
 class Group(Declared):
     """Groups of rows that are evaluated separately: the values of a category, or bands of a number."""
 
     feature: Name
+    """a feature"""
     edges: tuple[Number, ...] = ()
+    """of a number: bounds between its bands"""
 
     @model_validator(mode="after")
     def _edges_rise(self) -> Self:
@@ -71,32 +73,32 @@ class Group(Declared):
 
 
 class VersionDeclaration(Declared):
-    """A version's estimator, by the name that the recipe and metrics use."""
+    """A version of the model."""
 
     estimator: str
+    """name of the estimator, which the recipe and metrics use"""
 
 
 class Routes(Declared):
-    """Endpoints besides `/predict` and `/predict/batch`.
-
-    `versioned` serves every version side by side, each by its name (`/v1/predict`). With `lists`, `/predict`
-    also takes a list of rows, and answers with a list.
-    """
+    """Endpoints besides `/predict` and `/predict/batch`."""
 
     versioned: Switch = False
+    """versions are served side by side, and each answers by its name, too: `/v1/predict`"""
     lists: Switch = False
+    """`/predict` takes a list of rows, too, and answers with a list"""
 
 
 class TableFormat(Declared):
-    """How a CSV file of this model's rows is written.
-
-    `missing` lists the cells that stand for a missing value, besides the empty one.
-    """
+    """How a CSV file of this model's rows is written."""
 
     separator: Literal[",", ";", "\t", "|", " ", ":"] = ","
+    """what separates cells"""
     encoding: Text = "utf-8"
+    """such as `cp1252`"""
     decimal: Literal[".", ","] = "."
+    """decimal sign"""
     missing: tuple[Text, ...] = ()
+    """cells that stand for a missing value, besides the empty one"""
 
     @model_validator(mode="after")
     def _readable(self) -> Self:
@@ -110,41 +112,58 @@ class TableFormat(Declared):
 
 
 class Declaration(Declared):
-    """The content of `model.toml`.
-
-    `service` is the application's name in metrics. `elsewhere` says how the model does on rows from other
-    sources, `licence` what the licence of the data allows. `cost_of_false_negative` is counted in false
-    positives; the card compares thresholds by it. `data_file` is absent if the data may not be passed on, or
-    if the recipe generates them. `target` is the column of a table that holds the class, by the `target` of
-    each class. `health` maps members of `/health` to metrics of the evaluation. `metrics` names by
-    concept what is measured, and nothing else is; without it the names are those of `bundle/metric_names.py`.
+    """The content of `model.toml`; docs/models.md lists its members as they are described here.
 
     Only here are `classes` in order: recipes, tables and clients name a class.
     """
 
     name: Annotated[str, Field(pattern=MODEL_NAME)]
+    """name of the folder: lower case letters, digits and hyphens"""
     title: str
+    """name for people"""
     service: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$")]
+    """name of the application in metrics"""
     description: str
+    """what is predicted, in a sentence"""
     intended_use: str
+    """who may use it, and for what"""
     limits: str
+    """on which rows it was trained, and what it cannot do"""
     elsewhere: str
+    """how it does on rows from other sources"""
     licence: str
+    """what the licence of the data allows"""
     cost_of_false_negative: Number | None = Field(default=None, gt=0)
+    """two classes alone: how many false positives a false negative costs; the card compares thresholds so"""
     data_file: str | None = None
+    """file of the data in this folder; without it the recipe's `generate_data` makes them, or `DATA=FILE` has
+    them"""
     data_source: str
+    """where the data are from"""
     target: Text | None = None
+    """column of the data that holds the class"""
     table: TableFormat = TableFormat()
+    """how CSV files of this model are written; only `make new` guesses it"""
     default_version: Version
+    """version that is served"""
     versions: dict[Version, VersionDeclaration] = Field(min_length=1)
+    """a table for each version: `[versions.v1]`"""
     classes: tuple[ClassDeclaration, ...] = Field(min_length=2)
+    """a table for each class, in the order of the probabilities; of two, the second is the positive one"""
     threshold: Number | None = Field(default=None, gt=0, lt=1)
+    """two classes alone, and needed there: from this probability on the answer is the second class"""
     features: tuple[Feature, ...] = Field(min_length=1)
+    """a table for each feature, in the order of the matrix"""
     example: dict[str, Whole | Number | str | None]
+    """a row, shown in the documentation and sent by probes"""
     groups: tuple[Group, ...] = ()
+    """groups of rows that the evaluation reports separately"""
     routes: Routes = Routes()
+    """endpoints besides `/predict` and `/predict/batch`"""
     health: dict[Name, str] = Field(default={})
+    """members of `/health`, and the metric of the evaluation that each shows"""
     metrics: dict[str, MetricName] = DEFAULT_METRICS
+    """metric name of each [concept](metrics.md); with this section only what it names is measured"""
 
     @property
     def binary(self) -> bool:

@@ -13,21 +13,27 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
 
 
 class Declared(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    """A table of model.toml; a member's own docstring is its line in docs/models.md."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
 
 class FeatureBase(Declared):
-    """One input: how clients send it, and how it is encoded in the matrix (NaN is a missing value).
-
-    `rising` has lists of values along which the positive class becomes likelier, by domain knowledge.
-    """
+    """One input: how clients send it, and how it is encoded in the matrix (NaN is a missing value)."""
 
     name: Name
+    """name in requests: letters, digits and underscores"""
     column: Text
+    """name in the data"""
     description: str
+    """words for people"""
     nullable: Switch = False
+    """whether the value may be missing"""
     missing_codes: tuple[Whole, ...] = ()
+    """whole numbers that mean a missing value"""
     rising: tuple[tuple[Number | str, ...], ...] = ()
+    """two classes alone: values along which the positive class becomes likelier by domain knowledge; the gate
+    of `make retrain` holds a version to it"""
 
     @property
     def or_unknown(self) -> str:
@@ -36,15 +42,19 @@ class FeatureBase(Declared):
 
 
 class NumberFeature(FeatureBase):
-    """A measured quantity, in a `unit` if it has one. Values outside `range` are impossible and rejected.
+    """A measured quantity.
 
     The matrix holds the first seven digits of a number, and integers exactly: a range beyond that is invalid.
     Without a range, integers up to 16,777,216 and other numbers up to 1e15 are accepted, of either sign.
     """
 
     type: Literal["number", "integer"]
+    """what a value is"""
     unit: str = ""
+    """of a number: its unit"""
     range: tuple[Bound, Bound] | None = None
+    """of a number: least and greatest possible value; others are rejected. A value outside of the training
+    data gets a warning in any case"""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -100,7 +110,9 @@ class CategoryFeature(FeatureBase):
     """
 
     type: Literal["category"]
+    """what a value is"""
     codes: dict[Text, Code] = Field(min_length=2)
+    """of a category: code of each value, such as `{ female = 0, male = 1 }`; clients send either"""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

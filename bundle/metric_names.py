@@ -11,7 +11,9 @@ class MetricName(Declared):
     """The name of a metric in this system's vocabulary, and its labels: label -> dimension."""
 
     name: Annotated[str, Field(pattern=r"^[a-z_][a-z0-9_]*$")]
+    """name of the metric: lower case letters, digits and underscores"""
     labels: dict[Name, str] = Field(default={})
+    """dimension that each label shows"""
 
 
 MODEL = ("model", "version")

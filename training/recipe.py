@@ -24,9 +24,17 @@ MOST_CHARACTERS = 300
 
 SIGNATURES = {
     "load_data": "load_data(path, declaration)",
-    "generate_data": "generate_data(declaration)",
     "build_pipeline": "build_pipeline(estimator, declaration)",
+    "generate_data": "generate_data(declaration)",
 }
+RETURNS = {
+    "load_data": "rows (a list of mappings from feature to value, as clients send them) and their labels; "
+    "usually `read_table(path, declaration)`",
+    "build_pipeline": "an unfitted scikit-learn pipeline from the matrix (float32 [rows, features], "
+    "categories as codes, missing values as NaN) to probabilities",
+    "generate_data": "rows and labels, where the model has no file of data",
+}
+"""What each function returns, as docs/models.md says it."""
 
 
 class Recipe:

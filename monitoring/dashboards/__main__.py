@@ -1,4 +1,4 @@
-"""Command line: `python -m monitoring.dashboards` writes dashboards, and the pages about metrics."""
+"""Command line: `python -m monitoring.dashboards` writes dashboards, and the page about them."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +9,6 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from bundle.declaration import load_declaration
 from monitoring.alerting.names import Names, without_metrics
 from monitoring.dashboards import api, churn, fraud, health, iris, objectives, quality, versions
-from monitoring.dashboards.reference import reference
 from monitoring.dashboards.summary import summary
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
@@ -52,7 +51,7 @@ def render() -> dict[str, str]:
         for name, make in DASHBOARDS.items()
     }
     page = summary({name: boards[name] for name in CLUSTER})
-    return boards | {"monitoring/IMPLEMENTATION_SUMMARY.md": page, "docs/metrics.md": reference()}
+    return boards | {"monitoring/IMPLEMENTATION_SUMMARY.md": page}
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ from bundle.concepts import CONCEPTS, MODEL_LOADED, NAMEABLE, REQUESTS, check_me
 from bundle.declaration import Declaration, load_declaration
 from bundle.errors import BundleError
 from bundle.metric_names import DEFAULT_METRICS, MetricName
-from monitoring.dashboards.reference import PAGE, reference, replaced
 from serving.metrics.vocabulary import Vocabulary
 from tests.systems import MODELS
 
@@ -102,14 +101,3 @@ def test_a_recorder_has_the_concepts_kind_and_dimensions(declaration: Declaratio
         vocabulary.gauge(declaration, REQUESTS, method="GET", endpoint="/", status="200")
     with pytest.raises(ValueError, match="model_loaded is a gauge with dimensions"):
         vocabulary.gauge(declaration, MODEL_LOADED, model="a")
-
-
-def test_the_page_has_the_tables_of_the_code() -> None:
-    assert PAGE.read_text(encoding="utf-8") == reference()
-
-
-def test_a_page_without_markers_is_not_written() -> None:
-    with pytest.raises(
-        ValueError, match=r"needs the lines '<!-- concepts: written by `make dashboards` -->'"
-    ):
-        replaced("no markers", "concepts", [])
