@@ -63,8 +63,8 @@ cluster-down: .venv/dev.done ## stop it, and the Docker engine of test-compose, 
 k8s: .venv/dev.done ## render k8s/ from the chart (needs helm)
 	@PATH="$${XDG_CACHE_HOME:-$$HOME/.cache}/heart-disease-api/bin:$$PATH" .venv/bin/python -m tools.render_k8s
 
-rules: .venv/dev.done ## write the rules on requests and models, for every stack and the chart
-	@.venv/bin/python -m monitoring.alerting
+rules: .venv/dev.done ## write the rules for every stack and the chart; of MODEL: those on its own [metrics], and a dashboard
+	@.venv/bin/python -m monitoring.$(if $(own),dashboards.own --model $(call quoted,$(MODEL)),alerting)
 
 dashboards: .venv/dev.done ## write Grafana's dashboards and the summary of what is tracked
 	@.venv/bin/python -m monitoring.dashboards

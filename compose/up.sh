@@ -59,6 +59,21 @@ check_model() {
     [ -f "$folder/model.toml" ] || fail "models/$MODEL has no model.toml; make new MODEL=$MODEL drafts one"
     versions=("$folder"/v*/bundle.json)
     [ -f "${versions[0]}" ] || fail "models/$MODEL has no trained version; make train MODEL=$MODEL"
+    monitor_model "$(cd "$folder" && pwd)"
+}
+
+# Rules are shipped for the default names and those of the shipped models; a [metrics] section has others.
+monitor_model() {
+    local own=$1/monitoring shipped
+    for shipped in "$HERE/$MODEL/dashboards/$MODEL.json" "$HERE/../monitoring/grafana-dashboard.json"; do
+        if [ -f "$HERE/../helm-charts/heart-disease-api/files/rules/$MODEL.yaml" ] && [ -f "$shipped" ]; then
+            export MODEL_DASHBOARD=$shipped
+            return
+        fi
+    done
+    grep -q '^ *\[metrics' "$1/model.toml" || return 0
+    [ -f "$own/rules.yaml" ] || fail "models/$MODEL has [metrics]: make rules MODEL=$MODEL writes its alerts and its dashboard"
+    export MODEL_RULES=$own/rules.yaml MODEL_DASHBOARD=$own/dashboard.json
 }
 
 # check_ports "SERVICE ADDRESS PORT, one a line"

@@ -8,6 +8,7 @@ IMAGE=heart-disease-api:latest
 RELEASE=heart-disease-api
 NAMESPACE=mlops
 MODEL=
+RULES=
 BUILD=true
 DRY_RUN=false
 WATCHER=
@@ -129,7 +130,8 @@ install_chart() {
     version=$(helm version --short) || fail "Helm does not say which version it is"
     case $version in v4*) rollback=--rollback-on-failure ;; esac
     set -- helm upgrade --install "$RELEASE" "$CHART" --namespace "$NAMESPACE" --create-namespace \
-        --wait "$rollback" --timeout 3m ${MODEL:+--set-string "model.name=$MODEL"} "$@"
+        --wait "$rollback" --timeout 3m ${MODEL:+--set-string "model.name=$MODEL"} \
+        ${RULES:+--set-file "metrics.prometheusRule.rules=$RULES"} "$@"
     if $DRY_RUN; then
         run "$@"
         return
@@ -207,6 +209,10 @@ check_model() {
     [ -f "$ROOT/models/$MODEL/model.toml" ] || fail "models/$MODEL has no model.toml; make new MODEL=$MODEL drafts one"
     versions=("$ROOT/models/$MODEL"/v*/bundle.json)
     [ -f "${versions[0]}" ] || fail "models/$MODEL has no trained version; make train MODEL=$MODEL"
+    # the chart's rules do not read the names of a [metrics] section, but for the shipped models
+    [ ! -f "$CHART/files/rules/$MODEL.yaml" ] && grep -q '^ *\[metrics' "$ROOT/models/$MODEL/model.toml" || return 0
+    RULES=$ROOT/models/$MODEL/monitoring/chart-rules.yaml
+    [ -f "$RULES" ] || fail "models/$MODEL has [metrics]: make rules MODEL=$MODEL writes its alerts and its dashboard"
 }
 
 main() {

@@ -85,23 +85,35 @@ def header_of(declaration: Declaration) -> str:
     )
 
 
+def shared() -> list[dict[str, Any]]:
+    """Return the groups on what all models share, which are written by hand."""
+    return [group for name in SHARED for group in groups_of(RULES / f"{name}.yaml")]
+
+
+def groups_of(path: Path) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = yaml.safe_load(path.read_text(encoding="utf-8"))["groups"]
+    return found
+
+
+def shipped_rules() -> list[requests.Rule]:
+    """Return the rules of every file that a Prometheus for all vocabularies loads."""
+    return [
+        rule for path in sorted(RULES.glob("*.yaml")) for group in groups_of(path) for rule in group["rules"]
+    ]
+
+
 def render() -> dict[Path, str]:
     """Return the content of each file."""
     files = {}
-    shared = [
-        group
-        for name in SHARED
-        for group in yaml.safe_load((RULES / f"{name}.yaml").read_text(encoding="utf-8"))["groups"]
-    ]
     for name in MODELS:
         declaration = load_declaration(PROJECT / "models" / name)
         names = Names(declaration)
         files[CHARTS_RULES / f"{name}.yaml"] = header_of(declaration) + for_release(
-            groups(names, named=True) + shared, names
+            groups(names, named=True) + shared(), names
         )
     names = Names(without_metrics(declaration))
     own = groups(names, named=True)
-    files[CHARTS_RULES / "other.yaml"] = HEADER_OF_OTHERS + for_release(own + shared, names)
+    files[CHARTS_RULES / "other.yaml"] = HEADER_OF_OTHERS + for_release(own + shared(), names)
     return files | of_every_vocabulary()
 
 

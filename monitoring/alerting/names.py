@@ -2,6 +2,7 @@
 
 from bundle.concepts import CONCEPTS
 from bundle.declaration import Declaration
+from bundle.errors import BundleError
 from bundle.metric_names import DEFAULT_METRICS, MetricName
 
 CONCEPT = {concept.name: concept for concept in CONCEPTS}
@@ -13,7 +14,10 @@ def without_metrics(declaration: Declaration) -> Declaration:
 
 
 class Names:
-    """Series of one model's vocabulary; without `common`, only those that the model names itself."""
+    """Series of one model's vocabulary; without `common`, only those that the model names itself.
+
+    BundleError says which name or label of the vocabulary an expression needs and lacks.
+    """
 
     def __init__(self, declaration: Declaration, *, common: bool = True) -> None:
         self._declaration = declaration
@@ -27,12 +31,18 @@ class Names:
     def _named(self, concept: str) -> MetricName:
         named = CONCEPT[concept].name_in(self._declaration)
         if named is None:
-            raise KeyError(concept)
+            raise self._lacks(concept)
         return named
+
+    def _lacks(self, what: str) -> BundleError:
+        return BundleError(f"model.toml of '{self._declaration.name}': [metrics] lacks {what}")
 
     def label(self, concept: str, dimension: str) -> str:
         """Return the label that shows a dimension of a concept."""
-        return next(label for label, shown in self._named(concept).labels.items() if shown == dimension)
+        found = self.labels(concept, dimension)
+        if not found:
+            raise self._lacks(f"a label of {concept} that shows {dimension}")
+        return found[0]
 
     def labels(self, concept: str, *dimensions: str) -> list[str]:
         """Return the labels that show these dimensions of a concept, without those that have none."""
@@ -52,5 +62,8 @@ class Names:
         """Return a selector; a matcher names dimensions in braces, such as '{status}=~"5.."'."""
         named = self._named(concept)
         labels = {dimension: label for label, dimension in named.labels.items()}
-        chosen = ", ".join(matcher.format(**labels) for matcher in matchers)
+        try:
+            chosen = ", ".join(matcher.format(**labels) for matcher in matchers)
+        except KeyError as error:
+            raise self._lacks(f"a label of {concept} that shows {error.args[0]}") from None
         return f"{named.name}{suffix}{{{chosen}}}" if chosen else f"{named.name}{suffix}"

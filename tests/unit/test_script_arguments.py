@@ -1,7 +1,10 @@
 """The scripts' arguments: checked before use, never run, and no secret is passed on as one."""
 
 import base64
+import os
 import re
+import shlex
+import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -317,3 +320,32 @@ def test_traffic_that_sent_nothing_is_a_failure(cluster: StandIns) -> None:
     result = cluster.run(TEST_METRICS, "--url", "http://192.0.2.1:8000", "--requests", "4")
     assert result.returncode == 1
     assert "only 0 requests were sent" in result.stdout
+
+
+@pytest.mark.parametrize("script", ["scripts/deploy.sh --model own", "compose/up.sh model"])
+def test_a_model_with_metrics_of_its_own_needs_its_rules(script: str, tmp_path: Path) -> None:
+    for part in ("scripts", "compose"):
+        shutil.copytree(PROJECT / part, tmp_path / part)
+    own = tmp_path / "models" / "own"
+    shutil.copytree(PROJECT / "models" / "iris", own)
+    command = shlex.split(f"{tmp_path}/{script}")
+    settings = {
+        "PATH": os.environ["PATH"],
+        "MODEL": "own",
+        "KUBECONFIG": "/nowhere",
+        "DOCKER_HOST": "unix:///nowhere",
+    }
+
+    def said() -> str:
+        ran: subprocess.CompletedProcess[str] = subprocess.run(
+            command, env=settings, capture_output=True, text=True, check=False, timeout=60
+        )
+        assert ran.returncode == 1
+        return ran.stderr
+
+    sentence = "models/own has [metrics]: make rules MODEL=own writes its alerts and its dashboard"
+    assert said() == f"error: {sentence}\n"
+    (own / "monitoring").mkdir()
+    for name in ("rules.yaml", "chart-rules.yaml"):
+        (own / "monitoring" / name).touch()
+    assert sentence not in said()
