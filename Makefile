@@ -28,10 +28,13 @@ test: .venv/dev.done ## run all tests that need only Python, on all cores
 	OPENBLAS_NUM_THREADS=1 .venv/bin/python -m pytest --numprocesses auto --dist worksteal $(ARGS)
 
 test-long: export TEST_LONG = true
-test-long: .venv/dev.done ## run the tests that take longer than CI may: OpenAPI in full, every model, slow failures
+test-long: .venv/dev.done ## run the tests that take longer than CI may: OpenAPI in full, every model, ten tables, slow failures
 	@.venv/bin/python -m tools.cluster build
 	OPENBLAS_NUM_THREADS=1 .venv/bin/python -m pytest --numprocesses auto --dist worksteal tests/contract $(ARGS)
 	OPENBLAS_NUM_THREADS=1 .venv/bin/python -m pytest tests/programs/test_failures.py $(ARGS)
+	@rm -rf .venv/tables && .venv/bin/python -m tests.tables .venv/tables
+	OPENBLAS_NUM_THREADS=1 OWN_MODELS=.venv/tables .venv/bin/python -m pytest --numprocesses auto --dist worksteal \
+		tests/contract tests/programs/test_tables.py $(ARGS)
 
 test-programs: .venv/dev.done ## run the tests on real programs: Prometheus, helm, PostgreSQL (Linux, root, Go)
 	@.venv/bin/python -m tools.cluster build

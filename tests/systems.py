@@ -1,5 +1,6 @@
 """The four systems that the one server runs: what their pages promise, and rows to predict."""
 
+import os
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from bundle.declaration import Declaration, load_declaration
 from bundle.encoding import Encoder
 from bundle.features import NumberFeature
 from bundle.manifest import Manifest, load_manifest
+from bundle.metric_names import DEFAULT_METRICS
 from tests.harness import SAMPLE
 from training.export import generate_rows
 
@@ -126,14 +128,21 @@ ANSWERS: dict[str, list[tuple[dict[str, Any], str]]] = {
 }  # fmt: skip
 """The rows of each system's page, and the labels that they must get."""
 
+OWN_MODELS = Path(os.environ["OWN_MODELS"]) if "OWN_MODELS" in os.environ else None
+"""A folder of models that are tried instead of this project's (tests/tables.py)."""
+
+SYSTEMS = sorted(path.name for path in OWN_MODELS.iterdir()) if OWN_MODELS else list(PAGES)
+
+DEFAULT_PAGE: Page = {named.name: (set(named.labels), set()) for named in DEFAULT_METRICS.values()}
+
 
 class System:
-    """A model of this project, by its main version."""
+    """A model of this project, or one without [metrics] of OWN_MODELS, by its main version."""
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.folder = MODELS / name
-        self.page = PAGES[name] | COMMON
+        self.folder = (OWN_MODELS or MODELS) / name
+        self.page = (DEFAULT_PAGE if OWN_MODELS else PAGES[name]) | COMMON
         self.declaration: Declaration = load_declaration(self.folder)
         self.version = self.declaration.default_version
         self.sample: dict[str, Any] = self.declaration.example
@@ -156,6 +165,20 @@ class System:
         ]
         return [dict(probe.row) for probe in self.manifest.probes] + generated
 
+    @cached_property
+    def answers(self) -> list[tuple[dict[str, Any], str]]:
+        """Documented rows and their labels; of a model of OWN_MODELS, its example and scikit-learn's."""
+        if not OWN_MODELS:
+            return ANSWERS[self.name]
+        (label,) = self._labels(self._probabilities(self.version, [self.sample]))
+        return [(self.sample, label)]
+
+    @property
+    def most_series(self) -> int:
+        """Return how many series a process may have: those of a model grow with its features and classes."""
+        features, classes = len(self.declaration.features), len(self.declaration.classes)
+        return max(700, 300 + 20 * features + 40 * classes)
+
     @property
     def counts_failures(self) -> bool:
         """Return whether failed requests are counted among the predictions, with the result `error`."""
@@ -164,12 +187,17 @@ class System:
 
     def expected(self, version: str) -> NDArray[np.float64]:
         """Return scikit-learn's probabilities [rows, classes] for the rows."""
+        return self._probabilities(version, self.rows)
+
+    def _probabilities(self, version: str, rows: list[dict[str, Any]]) -> NDArray[np.float64]:
         pipeline = joblib.load(self.folder / version / "model.joblib")
-        return np.asarray(pipeline.predict_proba(Encoder(self.declaration).encode(self.rows)))
+        return np.asarray(pipeline.predict_proba(Encoder(self.declaration).encode(rows)))
 
     def predicted(self, version: str) -> list[str]:
         """Return the label of each row by scikit-learn."""
-        probabilities = self.expected(version)
+        return self._labels(self.expected(version))
+
+    def _labels(self, probabilities: NDArray[np.float64]) -> list[str]:
         threshold = self.declaration.threshold
         index = probabilities.argmax(axis=1) if threshold is None else probabilities[:, 1] >= threshold
         return [self.declaration.labels[int(i)] for i in index]

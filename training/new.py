@@ -8,6 +8,7 @@ import argparse
 import re
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from bundle.declaration import MODEL_NAME, TableFormat, load_declaration
@@ -16,6 +17,7 @@ from training import Say
 from training.classes import guess_classes
 from training.cli import exit_code, rows_file
 from training.columns import guess_columns
+from training.doubts import doubts
 from training.draft import draft_model, draft_recipe, drafted_folder
 from training.review import Draft, review
 from training.sniff import (
@@ -78,7 +80,10 @@ def guess(path: Path, content: bytes, target: str) -> Draft:
     check_target(target, cells, places)
     decimal, missing = guess_notation((sorted(set(column)) for column in columns), table.separator)
     classes, positive = guess_classes(target, cells)
-    guessed = guess_columns(header, columns, decimal, set(missing))
+    guessed = [
+        replace(column, doubt=doubts(column, values, cells, decimal, set(missing)))
+        for column, values in zip(guess_columns(header, columns, decimal, set(missing)), columns, strict=True)
+    ]
     if all(column.left_out for column in guessed):
         reasons = "; ".join(f"'{column.name}': {column.left_out}" for column in guessed[:MOST_REASONS])
         raise DataError(f"{path} has no column that can be a feature: {reasons}")

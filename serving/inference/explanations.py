@@ -42,6 +42,8 @@ LEAST_PROBABILITY = 1e-6
 
 MENTIONED = 3
 LEAST_MENTIONED = 0.1
+MOST_LOG_ODDS = math.log(1e6)
+"""A factor of the odds beyond a million is only said to be that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,18 +230,31 @@ def _sentence(
 ) -> str:
     of, against = declaration.labels[explanation.class_index], declaration.labels[explanation.against]
     subject = of if declaration.binary else f"{of}, if it is that or {against},"
-    here, usual = (1 / (1 + math.exp(-log_odds)) for log_odds in (explanation.log_odds, explanation.baseline))
+    here, usual = map(_probability, (explanation.log_odds, explanation.baseline))
     sentences = [f"{subject} has a probability of {here:.1%} here, and of {usual:.1%} for the baseline."]
     ranked = sorted(enumerate(explanation.contributions), key=lambda contribution: -abs(contribution[1]))
     for sign, opening in ((1, "Most for it"), (-1, "Most against it")):
         found = [(index, added) for index, added in ranked if sign * added >= LEAST_MENTIONED][:MENTIONED]
         reasons = [
-            f"{_value_text(declaration.features[index], shown[index])} (odds x {math.exp(added):.2g})"
+            f"{_value_text(declaration.features[index], shown[index])} (odds x {_factor(added)})"
             for index, added in found
         ]
         if reasons:
             sentences.append(f"{opening}: {'; '.join(reasons)}.")
     return " ".join(sentences)
+
+
+def _probability(log_odds: float) -> float:
+    """Return the probability that log-odds mean; of far values they overflow an exponential."""
+    odds = math.exp(-abs(log_odds))
+    return 1 / (1 + odds) if log_odds > 0 else odds / (1 + odds)
+
+
+def _factor(added: float) -> str:
+    """Return by how much the odds are multiplied where this is added to their logarithm."""
+    if abs(added) > MOST_LOG_ODDS:
+        return f"{'more' if added > 0 else 'less'} than {math.exp(math.copysign(MOST_LOG_ODDS, added)):.0e}"
+    return f"{math.exp(added):.2g}"
 
 
 def _value_text(feature: Feature, value: float | str | None) -> str:

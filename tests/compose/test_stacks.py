@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from monitoring.dashboards.health import OR_NONE_MISSING
 from tests.compose.conftest import COMPOSE, STACKS, Stack
 from tests.harness import PROJECT, eventually, panel_queries, run
-from tests.systems import ANSWERS, System
+from tests.systems import System
 
 JOBS = {"iris": "ml-api", "churn": "ml-api", "fraud": "ml-model-service", "heart": "heart-disease-api"}
 STANDARD = ("process_", "fault_injection")
@@ -33,10 +33,10 @@ def boards(name: str) -> list[str]:
 def send_samples(stack: Stack, served: System, times: int = 1) -> int:
     """Send the page's rows, and return how many were sent."""
     for _ in range(times):
-        for row, label in ANSWERS[served.name]:
+        for row, label in served.answers:
             answer = requests.post(f"{stack.url}/predict", json=row, timeout=5)
             assert (answer.status_code, answer.json()["label"]) == (200, label)
-    return times * len(ANSWERS[served.name])
+    return times * len(served.answers)
 
 
 def test_it_is_healthy_and_every_target_is_up(stack: Stack) -> None:

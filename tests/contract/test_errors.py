@@ -1,6 +1,7 @@
 """Every mistake of a client gets one problem document that says what to do."""
 
 import json
+import re
 import socket
 import time
 from typing import Any
@@ -76,8 +77,11 @@ def test_an_invalid_value_is_rejected(server: Server, system: System, value: str
     name = system.number.name
     body = json.dumps(system.sample | {name: "HERE"}).replace('"HERE"', value)
     document = problem(server.post("/predict", data=body, headers=JSON), 422, "ValidationError")
-    assert document["errors"] == [{"field": name, "detail": f"must be {system.number.expectation}"}]
-    assert document["detail"] == f"'{name}' must be {system.number.expectation}."
+    expected = system.number.expectation
+    if system.number.range is None and re.match("-?[0-9]", value):
+        expected += " from {:.9g} to {:.9g}".format(*system.number.accepted)
+    assert document["errors"] == [{"field": name, "detail": f"must be {expected}"}]
+    assert document["detail"] == f"'{name}' must be {expected}."
 
 
 @pytest.mark.heart

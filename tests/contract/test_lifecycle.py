@@ -17,7 +17,7 @@ import pytest
 import requests
 
 from tests.harness import HEART, PROJECT, SAMPLE, Load, Server, clean_environment, eventually, free_port
-from tests.systems import ANSWERS, System
+from tests.systems import System
 
 pytestmark = pytest.mark.engines
 
@@ -66,7 +66,7 @@ def test_ctrl_c_and_a_second_sigterm_do_not_wait(
 
 def test_uvicorn_serves_the_same_application(start: Callable[..., Server], system: System) -> None:
     server = start(command=[sys.executable, "-m", "uvicorn", "api_server:app", "--port", "{port}"])
-    row, label = ANSWERS[system.name][0]
+    row, label = system.answers[0]
     assert server.post("/predict", row).json()["label"] == label
     assert [line for line in server.lines if "Uvicorn running on" in line]
     server.stop()

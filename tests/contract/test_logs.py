@@ -57,9 +57,9 @@ def test_values_and_client_text_never_reach_the_log(start: Callable[..., Server]
     server = start(LOG_LEVEL="debug")
     sample, name = system.sample, system.number.name
     low, high = system.number.accepted
-    fractional = next((f.name for f in system.declaration.features if f.type == "number"), name)
+    fractions = [f.name for f in system.declaration.features if f.type == "number"]
     json_type = {"Content-Type": "application/json"}
-    server.post("/predict", sample | {fractional: 0.7890625})
+    server.post("/predict", sample | {(fractions or [name])[0]: 0.7890625})
     server.post("/predict", sample | {name: high + 4711.125})
     server.post("/predict", sample | {name: "customer-4711"})
     server.post("/predict", sample | {"customer-4711": 1})
@@ -72,7 +72,7 @@ def test_values_and_client_text_never_reach_the_log(start: Callable[..., Server]
     text = "\n".join(server.lines)
     for sent in ("customer-4711", "4711.125", str(high + 4711.125), str(low - 4711.125), "7890625"):
         assert sent not in text
-    assert text.count('"error":"ValidationError"') == 4
+    assert text.count('"error":"ValidationError"') == (4 if fractions else 5)
 
 
 @pytest.mark.parametrize(

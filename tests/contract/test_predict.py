@@ -8,12 +8,12 @@ import pytest
 import requests
 
 from tests.harness import SAMPLE, Server
-from tests.systems import ANSWERS, System
+from tests.systems import System
 
 
 def test_documented_samples_get_the_documented_answers(server: Server, system: System) -> None:
-    assert system.sample == ANSWERS[system.name][0][0]
-    for row, label in ANSWERS[system.name]:
+    assert system.sample == system.answers[0][0]
+    for row, label in system.answers:
         response = server.post("/predict", row)
         assert response.status_code == 200
         assert response.headers["content-type"] == "application/json"
@@ -23,8 +23,8 @@ def test_documented_samples_get_the_documented_answers(server: Server, system: S
             "prediction", "label", "probability" if binary else "probabilities", "confidence",
             *(["threshold"] if binary else []), "model", "request_id", "warnings",
         ]  # fmt: skip
-        shown = {"no_disease": 0, "disease": 1}
-        assert (answer["label"], answer["prediction"]) == (label, shown.get(label, label))
+        shown = {declared.label: declared.prediction for declared in system.declaration.classes}
+        assert (answer["label"], answer["prediction"]) == (label, shown[label])
         if binary:
             positive = label == system.declaration.labels[1]
             assert (answer["probability"] >= answer["threshold"]) is positive

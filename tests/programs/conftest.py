@@ -4,7 +4,10 @@ import os
 
 import pytest
 
+from tests.systems import OWN_MODELS
 from tools.cluster.places import CACHE
+
+collect_ignore = [] if OWN_MODELS else ["test_tables.py"]
 
 PROGRAMS = CACHE / "bin"
 

@@ -10,7 +10,13 @@ from numpy.typing import NDArray
 
 from bundle.encoding import Encoder
 from serving.inference.catalogue import ServedModel, load_model
-from serving.inference.explanations import LEAST_PROBABILITY, all_sets, explanation_json, random_orders
+from serving.inference.explanations import (
+    LEAST_PROBABILITY,
+    Explanation,
+    all_sets,
+    explanation_json,
+    random_orders,
+)
 from tests.systems import MODELS, System
 from training.data import load_recipe, load_rows
 
@@ -159,3 +165,16 @@ def test_the_sentence_names_what_counts_with_values_and_units(heart: ServedModel
     assert (shown["cp"]["value"], shown["cp"]["unit"]) == ("typical angina", None)
     assert (shown["trestbps"]["value"], shown["oldpeak"]["value"]) == (145, 4.5)
     assert 1 / (1 + exp(-explanation["log_odds"])) == pytest.approx(answer.probabilities[1], abs=1e-5)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_value_far_from_the_training_data_is_explained(heart: ServedModel, sign: int) -> None:
+    values = heart.encode_row(heart.declaration.example)
+    contributions = [sign * 5e9, *(0.0 for _ in heart.declaration.features[1:])]
+    explanation = Explanation(1, 0, "additive", 0.5, contributions)
+    sentence = explanation_json(explanation, heart.declaration, values)["sentence"]
+    share, factor = ("100.0%", "more than 1e+06") if sign == 1 else ("0.0%", "less than 1e-06")
+    assert sentence.startswith(
+        f"disease has a probability of {share} here, and of 62.2% for the baseline. Most"
+    )
+    assert sentence.endswith(f"63 years (odds x {factor}).")

@@ -54,6 +54,7 @@ Left out:
   leer: all its values are missing
 
 To review:
+  Größe (m²): it alone tells the class of 100.0% of rows: take it out if it is known only after the class is
   Stockwerke: 4 whole numbers: if they are codes, declare a category
   Art: 1 of 4 values have fewer than 10 rows
 
