@@ -200,15 +200,6 @@ check_helm_options() {
     done
 }
 
-# The image has the models' folders; a version is a folder with a bundle.
-check_model() {
-    local LC_ALL=C name='^[a-z][a-z0-9-]*$' versions
-    [[ $MODEL =~ $name ]] || fail "--model needs the name of a folder of models/, such as heart-disease"
-    [ -f "$ROOT/models/$MODEL/model.toml" ] || fail "models/$MODEL has no model.toml; make new MODEL=$MODEL drafts one"
-    versions=("$ROOT/models/$MODEL"/v*/bundle.json)
-    [ -f "${versions[0]}" ] || fail "models/$MODEL has no trained version; make train MODEL=$MODEL"
-}
-
 main() {
     while [ $# -gt 0 ]; do
         case $1 in
@@ -222,7 +213,7 @@ main() {
         esac
     done
     check_namespace "$NAMESPACE"
-    [ -z "$MODEL" ] || check_model
+    [ -z "$MODEL" ] || check_model "$MODEL" "$ROOT/models" # which the image has
     check_helm_options "$@"
     trap clean_up EXIT
     SCRATCH=$(mktemp -d)
