@@ -33,7 +33,7 @@ test-long: .venv/dev.done ## run the tests that take longer than CI may: OpenAPI
 	OPENBLAS_NUM_THREADS=1 .venv/bin/python -m pytest --numprocesses auto --dist worksteal tests/contract $(ARGS)
 	OPENBLAS_NUM_THREADS=1 .venv/bin/python -m pytest tests/programs/test_failures.py $(ARGS)
 	@rm -rf .venv/tables && .venv/bin/python -m tests.tables .venv/tables
-	OPENBLAS_NUM_THREADS=1 OWN_MODELS=.venv/tables .venv/bin/python -m pytest --numprocesses auto --dist worksteal \
+	OPENBLAS_NUM_THREADS=1 TEST_LONG= OWN_MODELS=.venv/tables .venv/bin/python -m pytest --numprocesses auto --dist worksteal \
 		tests/contract tests/programs/test_tables.py $(ARGS)
 
 test-programs: .venv/dev.done ## run the tests on real programs: Prometheus, helm, PostgreSQL (Linux, root, Go)

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # Sends predictions to the API, shows how it answered, and checks that the metrics say exactly that.
-# Needs curl and standard tools; bash 3.2 is enough.
+# Needs curl, Python 3.11 and standard tools; bash 3.2 is enough.
 set -euo pipefail
 
 HERE=$(cd "$(dirname "$0")" && pwd)
 ROOT=$(cd "$HERE/.." && pwd)
-DATA=$ROOT/models/heart-disease/data.csv
-FEATURES="age sex cp trestbps chol fbs restecg thalach exang oldpeak slope ca thal"
+MODELS=${MODELS_DIR:-$ROOT/models}
 NAMESPACE=mlops
 URL=
+MODEL=
 REQUESTS=200
 CONCURRENCY=4
 ERRORS=0
@@ -25,17 +25,19 @@ FORWARD_PORT=18080
 usage() {
     cat <<EOF
 usage: monitoring/test-metrics.sh [--requests N] [--duration SECONDS] [--concurrency N] [--errors PERCENT]
-                                  [--shift FEATURE] [--url URL] [--namespace NAME]
+                                  [--shift FEATURE] [--model NAME] [--url URL] [--namespace NAME]
 
-Sends rows of the training data to POST /predict, sums up the answers, and checks that the counters of the pods together
+Sends rows like the training data to POST /predict, sums up the answers, and checks that the counters of the pods together
 rose by what was sent, and that Prometheus shows it. The exit code is 0 only if all of that is so.
 
   --requests N        how many ($REQUESTS)
   --duration SECONDS  send for so long instead
   --concurrency N     clients at once ($CONCURRENCY)
   --errors PERCENT    share of requests that are made invalid and must get 422 ($ERRORS)
-  --shift FEATURE     send drifted rows: a number 1.5 standard deviations higher, or the rarest value of a category;
-                      from 300 rows on, such as --requests 500, the alert FeatureDrift names the feature
+  --shift FEATURE     send drifted rows: a number 1.5 standard deviations higher (lower where its range leaves more room),
+                      or the rarest value of a category; from 300 rows on, such as --requests 500, the alert
+                      FeatureDrift names the feature
+  --model NAME        a model that the API serves, whose folder is in models/ (the one that answers /predict)
   --url URL           the API, such as http://127.0.0.1:8000; found by kubectl otherwise
   --namespace NAME    where it is on the cluster ($NAMESPACE)
 EOF
@@ -81,72 +83,34 @@ forward() {
         fail "the API does not answer; kubectl get pods --namespace $NAMESPACE"
 }
 
-# Writes the data as one JSON row a line. The API takes categories as they are spelled in the data.
-# The data are read twice: the first time to see how to shift a feature, which stays within the highest value accepted.
+# Writes rows of the served model, and sets its version, its route, and the names of its counter of requests.
 write_rows() {
-    awk -F, -v shift="$SHIFT" '
-        BEGIN {
-            split("'"$FEATURES"'", short, " ")
-            split("age sex chest_pain resting_bp cholesterol fasting_blood_sugar_over_120 resting_ecg max_heart_rate " \
-                  "exercise_angina st_depression st_slope major_vessels thallium_scan", long, " ")
-        }
-        function shifted(value) {
-            if (!quantity) return rarest
-            if (value == "") return value
-            value += 1.5 * deviation
-            if (whole) value = int(value + 0.5)
-            return short[at] == "ca" && value > 3 ? 3 : value
-        }
-        { sub(/\r$/, "") }
-        NR == 1 {
-            for (i = 1; i <= NF; i++) column[$i] = i
-            for (i = 1; i <= 13; i++) if (short[i] == shift) at = i
-            quantity = whole = 1
-            next
-        }
-        FNR == 1 {
-            for (value in seen) if (rarest == "" || seen[value] < seen[rarest]) rarest = value
-            if (different <= 2) quantity = 0 # a category that the data write as 0 and 1
-            if (quantity) deviation = sqrt(squares / number - (sum / number) ^ 2)
-            next
-        }
-        NR == FNR {
-            value = at ? $(column[long[at]]) : ""
-            if (value == "") next
-            if (!seen[value]++) different++
-            if (value !~ /^[0-9.]+$/) quantity = 0
-            if (value ~ /[.][0-9]*[1-9]/) whole = 0
-            number++; sum += value; squares += value * value
-            next
-        }
-        {
-            row = ""
-            for (i = 1; i <= 13; i++) {
-                value = $(column[long[i]])
-                if (i == at) value = shifted(value)
-                if (value == "") value = "null"
-                else if (value !~ /^-?[0-9.]+$/) value = "\"" value "\""
-                row = row (i > 1 ? "," : "") "\"" short[i] "\":" value
-            }
-            print "{" row "}"
-        }' "$DATA" "$DATA" >"$SCRATCH/rows"
+    local described
+    curl --silent --fail --max-time 5 "$URL/" >"$SCRATCH/served" || fail "$URL does not say which models it serves"
+    described=$("$PYTHON" "$HERE/sample_rows.py" --models "$MODELS" --served "$SCRATCH/served" --model "$MODEL" \
+        --shift "$SHIFT" --rows "$SCRATCH/rows") || exit 1
+    read -r MODEL VERSION ROUTE METRIC ENDPOINT STATUS SOURCE <<<"$described"
+}
+
+find_python() {
+    for PYTHON in python3 "$ROOT/.venv/bin/python" python3.14 python3.13 python3.12 python3.11; do
+        if "$PYTHON" -c 'import tomllib' 2>/dev/null; then return; fi
+    done
+    fail "Python 3.11 or newer is needed, which reads the model's rows: install python3"
 }
 
 # Prints a configuration for curl: COUNT requests from FIRST on, one after the other on one connection.
 curl_requests() {
-    awk -v first="$1" -v count="$2" -v errors="$ERRORS" -v url="$URL" '
-        { rows[NR - 1] = $0 }
+    awk -F '\t' -v first="$1" -v count="$2" -v errors="$ERRORS" -v url="$URL$ROUTE" '
+        { rows[NR - 1] = $1; invalid[NR - 1] = $2 }
         END {
             for (i = first; i < first + count; i++) {
-                row = rows[i % NR]
                 # spread evenly: a request is invalid where the running share passes a whole number
                 wrong = int((i + 1) * errors / 100) > int(i * errors / 100)
-                if (wrong) sub(/"age":[0-9.]+/, "\"age\":\"old\"", row)
-                gsub(/\\/, "\\\\", row); gsub(/"/, "\\\"", row)
                 if (i > first) print "next"
-                print "url = \"" url "/predict\""
+                print "url = \"" url "\""
                 print "header = \"Content-Type: application/json\""
-                print "data = \"" row "\""
+                print "data = " (wrong ? invalid[i % NR] : rows[i % NR])
                 print "output = \"/dev/null\""
                 print "silent"
                 print "max-time = 10"
@@ -222,7 +186,7 @@ sum_up() {
         }'
 }
 
-# Writes "POD STATUS COUNT" for every counter of POST /predict, of each pod for itself.
+# Writes "POD STATUS COUNT" for every counter of the route, of each pod for itself.
 read_counters() {
     local pod
     if [ -z "$PODS" ]; then
@@ -250,9 +214,14 @@ metrics_of() {
     fi
 }
 
+# A metric without a label for the route counts all requests; one without the status has "any".
 counters_of() {
-    sed -n 's/^api_requests_total{\(.*endpoint="\/predict".*\)} \([0-9.e+]*\)$/\1 \2/p' "$SCRATCH/metrics" |
-        sed -n 's/.*status_code="\([0-9]*\)".* \([0-9.e+]*\)$/\1 \2/p' | awk -v pod="$1" '{ print pod, $0 }'
+    awk -v pod="$1" -v metric="$METRIC" -v endpoint="$ENDPOINT" -v status="$STATUS" -v route="$ROUTE" '
+        index($0, metric "{") != 1 && $1 != metric { next }
+        endpoint != "-" && $0 !~ ("[{,]" endpoint "=\"" route "\"") { next }
+        status == "-" { print pod, "any", $NF; next }
+        match($0, "[{,]" status "=\"[0-9]+") { print pod, substr($0, RSTART + RLENGTH - 3, 3), $NF }
+    ' "$SCRATCH/metrics"
 }
 
 # Pods that are being deleted still count as running, and may be gone before they are read.
@@ -271,17 +240,18 @@ check_counters() {
         return 1
     fi
     read_counters >"$SCRATCH/after"
-    awk '
-        FILENAME ~ /answers$/ { sent[$2]++; next }
+    awk -v by_status="$STATUS" '
+        function with(status) { return status == "any" ? "with any status" : "with status " status }
+        FILENAME ~ /answers$/ { if ($2 != "000") sent[by_status == "-" ? "any" : $2]++; next }
         FILENAME ~ /before$/ { rose[$2] -= $3; next }
         { rose[$2] += $3 }
         END {
-            for (status in sent) if (status != "000") {
-                if (rose[status] == sent[status]) printf "counters: %d with status %s, as sent\n", rose[status], status
+            for (status in sent) {
+                if (rose[status] == sent[status]) printf "counters: %d %s, as sent\n", rose[status], with(status)
                 else if (rose[status] > sent[status])
-                    printf "counters: %d with status %s: %d as sent, and other clients'"'"' %d\n", \
-                        rose[status], status, sent[status], rose[status] - sent[status]
-                else { printf "counters: only %d with status %s of %d sent\n", rose[status], status, sent[status]; less = 1 }
+                    printf "counters: %d %s: %d as sent, and other clients'"'"' %d\n", \
+                        rose[status], with(status), sent[status], rose[status] - sent[status]
+                else { printf "counters: only %d %s of %d sent\n", rose[status], with(status), sent[status]; less = 1 }
             }
             exit less
         }' "$SCRATCH/answers" "$SCRATCH/before" "$SCRATCH/after"
@@ -289,7 +259,9 @@ check_counters() {
 
 # Waits until Prometheus' sum over the pods is no less than that of their counters.
 check_prometheus() {
-    local found want shown='' query='sum(api_requests_total%7Bendpoint%3D%22%2Fpredict%22%7D)' try
+    local found want shown='' query="app%3D%22heart-disease-api%22" try
+    if [ "$ENDPOINT" != - ]; then query+="%2C$ENDPOINT%3D%22${ROUTE//\//%2F}%22"; fi
+    query="sum($METRIC%7B$query%7D)"
     found=$(kubectl get service prometheus --namespace "$NAMESPACE" --ignore-not-found --output name) ||
         fail "the cluster does not say whether Prometheus is installed in namespace $NAMESPACE"
     if [ -z "$found" ]; then
@@ -313,16 +285,15 @@ check_prometheus() {
 }
 
 check_arguments() {
+    local LC_ALL=C
     check_number --requests "$REQUESTS" 1 100000000
     check_number --concurrency "$CONCURRENCY" 1 1000
     check_number --errors "$ERRORS" 0 999999999
     [ "$ERRORS" -le 100 ] || fail "--errors is a percentage"
     if [ -n "$DURATION" ]; then check_number --duration "$DURATION" 1 1000000; fi
     [ "$REQUESTS" -ge "$CONCURRENCY" ] || fail "--requests must not be less than --concurrency"
-    case " $FEATURES " in
-    *" ${SHIFT:-age} "*) [[ $SHIFT != *' '* ]] || fail "--shift takes one feature" ;;
-    *) fail "there is no feature '$SHIFT' to shift; there are $FEATURES" ;;
-    esac
+    [[ $SHIFT =~ ^[A-Za-z0-9_]*$ ]] || fail "--shift needs the name of a feature, such as age"
+    if [ -n "$MODEL" ]; then check_model "$MODEL" "$MODELS"; fi
     check_namespace "$NAMESPACE"
     if [ -n "$URL" ]; then check_url --url "$URL"; fi
     URL=${URL%/}
@@ -337,6 +308,7 @@ main() {
         --concurrency) need_value 'a number' "$@" && CONCURRENCY=$2 && shift 2 ;;
         --errors) need_value 'a percentage' "$@" && ERRORS=$2 && shift 2 ;;
         --shift) need_value 'a feature' "$@" && SHIFT=$2 && shift 2 ;;
+        --model) need_value 'a name' "$@" && MODEL=$2 && shift 2 ;;
         --url) need_value 'an address' "$@" && URL=$2 && shift 2 ;;
         --namespace) need_value 'a name' "$@" && NAMESPACE=$2 && shift 2 ;;
         --help | -h) usage && exit ;;
@@ -344,6 +316,7 @@ main() {
         esac
     done
     check_arguments
+    find_python
     SCRATCH=$(mktemp -d)
     trap clean_up EXIT
     PODS=
@@ -353,11 +326,18 @@ main() {
         [ -n "$PODS" ] || fail "no pod of the API runs in namespace $NAMESPACE"
     fi
     curl --silent --fail --max-time 5 --output /dev/null "$URL/health" || fail "$URL does not answer; is the API running?"
-    echo "sending to $URL"
     write_rows
-    read_counters >"$SCRATCH/before"
+    echo "sending rows of $MODEL $VERSION to $URL$ROUTE"
+    if [ "$SOURCE" = bundle ]; then
+        echo "its data are not here: each feature is drawn by itself from bundle.json, so that only the score may drift"
+    fi
+    if [ "$METRIC" != - ]; then read_counters >"$SCRATCH/before"; fi
     send
     sum_up || failed=1
+    if [ "$METRIC" = - ]; then
+        echo "[metrics] of model.toml has no counter of requests: counters are not compared"
+        return "$failed"
+    fi
     check_counters || failed=1
     if [ -n "$PODS" ]; then check_prometheus || failed=1; fi
     return "$failed"

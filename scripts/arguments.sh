@@ -28,6 +28,15 @@ check_namespace() {
     fi
 }
 
+# check_model NAME FOLDER: a folder there that declares a model, and has a version with a bundle.
+check_model() {
+    local LC_ALL=C name='^[a-z][a-z0-9-]*$' versions
+    [[ $1 =~ $name ]] || fail "--model needs the name of a folder of models/, such as heart-disease"
+    [ -f "$2/$1/model.toml" ] || fail "models/$1 has no model.toml; make new MODEL=$1 drafts one"
+    versions=("$2/$1"/v*/bundle.json)
+    [ -f "${versions[0]}" ] || fail "models/$1 has no trained version; make train MODEL=$1"
+}
+
 # check_number NAME VALUE LEAST MOST
 check_number() {
     local LC_ALL=C number='^(0|[1-9][0-9]{0,8})$'

@@ -202,14 +202,8 @@ check_helm_options() {
     done
 }
 
-# The image has the models' folders; a version is a folder with a bundle.
-check_model() {
-    local LC_ALL=C name='^[a-z][a-z0-9-]*$' versions
-    [[ $MODEL =~ $name ]] || fail "--model needs the name of a folder of models/, such as heart-disease"
-    [ -f "$ROOT/models/$MODEL/model.toml" ] || fail "models/$MODEL has no model.toml; make new MODEL=$MODEL drafts one"
-    versions=("$ROOT/models/$MODEL"/v*/bundle.json)
-    [ -f "${versions[0]}" ] || fail "models/$MODEL has no trained version; make train MODEL=$MODEL"
-    # the chart's rules do not read the names of a [metrics] section, but for the shipped models
+# Rules are shipped for the default names and those of the shipped models; a [metrics] section has others.
+find_rules() {
     [ ! -f "$CHART/files/rules/$MODEL.yaml" ] && grep -q '^ *\[metrics' "$ROOT/models/$MODEL/model.toml" || return 0
     RULES=$ROOT/models/$MODEL/monitoring/chart-rules.yaml
     [ -f "$RULES" ] || fail "models/$MODEL has [metrics]: make rules MODEL=$MODEL writes its alerts and its dashboard"
@@ -228,7 +222,10 @@ main() {
         esac
     done
     check_namespace "$NAMESPACE"
-    [ -z "$MODEL" ] || check_model
+    if [ -n "$MODEL" ]; then
+        check_model "$MODEL" "$ROOT/models" # which the image has
+        find_rules
+    fi
     check_helm_options "$@"
     trap clean_up EXIT
     SCRATCH=$(mktemp -d)

@@ -173,7 +173,7 @@ class Server:
         self.url = f"http://127.0.0.1:{self.port}"
         self.lines: list[str] = []
         folder = Path(settings.get("MODELS_DIR", PROJECT / "models"))
-        self._main_model = folder / settings.get("MODEL", "heart-disease").partition(",")[0]
+        self.main_model = folder / settings.get("MODEL", "heart-disease").partition(",")[0]
         environment = clean_environment(**settings | {"PORT": str(self.port)})
         self.process: subprocess.Popen[str] | WarmServer
         if command or "WORKERS" in settings:
@@ -192,7 +192,7 @@ class Server:
 
     @cached_property
     def _vocabulary(self) -> dict[str, MetricName]:
-        return load_declaration(self._main_model).metrics
+        return load_declaration(self.main_model).metrics
 
     def _read(self) -> None:
         assert self.process.stdout

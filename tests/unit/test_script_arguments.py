@@ -81,7 +81,8 @@ REFUSED = [
         "--model",
         ("../iris", "Iris", "x;touch pwned", "$(touch pwned)", "models:/iris/1", "nowhere", ""),
     ),
-    (TEST_METRICS, "--shift", ("age sex", "weight", "age; touch pwned", "*", "")),
+    (TEST_METRICS, "--model", ("../iris", "Iris", "x;touch pwned", "$(touch pwned)", "nowhere", "")),
+    (TEST_METRICS, "--shift", ("age sex", "age; touch pwned", "$(touch pwned)", "*", "")),
     (TEST_METRICS, "--url", NO_URL),
     (DEPLOY_MONITORING, "--grafana-password-file", ("/nowhere", "/tmp", "--dry-run", "")),  # noqa: S108
 ]
@@ -291,6 +292,7 @@ def test_deploying_a_model_serves_it_and_asks_with_its_own_example(cluster: Stan
 COUNTERS = 'api_requests_total{endpoint="/predict",status_code="200"}'
 TRAFFIC = {  # four requests, which the counter of a pod shows once they were sent
     "kubectl get service --namespace*": f"rm -f $folder/temporary/sent; {say('heart-disease-api:30080')}",
+    "curl */": say('{"models":[{"name":"heart-disease","version":"v1"}]}'),
     "kubectl get service prometheus*": say("service/prometheus"),
     "kubectl get pods*": "printf 'heart-1 '",
     "kubectl get --raw */metrics": f"if [ -e $folder/temporary/sent ]; then {say(COUNTERS + ' 4')}; fi",
@@ -315,8 +317,9 @@ def test_traffic_with_unreadable_counters_is_a_failure(tmp_path: Path) -> None:
         )
 
 
-def test_traffic_that_sent_nothing_is_a_failure(cluster: StandIns) -> None:
+def test_traffic_that_sent_nothing_is_a_failure(tmp_path: Path) -> None:
     """The stand-in for curl exits with 0, and sends nothing."""
+    cluster = StandIns(tmp_path, {"curl */": TRAFFIC["curl */"]})
     result = cluster.run(TEST_METRICS, "--url", "http://192.0.2.1:8000", "--requests", "4")
     assert result.returncode == 1
     assert "only 0 requests were sent" in result.stdout
@@ -349,3 +352,39 @@ def test_a_model_with_metrics_of_its_own_needs_its_rules(script: str, tmp_path: 
     for name in ("rules.yaml", "chart-rules.yaml"):
         (own / "monitoring" / name).touch()
     assert sentence not in said()
+
+
+@pytest.mark.parametrize(
+    ("answer", "options", "sentence"),
+    [
+        (
+            "heart-disease",
+            ["--shift", "weight"],
+            "there is no feature 'weight' to shift; there are age sex cp",
+        ),
+        ("heart-disease", ["--model", "iris"], "the API serves heart-disease, not iris"),
+        ("elsewhere", [], "models/elsewhere/model.toml is missing: set MODELS_DIR"),
+        (None, [], "the answer to GET / does not name the models that are served"),
+    ],
+)
+def test_traffic_that_does_not_suit_the_served_model_is_not_sent(
+    tmp_path: Path, answer: str | None, options: list[str], sentence: str
+) -> None:
+    served = f'{{"models":[{{"name":"{answer}","version":"v1"}}]}}' if answer else "<html>"
+    cluster = StandIns(tmp_path, TRAFFIC | {"curl */": say(served)} | ANSWERS)
+    result = cluster.run(TEST_METRICS, *options)
+    assert result.returncode == 1
+    assert sentence in result.stderr.splitlines()[-1]
+    assert not [call for call in cluster.calls() if "--config" in call]
+    assert not cluster.left_files() - {"sent"}
+
+
+def test_without_a_python_that_reads_toml_a_sentence_asks_for_it(cluster: StandIns, tmp_path: Path) -> None:
+    for program in ("python3", *(f"python3.{minor}" for minor in range(11, 15))):
+        (tmp_path / program).write_text("#!/bin/sh\nexit 1\n", encoding="utf-8")
+        (tmp_path / program).chmod(0o755)
+    shutil.copytree(PROJECT / "scripts", tmp_path / "scripts")
+    shutil.copytree(MONITORING, tmp_path / "monitoring")
+    path = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    sentence = rejection_of(cluster, [tmp_path / "monitoring" / "test-metrics.sh"], path)
+    assert "Python 3.11 or newer is needed" in sentence
