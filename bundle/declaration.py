@@ -259,8 +259,10 @@ class Declaration(Declared):
             raise ValueError(f"default_version {self.default_version} is not among the versions")
         if not self.binary and self.cost_of_false_negative is not None:
             raise ValueError("cost_of_false_negative belongs to models with two classes, and to no others")
-        if self.binary != (self.threshold is not None):
-            raise ValueError("a threshold belongs to models with two classes, and to no others")
+        if self.binary and self.threshold is None:
+            raise ValueError("a model with two classes needs a threshold, such as threshold = 0.5: add it")
+        if not self.binary and self.threshold is not None:
+            raise ValueError("a threshold belongs to models with two classes, and to no others: remove it")
         return self
 
     @model_validator(mode="after")
@@ -306,7 +308,7 @@ def load_declaration(folder: Path) -> Declaration:
     except RecursionError:
         raise BundleError(f"{path} cannot be read: its values are nested too deeply") from None
     except ValidationError as error:
-        reason = first_reason(error, "the declaration")
+        reason = first_reason(error, "the declaration", declared)
         raise BundleError(f"{path} is not a valid declaration: {reason}") from None
     except ValueError as error:  # not UTF-8, not TOML, or a number of thousands of digits
         raise BundleError(f"{path} cannot be read: {error}") from None

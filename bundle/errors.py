@@ -4,6 +4,7 @@ BundleError        a file of a model is missing, altered or invalid: one sentenc
 InvalidRowsError   rows that cannot be encoded: a FieldError for each reason
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pydantic import ValidationError
@@ -62,8 +63,11 @@ ALTERNATIVES = {"int", "float", "str", "none", "bool"}
 """Last parts of the places of errors that are about one value, which may be of several types."""
 
 
-def first_reason(error: ValidationError, whole: str) -> str:
-    """Return place and reason of the first error of a file; `whole` names the place if it is all of it."""
+def first_reason(error: ValidationError, whole: str, content: object = None) -> str:
+    """Return place and reason of the first error of a file; `whole` names the place if it is all of it.
+
+    What stands in a list is called by its name or label, where the content of the file has one.
+    """
     first, *others = error.errors()
     location, reasons = first["loc"], [_reason(first)]
     if location and _is_alternative(location[-1]):
@@ -71,8 +75,22 @@ def first_reason(error: ValidationError, whole: str) -> str:
         reasons += [_reason(other) for other in others if other["loc"][:-1] == location]
     if location[0:1] == ("features",):  # then the type of a feature, which model.toml does not have there
         location = location[:2] + location[3:]
-    place = ".".join(str(part) for part in location) or whole
+    place = ".".join(_named(location, content)) or whole
     return f"{place}: {' or '.join(dict.fromkeys(reasons)).replace(' or must be ', ' or ')}"
+
+
+def _named(location: Sequence[int | str], content: object) -> Iterator[str]:
+    for part in location:
+        try:
+            content = content[part]  # type: ignore[index]
+        except (KeyError, IndexError, TypeError):
+            content = None
+        called = (
+            content.get("name") or content.get("label")
+            if isinstance(part, int) and isinstance(content, dict)
+            else None
+        )
+        yield printable(called) if isinstance(called, str) else str(part)
 
 
 def _is_alternative(part: int | str) -> bool:

@@ -53,7 +53,7 @@ check_services() {
 }
 
 # Docker would make an empty folder in the place of one that is missing.
-check_model() {
+check_folder() {
     local LC_ALL=C name='^[a-z][a-z0-9-]*$' folder=${MODELS_DIR:-$HERE/../models}/${MODEL-} versions
     [[ ${MODEL-} =~ $name ]] || fail "name a folder of models/, such as MODEL=iris"
     [ -f "$folder/model.toml" ] || fail "models/$MODEL has no model.toml; make new MODEL=$MODEL drafts one"
@@ -99,7 +99,7 @@ main() {
     *" ${stack// /+} "*) ;;
     *) fail "there is no stack '$stack'; there is $(stacks)" ;;
     esac
-    if [ "$stack" = model ]; then check_model; fi
+    if [ "$stack" = model ]; then check_folder; fi
     command -v docker >/dev/null || fail "docker is needed and not installed"
     docker compose version >/dev/null 2>&1 || fail "docker has no compose plugin; install docker-compose-plugin"
     docker version >/dev/null 2>&1 || fail "the Docker engine does not answer; is it running?"

@@ -268,7 +268,7 @@ DECLARATIONS = [
         'name = "Heart"',
         "name: must be lower case letters, digits and hyphens",
     ),
-    ('name = "age"', 'name = "age, years"', "features.0.name: must be letters, digits and underscores"),
+    ('name = "age"', 'name = "age, years"', "features.age, years.name: must be letters, digits and underscores"),
     ('name = "age"', "name = 5", "features.0.name: must be text in quotes"),
     ("title", "titel", "title: is missing: add it"),
     (
@@ -285,19 +285,19 @@ DECLARATIONS = [
     (
         'type = "integer"',
         'type = "int"',
-        "features.0: must have as its 'type' one of 'number', 'integer'",
+        "features.age: must have as its 'type' one of 'number', 'integer'",
     ),
-    ('type = "integer"', "", "features.0: needs a 'type'"),
-    ("prediction = 0", "prediction = 0.5", "classes.0.prediction: must be a whole number or text in quotes"),
+    ('type = "integer"', "", "features.age: needs a 'type'"),
+    ("prediction = 0", "prediction = 0.5", "classes.no_disease.prediction: must be a whole number or text in quotes"),
     ("nullable = true", 'nullable = "yes"', "nullable: must be true or false"),
     (
         "codes = { female = 0, male = 1 }",
         "codes = { female = 0 }",
-        "features.1.codes: needs at least 2 of them",
+        "features.sex.codes: needs at least 2 of them",
     ),
-    ("codes = { female = 0, male = 1 }", 'codes = ["f"]', "features.1.codes: must be a table"),
-    ("range = [18, 120]", "range = 18", "features.0.range: must be a list, such as [1, 2]"),
-    ("range = [18, 120]", "range = [18, inf]", "features.0.range.1: must be a finite number"),
+    ("codes = { female = 0, male = 1 }", 'codes = ["f"]', "features.sex.codes: must be a table"),
+    ("range = [18, 120]", "range = 18", "features.age.range: must be a list, such as [1, 2]"),
+    ("range = [18, 120]", "range = [18, inf]", "features.age.range.1: must be a finite number"),
 ]
 
 
@@ -311,7 +311,7 @@ def test_a_wrong_declaration_says_what_is_allowed(
     (folder / "model.toml").write_text(declared.replace(before, after, 1), encoding="utf-8")
     with pytest.raises(BundleError) as failure:
         load_declaration(folder)
-    assert f"is not a valid declaration: {sentence}" in str(failure.value).replace("features.11.", "")
+    assert f"is not a valid declaration: {sentence}" in str(failure.value).replace("features.ca.", "")
 
 
 def patterns(schema: object) -> set[str]:
