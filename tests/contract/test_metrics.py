@@ -211,6 +211,11 @@ def test_the_reference_distribution_is_exposed_beside_the_counts(server: Server,
         assert server.metric("feature_chi_square_quantile", bins=str(bins), **main) == quantile
 
 
+def test_the_bundle_of_a_served_version_is_exposed(server: Server, system: System) -> None:
+    main = {"model": system.name, "model_version": system.version}
+    assert server.metric("served_bundle_info", **main, bundle_sha256=system.manifest.sha256) == 1
+
+
 @pytest.mark.heart
 def test_labels_come_from_closed_sets(server: Server) -> None:
     series = server.metrics()
