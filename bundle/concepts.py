@@ -107,6 +107,13 @@ CANDIDATE_LOADED = Concept(
     across_workers="livemin",
 )
 MODEL_INFO = Concept("model_info", "gauge", (*MODEL, "estimator_type", "path"), "The served model; always 1.")
+BUNDLE_INFO = Concept(
+    "bundle_info",
+    "gauge",
+    (*VERSION, "bundle_sha256"),
+    "A served version, with the sha256 of its bundle; always 1.",
+    common="served_bundle_info",
+)
 ACCURACY = Concept("accuracy", "gauge", MODEL, "Accuracy of the model in its evaluation.")
 APP_INFO = Concept("app_info", "gauge", ("app_version", "service"), "The application; always 1.")
 MEMORY = Concept("memory", "gauge", (), "Resident memory of the process in bytes.", across_workers="livesum")

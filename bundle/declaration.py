@@ -290,6 +290,15 @@ def reject_renamed(declared: dict[str, object]) -> None:
 
 
 def load_declaration(folder: Path) -> Declaration:
+    """Read `folder/model.toml` of a folder that has the model's name; BundleError as read_declaration."""
+    declaration = read_declaration(folder)
+    if declaration.name != folder.name:
+        path = folder / "model.toml"
+        raise BundleError(f"{path} declares the name '{declaration.name}', but its folder is '{folder.name}'")
+    return declaration
+
+
+def read_declaration(folder: Path) -> Declaration:
     """Read `folder/model.toml`; BundleError names the file and its first error."""
     path = folder / "model.toml"
     try:
@@ -298,7 +307,7 @@ def load_declaration(folder: Path) -> Declaration:
             raise ValueError(f"a line has more than {MOST_DOTS} dots")  # noqa: TRY301
         declared = tomllib.loads(content)
         reject_renamed(declared)
-        declaration = Declaration.model_validate(declared)
+        return Declaration.model_validate(declared)
     except FileNotFoundError:
         raise BundleError(
             f"{path} is missing: is MODELS_DIR right, and is '{folder.name}' a model in it?"
@@ -312,6 +321,3 @@ def load_declaration(folder: Path) -> Declaration:
         raise BundleError(f"{path} is not a valid declaration: {reason}") from None
     except ValueError as error:  # not UTF-8, not TOML, or a number of thousands of digits
         raise BundleError(f"{path} cannot be read: {error}") from None
-    if declaration.name != folder.name:
-        raise BundleError(f"{path} declares the name '{declaration.name}', but its folder is '{folder.name}'")
-    return declaration

@@ -4,7 +4,6 @@ A proxy that http_proxy, https_proxy and no_proxy name is used, as by urllib. No
 server says, other than the host to which it redirects.
 """
 
-import base64
 from collections.abc import Callable
 from concurrent.futures import Future
 from http import HTTPStatus
@@ -14,7 +13,7 @@ from threading import Thread
 from time import monotonic
 from typing import BinaryIO, TypeVar
 from urllib.error import URLError
-from urllib.parse import SplitResult, unquote, urljoin, urlsplit
+from urllib.parse import SplitResult, urljoin, urlsplit
 from urllib.request import (
     HTTPHandler,
     HTTPSHandler,
@@ -54,14 +53,14 @@ class StatusError(DownloadError):
 
 
 class Origin:
-    """A server of some kind, asked until a deadline, `seconds` from now."""
+    """A server of some kind, asked with these headers until a deadline, `seconds` from now."""
 
-    def __init__(self, address: SplitResult, kind: str, seconds: float) -> None:
+    def __init__(self, address: SplitResult, headers: dict[str, str], kind: str, seconds: float) -> None:
         self._address = address
         self._kind = kind
         self._seconds = seconds
         self._deadline = monotonic() + seconds
-        self._headers = credentials(address)
+        self._headers = headers
         self._opener = OpenerDirector()
         for handler in (ProxyHandler(), UnknownHandler(), HTTPHandler(), HTTPSHandler()):
             self._opener.add_handler(handler)
@@ -105,14 +104,6 @@ class Origin:
 
 def origin(parts: SplitResult) -> tuple[str, str | None, int | None]:
     return parts.scheme, parts.hostname, parts.port or PORTS.get(parts.scheme)
-
-
-def credentials(address: SplitResult) -> dict[str, str]:
-    """Return the header that sends an address' user and password (Basic authentication, RFC 7617)."""
-    if address.username is None:
-        return {}
-    pair = f"{unquote(address.username)}:{unquote(address.password or '')}"
-    return {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
 
 
 def copy(response: HTTPResponse, most_bytes: int, sink: BinaryIO) -> None:

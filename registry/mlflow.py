@@ -15,7 +15,9 @@ from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
 from bundle.errors import BundleError
 from registry.address import read_address, shown
+from registry.credentials import NOBODY, PASSWORD, TOKEN, USERNAME, Credentials
 from registry.download import DownloadError, Origin, StatusError, phrase
+from registry.reference import NUMBER, Reference, RegisteredVersion
 
 DOCUMENT_BYTES = 4 * 1024 * 1024
 """Most bytes of an answer that is JSON, and of a model.toml and a bundle.json."""
@@ -25,6 +27,9 @@ FETCH_BYTES = 512 * 1024 * 1024
 
 FETCH_SECONDS = 120
 """Longest time for all of them."""
+
+ABSENT = (b"RESOURCE_DOES_NOT_EXIST", b"INVALID_PARAMETER_VALUE")
+"""Codes of MLflow's answers where something is not there: an alias is the second."""
 
 PLAIN_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}")
 DENIED = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
@@ -48,19 +53,39 @@ class MlflowServer:
     Its time and its bytes are those of everything that is asked of it together.
     """
 
-    def __init__(self, uri: str, seconds: float = FETCH_SECONDS, most_bytes: int = FETCH_BYTES) -> None:
+    def __init__(
+        self,
+        uri: str,
+        credentials: Credentials = NOBODY,
+        *,
+        seconds: float = FETCH_SECONDS,
+        most_bytes: int = FETCH_BYTES,
+    ) -> None:
         try:
             address = server_address(uri)
         except ValueError as error:
             raise BundleError(f"MLFLOW_TRACKING_URI: {error}") from None
         self.shown = shown(address)
-        self._origin = Origin(address, "MLflow server", seconds)
+        self._origin = Origin(address, credentials.headers(address), "MLflow server", seconds)
         self._bytes_left = most_bytes
 
-    def version_artifacts(self, name: str, number: str, wanted: str) -> str:
+    def resolve(self, reference: Reference) -> RegisteredVersion:
+        """Return the version that a reference names: by an alias, the one that has it now."""
+        if isinstance(reference, RegisteredVersion):
+            return reference
+        name, alias = reference.name, reference.alias
+        answer = self._json("mlflow/registered-models/alias", str(reference), name=name, alias=alias)
+        found = answer.get("model_version")
+        number = found.get("version") if isinstance(found, dict) else None
+        if not isinstance(number, str) or not NUMBER.fullmatch(number):
+            raise self._no_server()
+        return RegisteredVersion(name, number, alias)
+
+    def version_artifacts(self, version: RegisteredVersion) -> str:
         """Return the path of a registered version's artifacts."""
-        answer = self._json("mlflow/model-versions/get-download-uri", wanted, name=name, version=number)
-        return self._path(answer, wanted, "artifact_uri")
+        asked = {"name": version.name, "version": version.number}
+        answer = self._json("mlflow/model-versions/get-download-uri", str(version), **asked)
+        return self._path(answer, str(version), "artifact_uri")
 
     def run_artifacts(self, run: str, wanted: str) -> str:
         """Return the path of a run's artifacts."""
@@ -120,12 +145,12 @@ class MlflowServer:
             raise BundleError(f"MLFLOW_TRACKING_URI={self.shown}: {error}") from None
 
     def _refused(self, error: StatusError, wanted: str) -> BundleError:
-        if b"RESOURCE_DOES_NOT_EXIST" in error.content:
+        if any(code in error.content for code in ABSENT):
             return BundleError(f"{self.shown} has no {wanted}")
         if error.status in DENIED:
             return BundleError(
                 f"{wanted}: {self.shown} answered {phrase(error.status)}: give it a user that may read, "
-                "MLFLOW_TRACKING_URI=http://USER:PASSWORD@HOST:PORT"
+                f"MLFLOW_TRACKING_URI=http://USER:PASSWORD@HOST:PORT, {USERNAME} and {PASSWORD}, or {TOKEN}"
             )
         return BundleError(f"{wanted}: {self.shown} answered {phrase(error.status)}; is it an MLflow server?")
 

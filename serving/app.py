@@ -175,7 +175,9 @@ def feedback_tasks(feedback: FeedbackService | None) -> list[Task]:
 def started_fields(settings: Settings, models: Monitored) -> dict[str, object]:
     """Return what the log says at the start."""
     names = [f"{version.model.name}/{version.model.version}" for version in models.versions]
-    return {"models": names, "environment": settings.environment, "faults": dict(settings.faults.active)}
+    registered = {"registered": str(settings.fetched)} if settings.fetched else {}
+    faults = dict(settings.faults.active)
+    return {"models": names, **registered, "environment": settings.environment, "faults": faults}
 
 
 def lifespan(

@@ -10,6 +10,7 @@ from fastapi import FastAPI
 
 from bundle.errors import BundleError
 from registry.fetch import fetched
+from registry.mlflow import MlflowServer
 from serving.logs import configure_logs
 from serving.server import ServerError, listen, quiet_logs, serve
 from serving.settings import Settings, SettingsError, load_settings
@@ -68,8 +69,9 @@ def registered_model(settings: Settings) -> Iterator[Settings]:
     if reference is None:
         yield settings
         return
-    with fetched(reference, settings.mlflow_tracking_uri or "") as (folder, version):
-        yield settings.for_registered(folder, reference.name, version)
+    mlflow = MlflowServer(settings.mlflow_tracking_uri or "", settings.mlflow_credentials)
+    with fetched(reference, mlflow) as model:
+        yield settings.for_registered(model)
 
 
 def given_workers_folder() -> Path | None:

@@ -17,8 +17,10 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from bundle.errors import printable
 from registry.address import read_address, shown
+from registry.credentials import NOBODY, VARIABLES, Credentials, read_credentials
+from registry.fetch import FetchedModel
 from registry.mlflow import server_address
-from registry.reference import REGISTERED, RegisteredVersion
+from registry.reference import FORMS, Reference, RegisteredVersion, parse_reference
 from serving.secret_files import SecretError, named, read_secret
 from serving.setting_groups import (
     FaultSettings,
@@ -31,7 +33,7 @@ from serving.setting_groups import (
 PROJECT = Path(__file__).resolve().parent.parent
 
 VERSION = r"^v[1-9][0-9]*$"
-MODEL_NAME = re.compile(rf"[a-z][a-z0-9-]*|{REGISTERED}")
+MODEL_FOLDER = re.compile(r"[a-z][a-z0-9-]*")
 FOLDERS = ("models_dir", "feedback_keys")
 MOST_DIGITS = 10
 Rate = Annotated[float, Field(ge=0, le=1)]
@@ -71,10 +73,8 @@ class ServerSettings(BaseSettings):
     @field_validator("model")
     @classmethod
     def _named(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if not all(MODEL_NAME.fullmatch(name) for name in value):
-            raise ValueError(
-                "must name folders (a-z, 0-9, -), or a registered version: MODEL=models:/name/number"
-            )
+        if not all(MODEL_FOLDER.fullmatch(name) or parse_reference(name) for name in value):
+            raise ValueError(f"must name folders (a-z, 0-9, -), or a registered version: MODEL={FORMS}")
         return value
 
     @field_validator("log_level", "log_format", mode="before")
@@ -100,6 +100,11 @@ class Settings(ServerSettings):
     workers: int = Field(default=1, ge=1, le=64)
     model_version: Annotated[str, Field(pattern=VERSION)] | None = None
     mlflow_tracking_uri: str | None = Field(default=None, repr=False)
+    mlflow_tracking_username: str | None = Field(default=None, repr=False)
+    mlflow_tracking_password: str | None = Field(default=None, repr=False)
+    mlflow_tracking_password_file: Path | None = None
+    mlflow_tracking_token: str | None = Field(default=None, repr=False)
+    mlflow_tracking_token_file: Path | None = None
     threshold: float | None = Field(default=None, gt=0, lt=1)
     candidate_version: Annotated[str, Field(pattern=VERSION)] | None = None
     canary_percent: float = Field(default=0, ge=0, le=100)
@@ -125,20 +130,32 @@ class Settings(ServerSettings):
     fault_candidate_file: Path | None = None
     fault_seed: int = 0
 
-    _from_registry: bool = PrivateAttr(default=False)
+    _fetched: RegisteredVersion | None = PrivateAttr(default=None)
+    _mlflow_credentials: Credentials = PrivateAttr(default=NOBODY)
     _canary_salt: bytes = PrivateAttr(default_factory=partial(token_bytes, 32))
 
     @property
-    def registered(self) -> RegisteredVersion | None:
+    def registered(self) -> Reference | None:
         """The registered version that is named; None where all models are folders."""
-        found = [reference for name in self.model if (reference := RegisteredVersion.parse(name))]
+        found = [reference for name in self.model if (reference := parse_reference(name))]
         return found[0] if found else None
 
-    def for_registered(self, folder: Path, name: str, version: str) -> Self:
-        """Return these settings for a registered version that lies in `folder/name/version`."""
-        copy = self.model_copy(update={"models_dir": folder, "model": (name,), "model_version": version})
-        copy._from_registry = True  # noqa: SLF001
+    @property
+    def fetched(self) -> RegisteredVersion | None:
+        """The registered version that was fetched, and is one of the folders now."""
+        return self._fetched
+
+    def for_registered(self, fetched: FetchedModel) -> Self:
+        """Return these settings for a registered version that was fetched."""
+        names = {"models_dir": fetched.folder, "model": (fetched.model,), "model_version": fetched.version}
+        copy = self.model_copy(update=names)
+        copy._fetched = fetched.registered  # noqa: SLF001
         return copy
+
+    @property
+    def mlflow_credentials(self) -> Credentials:
+        """Who asks the MLflow server."""
+        return self._mlflow_credentials
 
     @property
     def canary_salt(self) -> bytes:
@@ -162,7 +179,7 @@ class Settings(ServerSettings):
             threshold=self.threshold,
             candidate=self.candidate_version,
             candidate_in_process=self.canary_share > 0,
-            one_version_only=self._from_registry,
+            one_version_only=self._fetched is not None,
         )
 
     @property
@@ -244,6 +261,11 @@ class Settings(ServerSettings):
         return lower(value)
 
     @model_validator(mode="after")
+    def _mlflow_user(self) -> Self:
+        self._mlflow_credentials = read_credentials({name: getattr(self, name.lower()) for name in VARIABLES})
+        return self
+
+    @model_validator(mode="after")
     def _salted(self) -> Self:
         if self.canary_salt_file:
             try:
@@ -256,7 +278,8 @@ class Settings(ServerSettings):
     def _consistent(self) -> Self:
         if self.registered and (len(self.model) > 1 or self.model_version):
             raise ValueError(
-                "a registered model is served alone, without MODEL_VERSION: MODEL=models:/name/number"
+                "a registered model is served alone, without MODEL_VERSION: "
+                "MODEL=models:/name/number or models:/name@alias"
             )
         if self.registered and not self.mlflow_tracking_uri:
             raise ValueError("MODEL=models:/... needs MLFLOW_TRACKING_URI, such as http://127.0.0.1:5001")

@@ -99,14 +99,31 @@ class RawServer:
                 connection.sendall(piece)
 
 
+def has_alias(number: object) -> bytes:
+    """Return MLflow's answer that this version of a registered model has an alias."""
+    return answered({"model_version": {"name": "any", "version": number, "aliases": ["champion"]}})
+
+
+NO_ALIAS = answered(
+    {"error_code": "INVALID_PARAMETER_VALUE", "message": "Registered model alias \x1b not found."},
+    "400 Bad Request",
+)
+"""MLflow's answer for an alias that is not set."""
+
+
 def registry(folder: Path, version: str, changed: Mapping[str, Answer]) -> Callable[[str], Answer]:
-    """Return how MLflow answers for a registered bundle, except on paths that end with a key of `changed`."""
+    """Return how MLflow answers for a registered bundle, except on paths that end with a key of `changed`.
+
+    The version with the alias `champion` is 3, of each name.
+    """
     artifacts = "/api/2.0/mlflow-artifacts/artifacts"
 
     def answer(path: str) -> Answer:
         for end, instead in changed.items():
             if path.endswith(end):
                 return instead
+        if path.startswith("/api/2.0/mlflow/registered-models/alias?"):
+            return has_alias("3") if path.endswith("&alias=champion") else NO_ALIAS
         if path.startswith("/api/2.0/mlflow/model-versions/get-download-uri?"):
             return answered({"artifact_uri": "mlflow-artifacts:/0/run/bundle"})
         if path == f"{artifacts}?path=0/run/bundle":

@@ -40,10 +40,11 @@ COMMON: Page = {
     "feature_reference_share": (BY_FEATURE | {"bin"}, set()),
     "feature_reference_rows": ({"model", "model_version"}, set()),
     "feature_chi_square_quantile": ({"model", "model_version", "bins"}, set()),
+    "served_bundle_info": ({"model", "model_version", "bundle_sha256"}, set()),
     "request_queue_seconds": (set(), set()),
     "event_loop_lag_seconds": (set(), set()),
 }
-"""In addition to every page: the metrics for drift, and of what waits."""
+"""In addition to every page: the metrics for drift, of what waits, and of the served bundles."""
 
 PAGES: dict[str, Page] = {
     "heart-disease": {
@@ -146,7 +147,8 @@ class System:
         self.declaration: Declaration = load_declaration(self.folder)
         self.version = self.declaration.default_version
         self.sample: dict[str, Any] = self.declaration.example
-        self.number = next(f for f in self.declaration.features if isinstance(f, NumberFeature))
+        numbers = [f for f in self.declaration.features if isinstance(f, NumberFeature)]
+        self.number = min(numbers, key=lambda feature: feature.nullable)
 
     @cached_property
     def manifest(self) -> Manifest:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bundle.errors import BundleError
+from registry.credentials import PASSWORD, TOKEN, USERNAME, read_credentials
 from registry.mlflow import MlflowServer
 from training.failures import FAILURES, sentence
 
@@ -22,8 +23,14 @@ ARTIFACT = re.compile(
 )
 
 
+REMOTE = (
+    "runs:/ and models:/ are with the MLflow server that MLFLOW_TRACKING_URI names. It gets the secrets in "
+    f"{USERNAME} and {PASSWORD}, or in {TOKEN}; {PASSWORD}_FILE and {TOKEN}_FILE name files that hold them."
+)
+
+
 def parser(name: str, description: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=f"python -m {name}", description=description)
+    parser = argparse.ArgumentParser(prog=f"python -m {name}", description=description, epilog=REMOTE)
     parser.add_argument("--model", default="heart-disease", help="folder under --models-dir (heart-disease)")
     parser.add_argument("--models-dir", type=Path, default=Path("models"), help="where models live (models)")
     parser.add_argument(
@@ -37,21 +44,30 @@ def rows_file(text: str) -> Path:
     if not text.startswith("runs:"):
         return Path(text)
     found = ARTIFACT.fullmatch(text)
-    uri = os.environ.get("MLFLOW_TRACKING_URI")
     if not found:
         raise argparse.ArgumentTypeError(f"{text} is no artifact of a run, such as runs:/{32 * '0'}/rows.csv")
-    if not uri:
-        raise argparse.ArgumentTypeError(f"{text} needs MLFLOW_TRACKING_URI, such as http://127.0.0.1:5001")
     folder = Path(tempfile.mkdtemp(prefix="rows-"))
     atexit.register(shutil.rmtree, folder)
     file = folder / Path(found["path"]).name
     try:
-        mlflow = MlflowServer(uri)
+        mlflow = mlflow_server(text)
         root = mlflow.run_artifacts(found["run"], text)
         mlflow.artifact(f"{root}/{found['path']}", text, file)
     except BundleError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
     return file
+
+
+def mlflow_server(wanted: str) -> MlflowServer:
+    """Return the server that the environment names for what is wanted; BundleError if it names none."""
+    uri = os.environ.get("MLFLOW_TRACKING_URI")
+    if not uri:
+        raise BundleError(f"{wanted} needs MLFLOW_TRACKING_URI, such as http://127.0.0.1:5001")
+    try:
+        credentials = read_credentials(os.environ)
+    except ValueError as error:
+        raise BundleError(str(error)) from None
+    return MlflowServer(uri, credentials)
 
 
 def exit_code(work: Callable[[], object]) -> int:

@@ -250,7 +250,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--file",
         type=trained_file,
         required=True,
-        help=".joblib, .pkl, .skops, .onnx, an MLflow model's folder, runs:/RUN/PATH or models:/NAME/2",
+        help=".joblib, .pkl, .skops, .onnx, an MLflow model's folder, runs:/RUN/PATH, models:/NAME/2 or "
+        "models:/NAME@ALIAS",
     )
     command.add_argument("--target", help="column that holds the class, to draft a missing model.toml")
     command.add_argument("--version", help="version to write (the model's default)")

@@ -1,8 +1,6 @@
 """Fetches a trained model from an MLflow server: that of a run, or a registered one."""
 
 import atexit
-import os
-import re
 import shutil
 import tempfile
 from argparse import ArgumentTypeError
@@ -10,24 +8,20 @@ from pathlib import Path
 
 from bundle.errors import BundleError
 from registry.mlflow import MlflowServer
-from training.cli import ARTIFACT
+from registry.reference import FORMS, parse_reference
+from training.cli import ARTIFACT, mlflow_server
 from training.sources import MLFLOW_FILE, PICKLES, model_file
 from training.table import DataError
-
-REGISTERED = re.compile(r"models:/(?P<name>[A-Za-z0-9_-][\w.-]*)/(?P<number>[1-9][0-9]*)", re.ASCII)
 
 
 def trained_file(text: str) -> Path:
     """Return the file or the folder that an option names, fetched if it is with an MLflow server."""
     if not text.startswith(("runs:", "models:")):
         return Path(text)
-    uri = os.environ.get("MLFLOW_TRACKING_URI")
-    if not uri:
-        raise ArgumentTypeError(f"{text} needs MLFLOW_TRACKING_URI, such as http://127.0.0.1:5001")
     folder = Path(tempfile.mkdtemp(prefix="model-"))
     atexit.register(shutil.rmtree, folder)
     try:
-        return _fetched(MlflowServer(uri), text, folder)
+        return _fetched(mlflow_server(text), text, folder)
     except (BundleError, DataError) as error:
         raise ArgumentTypeError(str(error).replace(str(folder / MLFLOW_FILE), text)) from None
 
@@ -49,6 +43,9 @@ def _artifacts(mlflow: MlflowServer, text: str) -> str:
     """Return the path of what is named, with the server."""
     if found := ARTIFACT.fullmatch(text):
         return f"{mlflow.run_artifacts(found['run'], text)}/{found['path']}"
-    if found := REGISTERED.fullmatch(text):
-        return mlflow.version_artifacts(found["name"], found["number"], text)
-    raise DataError(f"{text} names no model: write runs:/{32 * '0'}/model or models:/credit/2")
+    if reference := parse_reference(text):
+        version = mlflow.resolve(reference)
+        if version.alias:
+            print(f"{reference} is models:/{version.name}/{version.number}")
+        return mlflow.version_artifacts(version)
+    raise DataError(f"{text} names no model: write runs:/{32 * '0'}/model, or {FORMS}")

@@ -77,6 +77,27 @@ def model_loaded(names: Names) -> list[Rule]:
     ]
 
 
+def bundles(names: Names) -> list[Rule]:
+    """Pods of one release that serve different bundles, for longer than a rollout may take."""
+    served = names.series("bundle_info", APP)
+    bundle = ", ".join([JOB, *names.labels("bundle_info", "model", "version", "bundle_sha256")])
+    model = names.label("bundle_info", "model")
+    return [
+        alert(
+            "ServedBundlesDiffer",
+            f"group by ({JOB}, {model}) (\n"
+            f"  count by ({bundle}) ({served})\n"
+            f"  < on ({JOB}) group_left ()\n"
+            f"  count by ({JOB}) (group by ({POD}) ({served}))\n)",
+            "warning",
+            f"Pods of {{{{ $labels.job }}}} serve different bundles of {{{{ $labels.{model} }}}}",
+            f"For a quarter of an hour some pods of {{{{ $labels.job }}}} have served a bundle of "
+            f"{{{{ $labels.{model} }}}} that others do not: a request's answer depends on the pod that it reaches.",
+            lasting="15m",
+        )
+    ]
+
+
 def errors(names: Names) -> list[Rule]:
     error_type = names.label("errors", "error_type")
     series = names.series("errors", f'{error_type}=~"InternalError|ModelNotLoaded|Overloaded"')
@@ -177,6 +198,7 @@ def alerts(names: Names, *, named: bool) -> list[Rule]:
     """Return the alerts for which the vocabulary has names; `named` where each selects its release."""
     rules = instances(named=named)
     rules += model_loaded(names) if names.has("model_loaded") else []
+    rules += bundles(names) if names.has("bundle_info") else []
     rules += errors(names) if names.has("errors") else []
     if names.has("requests"):
         rules += clients(names)

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from bundle.concepts import (
     ACCURACY,
+    BUNDLE_INFO,
     CANDIDATE_LOADED,
     CONFIDENCE,
     EXPECTED_CONFIDENCE,
@@ -77,6 +78,8 @@ class MonitoredModel:
             else vocabulary.gauge(declaration, MODEL_LOADED, **dimensions)
         )
         self._set_constants(vocabulary, dimensions)
+        if not candidate:
+            vocabulary.gauge(declaration, BUNDLE_INFO, **self._origin, bundle_sha256=manifest.sha256)(1)
         self._drift = DriftCounts(model, vocabulary)
         self.probe()
 

@@ -128,7 +128,25 @@ def refusal(uri: str, reference: str) -> str:
     return server.lines[-1]
 
 
+def test_an_alias_is_resolved_at_the_start(uri: str) -> None:
+    alias = {"name": "churn", "alias": "champion", "version": "1"}
+    place = f"{uri}/api/2.0/mlflow/registered-models/alias"
+    requests.post(place, json=alias, timeout=10).raise_for_status()
+    settings = {"MODEL": "models:/churn@champion", "MLFLOW_TRACKING_URI": uri}
+    server = Server(settings).wait_until_ready()
+    requests.post(place, json=alias | {"version": "2"}, timeout=10).raise_for_status()
+    assert server.get("/models/churn").json()["version"] == "v1"
+    assert server.stop() == 0
+    server = Server(settings).wait_until_ready()
+    assert server.get("/models/churn").json()["version"] == "v2"
+    (line,) = [line for line in server.lines if '"message":"started"' in line]
+    assert '"registered":"models:/churn/2 (alias champion)"' in line
+    assert server.stop() == 0
+
+
 def test_what_is_not_registered_is_rejected(uri: str) -> None:
+    assert refusal(uri, "models:/churn@nobody") == f"error: {uri} has no models:/churn@nobody"
+    assert refusal(uri, "models:/nobody@champion") == f"error: {uri} has no models:/nobody@champion"
     assert refusal(uri, "models:/churn/99") == f"error: {uri} has no models:/churn/99"
     assert refusal(uri, "models:/nobody/1") == f"error: {uri} has no models:/nobody/1"
 

@@ -40,7 +40,7 @@ def test_a_batch_leaves_one_line_with_counts(server: Server, system: System) -> 
 
 def test_an_error_is_logged_with_its_cause(server: Server, system: System) -> None:
     first, second = sorted(system.declaration.feature_names)[:2]
-    server.post("/predict", system.sample | {first: -1e9, second: "x"}, headers={"X-Request-ID": "log-3"})
+    server.post("/predict", system.sample | {first: [], second: "x"}, headers={"X-Request-ID": "log-3"})
     line = last_line(server, "log-3")
     assert (line["status"], line["error"]) == (422, "ValidationError")
     assert line["cause"] == f"invalid: {first}, {second}"

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 
+from bundle.encoding import MOST_ERRORS
 from tests.harness import HEART, Series, Server, eventually
 from tests.systems import Page, System
 
@@ -194,7 +195,7 @@ def expect_a_hundred_rows(server: Server, system: System) -> None:
     main, number = {"model": system.name, "model_version": system.version}, system.number
     every = dict.fromkeys([*system.declaration.feature_names, "score"], 100)
     assert by_feature(server, "feature_values_total", **main) == every
-    missing = dict.fromkeys(system.declaration.feature_names, 1)
+    missing = dict.fromkeys(system.declaration.feature_names[:MOST_ERRORS], 1)
     assert by_feature(server, "feature_rejected_total", **main) == missing | {number.name: 4}
     assert not by_feature(server, "feature_out_of_range_total", **main)
     server.post("/predict", system.sample | {number.name: number.accepted[1]})
@@ -209,6 +210,11 @@ def test_the_reference_distribution_is_exposed_beside_the_counts(server: Server,
     assert server.metric("feature_reference_rows", **main) == system.manifest.data.rows
     for bins, quantile in system.manifest.chi_square.items():
         assert server.metric("feature_chi_square_quantile", bins=str(bins), **main) == quantile
+
+
+def test_the_bundle_of_a_served_version_is_exposed(server: Server, system: System) -> None:
+    main = {"model": system.name, "model_version": system.version}
+    assert server.metric("served_bundle_info", **main, bundle_sha256=system.manifest.sha256) == 1
 
 
 @pytest.mark.heart

@@ -1,6 +1,8 @@
 """An unavailable registered model stops startup with a sentence; tests/compose has a real MLflow."""
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -44,6 +46,7 @@ def test_an_address_of_another_server(start: Callable[..., Server]) -> None:
     [
         ({"MODEL": "models:/churn/2"}, "needs MLFLOW_TRACKING_URI"),
         ({"MODEL": "models:/churn/latest"}, "MODEL="),
+        ({"MODEL": "models:/Churn_1@champion"}, "needs MLFLOW_TRACKING_URI"),
         ({"MODEL": "models:/churn/2,iris", "MLFLOW_TRACKING_URI": "http://x:1"}, "served alone"),
         (
             {"MODEL": "models:/churn/2", "MLFLOW_TRACKING_URI": "http://x:1", "MODEL_VERSION": "v2"},
@@ -57,6 +60,50 @@ def test_an_address_of_another_server(start: Callable[..., Server]) -> None:
 )
 def test_invalid_settings(settings: dict[str, str], sentence: str) -> None:
     assert sentence in refusal(**settings)
+
+
+def test_an_alias_is_served_as_the_version_that_has_it(start: Callable[..., Server], tmp_path: Path) -> None:
+    password = tmp_path / "password"
+    password.write_text(f"{SECRET}\n", encoding="ascii")
+    iris = HEART.parent / "iris"
+    with RawServer(registry(iris, "v1", {})) as mlflow:
+        server = start(
+            MODEL="models:/Iris_Größe 2@champion",
+            MLFLOW_TRACKING_URI=mlflow.url,
+            MLFLOW_TRACKING_USERNAME="user",
+            MLFLOW_TRACKING_PASSWORD_FILE=str(password),
+            WORKERS="2",
+        )
+    fetched, *started = [
+        json.loads(line)
+        for line in server.lines
+        if '"message":"fetched"' in line or '"message":"started"' in line
+    ]
+    found = {name: fetched[name] for name in ("model", "number", "alias", "version", "from")}
+    assert found == {
+        "model": "Iris_Größe 2", "number": "3", "alias": "champion", "version": "v1", "from": mlflow.url,
+    }  # fmt: skip
+    assert started
+    assert all(line["registered"] == "models:/Iris_Größe 2/3 (alias champion)" for line in started)
+    assert server.get("/models/iris").json()["version"] == "v1"
+    manifest = json.loads((iris / "v1" / "bundle.json").read_bytes())
+    expected = {"model": "iris", "model_version": "v1", "bundle_sha256": manifest["sha256"]}
+    assert server.metric("served_bundle_info", **expected) == 1
+    assert sum("/alias?" in request for request in mlflow.requests) == 1
+    assert all("Authorization: Basic " in request for request in mlflow.requests)
+    for path in ("/metrics", "/models", "/models/iris", "/openapi.json", "/"):
+        assert SECRET not in server.get(path).text
+    assert server.stop() == 0
+    assert SECRET not in "\n".join(server.lines)
+
+
+def test_an_alias_that_is_not_set() -> None:
+    with RawServer(registry(HEART.parent / "iris", "v1", {})) as mlflow:
+        said = refusal(
+            MODEL="models:/iris@nobody", MLFLOW_TRACKING_URI=mlflow.url, MLFLOW_TRACKING_TOKEN=SECRET
+        )
+    assert said == f"error: {mlflow.url} has no models:/iris@nobody"
+    assert f"Authorization: Bearer {SECRET}\r\n" in mlflow.requests[0]
 
 
 def test_a_registered_version_is_served_and_no_line_names_the_user(start: Callable[..., Server]) -> None:

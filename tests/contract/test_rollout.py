@@ -88,6 +88,8 @@ def test_without_a_key_the_request_id_decides(start: Start, system: System) -> N
     assert set(by_id.values()) == {"v1", "v2"}
     assert by_id == answering_versions(server, 50, "X-Request-ID") == answering_versions(server, 50)
     assert shown(server, "version_target_share", model_version="v2") == 0.5
+    bundles = [dict(labels) for name, labels in server.metrics() if name == "served_bundle_info"]
+    assert [bundle["model_version"] for bundle in bundles] == ["v1"], "a candidate is not served"
     counted = {
         version: shown(server, "version_requests_total", model_version=version, outcome="success")
         for version in ("v1", "v2")

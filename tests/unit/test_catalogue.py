@@ -238,7 +238,11 @@ FAULTS: list[tuple[Callable[[Path], object], str, str]] = [
     (lambda f: (f / "model.toml").unlink(), "model.toml", "is missing"),
     (lambda f: (f / "model.toml").write_text("name ="), "model.toml", "cannot be read"),
     (lambda f: replace(f / "model.toml", "threshold = 0.5", "threshold = 5"), "model.toml", "threshold"),
-    (lambda f: replace(f / "model.toml", "threshold = 0.5", ""), "model.toml", "a model with two classes needs a threshold"),
+    (
+        lambda f: replace(f / "model.toml", "threshold = 0.5", ""),
+        "model.toml",
+        "a model with two classes needs a threshold",
+    ),
     (lambda f: replace(f / "model.toml", 'name = "sex"', 'name = "age"'), "model.toml", "the same name"),
     (
         lambda f: replace(f / "model.toml", "range = [0, 3]", "range = [3, 0]"),

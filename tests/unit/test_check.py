@@ -268,7 +268,11 @@ DECLARATIONS = [
         'name = "Heart"',
         "name: must be lower case letters, digits and hyphens",
     ),
-    ('name = "age"', 'name = "age, years"', "features.age, years.name: must be letters, digits and underscores"),
+    (
+        'name = "age"',
+        'name = "age, years"',
+        "features.age, years.name: must be letters, digits and underscores",
+    ),
     ('name = "age"', "name = 5", "features.0.name: must be text in quotes"),
     ("title", "titel", "title: is missing: add it"),
     (
@@ -288,7 +292,11 @@ DECLARATIONS = [
         "features.age: must have as its 'type' one of 'number', 'integer'",
     ),
     ('type = "integer"', "", "features.age: needs a 'type'"),
-    ("prediction = 0", "prediction = 0.5", "classes.no_disease.prediction: must be a whole number or text in quotes"),
+    (
+        "prediction = 0",
+        "prediction = 0.5",
+        "classes.no_disease.prediction: must be a whole number or text in quotes",
+    ),
     ("nullable = true", 'nullable = "yes"', "nullable: must be true or false"),
     (
         "codes = { female = 0, male = 1 }",

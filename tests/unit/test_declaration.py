@@ -211,7 +211,9 @@ def test_the_server_names_the_file_and_the_place(tmp_path: Path) -> None:
     text = (HEART / "model.toml").read_text(encoding="utf-8")
     text = text.replace("codes = { female = 0, male = 1 }", 'codes = { "1" = 0, "2" = 1 }')
     (folder / "model.toml").write_text(text, encoding="utf-8")
-    with pytest.raises(BundleError, match=r"model\.toml is not a valid declaration: features\.sex: '1' reads"):
+    with pytest.raises(
+        BundleError, match=r"model\.toml is not a valid declaration: features\.sex: '1' reads"
+    ):
         load_declaration(folder)
 
 

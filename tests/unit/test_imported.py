@@ -4,6 +4,8 @@ import json
 import pickle
 import shutil
 from collections.abc import Callable
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +44,7 @@ from bundle.encoding import Encoder
 from bundle.manifest import load_manifest, read_files, sealed
 from bundle.runtime import Session
 from tests.harness import Server
-from tests.mlflow import Answer, RawServer, answered
+from tests.mlflow import Answer, RawServer, answered, has_alias
 from training.export import ParityError
 from training.frames import rows_of
 from training.importing import export, main
@@ -538,6 +540,8 @@ def mlflow_server(folder: Path) -> RawServer:
     def answer(path: str) -> Answer:
         if path == "/api/2.0/mlflow/model-versions/get-download-uri?name=Credit_Risk&version=2":
             return answered({"artifact_uri": f"{place}/{folder.name}"})
+        if path == "/api/2.0/mlflow/registered-models/alias?name=Credit_Risk&alias=champion":
+            return has_alias("2")
         if path == f"/api/2.0/mlflow/runs/get?run_id={RUN}":
             return answered({"run": {"info": {"artifact_uri": place}}})
         if path.startswith(artifacts) and (file := folder.parent / path.removeprefix(artifacts)).is_file():
@@ -548,7 +552,13 @@ def mlflow_server(folder: Path) -> RawServer:
 
 
 @pytest.mark.parametrize(
-    "reference", ["models:/Credit_Risk/2", f"runs:/{RUN}/saved", f"runs:/{RUN}/saved/model.skops"]
+    "reference",
+    [
+        "models:/Credit_Risk/2",
+        "models:/Credit_Risk@champion",
+        f"runs:/{RUN}/saved",
+        f"runs:/{RUN}/saved/model.skops",
+    ],
 )
 def test_a_model_of_an_mlflow_server_answers_as_its_maker_does(
     tmp_path: Path,
@@ -563,8 +573,11 @@ def test_a_model_of_an_mlflow_server_answers_as_its_maker_does(
         monkeypatch.delenv(name, raising=False)
     with mlflow_server(folder) as server:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", server.url)
-        said, code = run(tmp_path, frame, reference, capsys)
+        with redirect_stdout(StringIO()) as output:
+            said, code = run(tmp_path, frame, reference, capsys)
         assert code == 0, said
+        resolved = f"{reference} is models:/Credit_Risk/2\n" in output.getvalue()
+        assert resolved == ("@" in reference)
         with pytest.raises(SystemExit):
             run(tmp_path, frame, f"runs:/{RUN}/absent", capsys)
         assert f"has no runs:/{RUN}/absent" in capsys.readouterr().err

@@ -10,11 +10,13 @@ import pytest
 
 from bundle.errors import BundleError, printable
 from bundle.manifest import sealed
+from registry import fetch as fetching
+from registry.credentials import VARIABLES, Credentials, read_credentials
 from registry.fetch import fetch
 from registry.mlflow import FETCH_BYTES, MlflowServer
-from registry.reference import RegisteredVersion
+from registry.reference import RegisteredAlias, RegisteredVersion, parse_reference
 from tests.harness import HEART
-from tests.mlflow import Answer, RawServer, answered, registry
+from tests.mlflow import NO_ALIAS, Answer, RawServer, answered, has_alias, registry
 from training.cli import rows_file
 
 IRIS = HEART.parent / "iris"
@@ -33,12 +35,14 @@ TO_THE_END = b"HTTP/1.1 200 OK\r\n\r\n"
 def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("http_proxy", "HTTP_PROXY", "no_proxy", "NO_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
 
 
 def fetched(folder: Path, **changed: Answer) -> RawServer:
     """Fetch iris from a server that answers like MLflow, except on some paths; return the server."""
     with RawServer(registry(IRIS, "v1", changed)) as server:
-        assert fetch(MlflowServer(server.url), IRIS_1, folder / "iris") == "v1"
+        assert fetch(MlflowServer(server.url), IRIS_1, folder / "iris").version == "v1"
     return server
 
 
@@ -188,6 +192,92 @@ def test_an_endless_trickle_of_bytes_is_aborted(tmp_path: Path, head: bytes) -> 
     assert str(raised.value).endswith("the whole took longer than 0.3 s, and was given up")
 
 
+# ---- names and aliases ----
+
+
+@pytest.mark.parametrize(
+    ("text", "reference"),
+    [
+        ("models:/credit/2", RegisteredVersion("credit", "2")),
+        ("models:/Credit_Risk/12", RegisteredVersion("Credit_Risk", "12")),
+        ("models:/prod.credit.Risk-1/3", RegisteredVersion("prod.credit.Risk-1", "3")),
+        ("models:/Größe 2/1", RegisteredVersion("Größe 2", "1")),
+        ("models:/_/1", RegisteredVersion("_", "1")),
+        ("models:/credit@champion", RegisteredAlias("credit", "champion")),
+        ("models:/Credit Risk@next-best_2", RegisteredAlias("Credit Risk", "next-best_2")),
+        *(
+            (text, None)
+            for text in (
+                "models:/credit", "models:/credit/0", "models:/credit/02", "models:/credit/latest",
+                "models:/credit/²", "models:/credit/Production", "models:/credit@", "models:/credit@a@b",
+                "models:/a@b/1", "models:/../1", "models:/./1", "models:/ credit/1", "models:/credit /1",
+                "models:/a/b/1", "models:/a:b/1", "models:/a%2F/1", "models:/a\n/1",
+                "models:/a\u202eb/1", "models:/a\x1b[31m/1", "models:/a&b/1", "models:/a?b/1",
+                "models:/a#b/1", f"models:/{'a' * 256}/1", f"models:/a/{'1' * 10}",
+                f"models:/a@{'b' * 256}", "models://a/1", "credit", "",
+            )
+        ),
+    ],
+)  # fmt: skip
+def test_a_registered_model_is_named_by_number_or_alias(
+    text: str, reference: RegisteredVersion | RegisteredAlias | None
+) -> None:
+    assert parse_reference(text) == reference
+    if reference:
+        assert str(reference) == text
+        assert text.isprintable()
+
+
+def test_an_alias_is_resolved_once_and_its_version_is_fetched(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The folder has the name that the bundle declares, whatever the registered model is called."""
+    caplog.set_level("INFO", "serving")
+    with RawServer(registry(IRIS, "v1", {})) as server:
+        mlflow = MlflowServer(server.url)
+        with fetching.fetched(RegisteredAlias("Größe 2", "champion"), mlflow) as model:
+            assert (model.folder / "iris" / "v1" / "model.onnx").exists()
+        assert (model.model, model.version) == ("iris", "v1")
+    assert str(model.registered) == "models:/Größe 2/3 (alias champion)"
+    (fields,) = [record.__dict__["fields"] for record in caplog.records if record.message == "fetched"]
+    found = {"model": "Größe 2", "number": "3", "alias": "champion", "version": "v1", "from": server.url}
+    assert fields == found
+    asked = [request.split(" ")[1].removeprefix("/api/2.0/mlflow/") for request in server.requests[:2]]
+    assert asked == [
+        "registered-models/alias?name=Gr%C3%B6%C3%9Fe+2&alias=champion",
+        "model-versions/get-download-uri?name=Gr%C3%B6%C3%9Fe+2&version=3",
+    ]
+    assert sum("/alias?" in request for request in server.requests) == 1
+
+
+NOT_THERE = answered({"error_code": "RESOURCE_DOES_NOT_EXIST", "message": "\x1b"}, "404 x")
+
+
+@pytest.mark.parametrize(
+    ("answer", "sentence"),
+    [
+        (NO_ALIAS, "has no models:/iris@champion"),
+        (NOT_THERE, "has no models:/iris@champion"),
+        (answered(b"", "404 MARKED"), "models:/iris@champion: "),
+        (answered(b"", "401 MARKED"), "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TR"),
+        (answered({}), NO_SERVER),
+        (answered({"model_version": None}), NO_SERVER),
+        (answered({"model_version": ["3"]}), NO_SERVER),
+        (has_alias(3), NO_SERVER),
+        (has_alias("0"), NO_SERVER),
+        (has_alias("3&name=other"), NO_SERVER),
+        (has_alias("9" * 10), NO_SERVER),
+    ],
+)
+def test_an_alias_that_names_no_version_is_reported(answer: Answer, sentence: str) -> None:
+    with RawServer(lambda _: answer) as server, pytest.raises(BundleError) as raised:
+        MlflowServer(server.url).resolve(RegisteredAlias("iris", "champion"))
+    said = str(raised.value)
+    assert sentence in said
+    assert said.isprintable()
+    assert "MARKED" not in said
+
+
 # ---- rows of a run ----
 
 RUN = "0123456789abcdef" * 2
@@ -284,7 +374,7 @@ def test_a_redirect_within_the_server_is_followed(tmp_path: Path, status: int, l
     bundle = registry(IRIS, "v1", {})
     with RawServer(answer) as server:
         uri = f"http://user:{SECRET}@{server.host}"
-        assert fetch(MlflowServer(uri), IRIS_1, tmp_path / "iris") == "v1"
+        assert fetch(MlflowServer(uri), IRIS_1, tmp_path / "iris").version == "v1"
     sent = {line for request in server.requests for line in request.split("\r\n") if "uthorization" in line}
     assert len(sent) == 1
 
@@ -318,6 +408,105 @@ def test_credentials_in_the_address_are_sent(tmp_path: Path, userinfo: str, head
 
 
 @pytest.mark.parametrize(
+    ("userinfo", "variables", "header"),
+    [
+        ("", {}, None),
+        ("", {"USERNAME": "user", "PASSWORD": "pw"}, "Basic dXNlcjpwdw=="),
+        ("", {"USERNAME": "user", "PASSWORD_FILE": "pw\n"}, "Basic dXNlcjpwdw=="),
+        ("", {"USERNAME": "usér", "PASSWORD": "p:w"}, "Basic dXPDqXI6cDp3"),
+        ("", {"USERNAME": "user", "PASSWORD": "\udcff"}, "Basic dXNlcjr/"),
+        ("", {"TOKEN": "a.b-c"}, "Bearer a.b-c"),
+        ("", {"TOKEN_FILE": " a.b-c\r\n"}, "Bearer a.b-c"),
+        ("", {"USERNAME": "user", "PASSWORD": "pw", "TOKEN": "a.b-c"}, "Basic dXNlcjpwdw=="),
+        ("user:pw@", {"USERNAME": "u", "PASSWORD": "p"}, "Basic dXNlcjpwdw=="),
+        ("user:pw@", {"TOKEN": "a.b-c"}, "Basic dXNlcjpwdw=="),
+        ("", {"USERNAME": "", "PASSWORD": "", "TOKEN": "", "TOKEN_FILE": ""}, None),
+    ],
+)
+def test_credentials_of_the_environment_are_sent_as_mlflows_client_sends_them(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    userinfo: str,
+    variables: dict[str, str],
+    header: str | None,
+) -> None:
+    for name, value in variables.items():
+        if name.endswith("_FILE") and value:
+            (tmp_path / name).write_text(value, encoding="utf-8")
+        monkeypatch.setenv(
+            f"MLFLOW_TRACKING_{name}", str(tmp_path / name) if name.endswith("_FILE") and value else value
+        )
+    run = run_at("mlflow-artifacts:/0/r")
+    with RawServer(lambda path: run if "/runs/get?" in path else answered(b"a,b\n")) as server:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://{userinfo}{server.host}")
+        rows_file(ROWS)
+    assert len(server.requests) == 2
+    for request in server.requests:
+        sent = [line for line in request.split("\r\n") if line.lower().startswith("authorization")]
+        assert sent == ([f"Authorization: {header}"] if header else [])
+
+
+@pytest.mark.parametrize(
+    ("variables", "sentence"),
+    [
+        ({"USERNAME": SECRET}, "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD (or "),
+        ({"PASSWORD": SECRET}, "are set together, or neither"),
+        ({"USERNAME": "u", "PASSWORD": SECRET, "PASSWORD_FILE": "pw"}, "contradict each other: set one"),
+        ({"TOKEN": SECRET, "TOKEN_FILE": "pw"}, "TOKEN and MLFLOW_TRACKING_TOKEN_FILE contradict"),
+        ({"TOKEN": f"{SECRET}\r\nX: y"}, "MLFLOW_TRACKING_TOKEN has characters that a header cannot carry"),
+        ({"TOKEN": f"{SECRET}é"}, "has characters that a header cannot carry"),
+        (
+            {"TOKEN_FILE": f"/{SECRET}"},
+            "TOKEN_FILE cannot be read: No such file or directory",
+        ),
+        ({"TOKEN_FILE": "."}, "MLFLOW_TRACKING_TOKEN_FILE cannot be read: it is not a regular file"),
+        (
+            {"USERNAME": "u", "PASSWORD_FILE": "/dev/null"},
+            "PASSWORD_FILE cannot be read: it is not a regular",
+        ),
+        ({"TOKEN_FILE": "{blank}"}, "MLFLOW_TRACKING_TOKEN_FILE is empty: write the secret into it"),
+        ({"TOKEN_FILE": "{binary}"}, "MLFLOW_TRACKING_TOKEN_FILE is not text in UTF-8"),
+        (
+            {"TOKEN_FILE": "{large}"},
+            "TOKEN_FILE cannot be read: it is larger than 4096 bytes",
+        ),
+    ],
+)
+def test_invalid_credentials_are_reported_without_repeating_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], sentence: str
+) -> None:
+    content = {"blank": b" \n", "binary": f"{SECRET}\xff".encode("latin-1"), "large": b"x" * 4097}
+    for name, written in content.items():
+        (tmp_path / name).write_bytes(written)
+    for name, value in variables.items():
+        path = value.strip("{}")
+        monkeypatch.setenv(f"MLFLOW_TRACKING_{name}", str(tmp_path / path) if path in content else value)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:1")
+    with pytest.raises(ArgumentTypeError) as raised:
+        rows_file(ROWS)
+    said = str(raised.value)
+    assert sentence in said
+    assert said.isprintable()
+    assert SECRET not in said
+
+
+def test_credentials_are_not_in_a_representation() -> None:
+    given = {"MLFLOW_TRACKING_USERNAME": "user", "MLFLOW_TRACKING_PASSWORD": SECRET}
+    credentials = read_credentials(given | {"MLFLOW_TRACKING_TOKEN": f"t{SECRET}"})
+    assert credentials == Credentials("user", SECRET, f"t{SECRET}")
+    assert repr(credentials) == "Credentials(username='user')"
+
+
+def test_credentials_follow_no_redirect_to_another_server(tmp_path: Path) -> None:
+    with RawServer(lambda _: answered({})) as other:
+        moved = answered(b"", "302 Found", f"Location: {other.url}/x")
+        with RawServer(lambda _: moved) as server, pytest.raises(BundleError, match="is not followed"):
+            fetch(MlflowServer(server.url, Credentials(token=SECRET)), IRIS_1, tmp_path / "iris")
+    assert len(server.requests) == 1
+    assert other.requests == []
+
+
+@pytest.mark.parametrize(
     "uri",
     [
         f"http://user:{SECRET}@x@127.0.0.1:1", f"http://user:12/{SECRET}@127.0.0.1:1", f"http://u:1#{SECRET}@h",
@@ -337,7 +526,7 @@ def test_a_proxy_from_the_environment_is_used(tmp_path: Path, monkeypatch: pytes
     bundle = registry(IRIS, "v1", {})
     with RawServer(lambda url: bundle(url.removeprefix("http://mlflow.invalid"))) as proxy:
         monkeypatch.setenv("http_proxy", f"http://p:{SECRET}@{proxy.host}")
-        assert fetch(MlflowServer("http://mlflow.invalid"), IRIS_1, tmp_path / "iris") == "v1"
+        assert fetch(MlflowServer("http://mlflow.invalid"), IRIS_1, tmp_path / "iris").version == "v1"
     assert all("proxy-authorization: basic " in request.lower() for request in proxy.requests)
 
 

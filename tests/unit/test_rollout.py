@@ -11,6 +11,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 from scipy.stats import binomtest
 
+from registry.fetch import FetchedModel
+from registry.reference import RegisteredVersion
 from serving.app import create_app
 from serving.http.routes.predict import PredictionEndpoint
 from serving.request import RequestRecord
@@ -104,7 +106,8 @@ def test_workers_get_the_salt_with_the_settings() -> None:
     settings = Settings()
     assert len(settings.canary_salt) == 32
     assert pickle.loads(pickle.dumps(settings)).canary_salt == settings.canary_salt  # noqa: S301
-    assert settings.for_registered(Path("a"), "b", "v1").canary_salt == settings.canary_salt
+    registered = FetchedModel(Path("a"), "b", "v1", RegisteredVersion("B", "2"))
+    assert settings.for_registered(registered).canary_salt == settings.canary_salt
     assert Settings().canary_salt != settings.canary_salt
 
 

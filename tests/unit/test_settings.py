@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from registry.credentials import Credentials
 from serving.settings import Settings, SettingsError, load_settings
 from tests.harness import PROJECT
 
@@ -64,6 +65,18 @@ def test_values_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> No
         ({"MODEL": "a,a"}, "each only once"),
         ({"MODEL": "a,b", "THRESHOLD": "0.3"}, "only make sense with a single MODEL"),
         ({"MODEL": "../etc"}, "MODEL: must name folders (a-z, 0-9, -), or a registered version"),
+        (
+            {"MODEL": "models:/a/latest"},
+            "where NAME has letters, digits, spaces and _ - . alone",
+        ),
+        (
+            {"MODEL": "models:/a%2Fb/1"},
+            "where NAME has letters, digits, spaces and _ - . alone",
+        ),
+        ({"MODEL": "models:/A_b@best"}, "MODEL=models:/... needs MLFLOW_TRACKING_URI"),
+        ({"MODEL": "models:/a@b, iris"}, "a registered model is served alone"),
+        ({"MLFLOW_TRACKING_USERNAME": "u"}, "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD (or "),
+        ({"MLFLOW_TRACKING_TOKEN_FILE": "nowhere"}, "MLFLOW_TRACKING_TOKEN_FILE cannot be read: No such"),
         ({"MODEL_VERSION": "../v1"}, "MODEL_VERSION: String should match pattern"),
         ({"ENVIRONMENT": "production", "FAULT_ERROR_RATE": "0.1"}, "rejected with ENVIRONMENT=production"),
         ({"ENVIRONMENT": "production", "FAULT_ENGINE_FILE": "/x"}, "rejected with ENVIRONMENT=production"),
@@ -102,7 +115,10 @@ MISTAKES = [
 ]
 """A secret in place of each setting, as people mistake one for another."""
 
-POSSIBLE = {"CANARY_KEY_HEADER", "FAULT_CANDIDATE_FILE", "FAULT_ENGINE_FILE", "HOST", "MLFLOW_TRACKING_URI"}
+POSSIBLE = {
+    "CANARY_KEY_HEADER", "FAULT_CANDIDATE_FILE", "FAULT_ENGINE_FILE", "HOST", "MLFLOW_TRACKING_TOKEN",
+    "MLFLOW_TRACKING_URI",
+}  # fmt: skip
 """Settings that accept some of them."""
 
 
@@ -116,6 +132,17 @@ def test_no_message_about_a_setting_has_a_secret(monkeypatch: pytest.MonkeyPatch
         messages.append(str(caught.value) if caught else "")
     assert SECRET not in "".join(messages)
     assert "".join(messages).isprintable()
+
+
+def test_credentials_are_read_and_not_shown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text(f"t{SECRET}\n", encoding="ascii")
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", f"u{SECRET}")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", f"p{SECRET}")
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN_FILE", str(tmp_path / "token"))
+    settings = load_settings()
+    assert settings.mlflow_credentials == Credentials(f"u{SECRET}", f"p{SECRET}", f"t{SECRET}")
+    assert SECRET not in repr(settings)
+    assert SECRET not in str(settings)
 
 
 def test_an_address_is_reported_without_user_password_and_query(monkeypatch: pytest.MonkeyPatch) -> None:
