@@ -44,6 +44,7 @@ ENTRYPOINT ["python", "-m", "training"]
 FROM application AS server
 COPY --from=serve-environment /opt/venv /opt/venv
 COPY serving serving
+COPY monitoring/runbooks monitoring/runbooks
 COPY retrain_api retrain_api
 COPY --from=served-models models models
 COPY api_server.py ./

@@ -1,7 +1,7 @@
 # `make` lists the verbs. Everything they need beyond Python 3.11 and make is installed into .venv from requirements/.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-long test-budget test-programs test-cluster test-compose cluster cluster-down up down register compare retrain k8s rules dashboards reference lint format check new train import bench bench-peers bench-cluster bench-drift lock clean
+.PHONY: help run test test-long test-budget test-programs test-cluster test-compose cluster cluster-down up down register compare retrain k8s rules runbooks dashboards reference lint format check new train import bench bench-peers bench-cluster bench-drift lock clean
 
 MODEL ?= heart-disease
 DATA ?=
@@ -68,6 +68,9 @@ k8s: .venv/dev.done ## render k8s/ from the chart (needs helm)
 
 rules: .venv/dev.done ## write the rules for every stack and the chart; of MODEL: those on its own [metrics], and a dashboard
 	@.venv/bin/python -m monitoring.$(if $(own),dashboards.own --model $(call quoted,$(MODEL)),alerting)
+
+runbooks: .venv/dev.done ## render the runbooks as the HTML that the server answers browsers with
+	@.venv/bin/python -m tools.render_runbooks
 
 dashboards: .venv/dev.done ## write Grafana's dashboards and the summary of what is tracked
 	@.venv/bin/python -m monitoring.dashboards

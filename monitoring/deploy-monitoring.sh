@@ -5,6 +5,7 @@ set -euo pipefail
 HERE=$(cd "$(dirname "$0")" && pwd)
 ROOT=$(cd "$HERE/.." && pwd)
 NAMESPACE=mlops
+PUBLIC_URL=
 EXPOSE_ALERTMANAGER=false
 GRAFANA=true
 ANONYMOUS_VIEWERS=false
@@ -19,7 +20,7 @@ CONFIGURATION=$PART_OF,app.kubernetes.io/component=configuration
 usage() {
     cat <<EOF
 usage: monitoring/deploy-monitoring.sh [--namespace NAME] [--without-grafana] [--grafana-password-file FILE]
-                                       [--anonymous-viewers] [--expose-alertmanager] [--dry-run]
+                                       [--anonymous-viewers] [--expose-alertmanager] [--public-url URL] [--dry-run]
 
 Installs Prometheus (NodePort 30090), Grafana (30030) and Alertmanager into the namespace of the API. Safe to repeat: a changed
 configuration or rule is checked first, and replaces the old one only when it is valid.
@@ -30,6 +31,7 @@ configuration or rule is checked first, and replaces the old one only when it is
   --grafana-password PASSWORD   the same, but everybody on this machine sees it in the list of processes
   --anonymous-viewers           whoever reaches Grafana may look, without a password
   --expose-alertmanager         on NodePort 30093, too
+  --public-url URL              where readers of alerts reach the API, which serves the runbooks; a port-forward otherwise
   --dry-run                     print what would be applied
 
 Notifications: make the Secret alertmanager-receivers with any of the keys slack-url, webhook-url and smtp-password, and
@@ -75,6 +77,9 @@ render() {
         *) sed -i.bak "/# begin $key/,/# end $key/d" "$SCRATCH/monitoring/alertmanager-config.yaml" ;;
         esac
     done
+    if [ -n "$PUBLIC_URL" ]; then
+        sed -i.bak "s|public_url: http:.*|public_url: ${PUBLIC_URL%/}|" "$SCRATCH/monitoring/prometheus-config.yaml"
+    fi
     if $EXPOSE_ALERTMANAGER; then
         sed -i.bak -e 's/type: ClusterIP.*/type: NodePort/' -e 's/^      port: 9093/&\
       nodePort: 30093/' "$SCRATCH/monitoring/alertmanager-deployment.yaml"
@@ -260,6 +265,11 @@ print_addresses() {
     fi
 }
 
+print_forward_of_runbooks() {
+    echo "Alerts link to runbooks on http://127.0.0.1:8000; --public-url names another address. The links work beside:"
+    echo "  kubectl port-forward --namespace $NAMESPACE service/heart-disease-api 8000:80"
+}
+
 # Reads no more of a file than a password has.
 take_file() {
     local file=${2-}
@@ -279,12 +289,14 @@ main() {
         --grafana-password-file) take_file "$@" && shift 2 ;;
         --anonymous-viewers) ANONYMOUS_VIEWERS=true && shift ;;
         --expose-alertmanager) EXPOSE_ALERTMANAGER=true && shift ;;
+        --public-url) need_value 'an address' "$@" && PUBLIC_URL=$2 && shift 2 ;;
         --dry-run) DRY_RUN=true && shift ;;
         --help | -h) usage && exit ;;
         *) reject_argument "$1" ;;
         esac
     done
     check_namespace "$NAMESPACE"
+    if [ -n "$PUBLIC_URL" ]; then check_url --public-url "$PUBLIC_URL"; fi
     if [ -f "$SCRATCH/given" ]; then read_password; fi
     find_cluster
     if $DRY_RUN; then
@@ -296,6 +308,7 @@ main() {
     step "checking the configuration in the cluster" check_configuration
     step "installing in namespace $NAMESPACE" apply
     print_addresses
+    if [ -z "$PUBLIC_URL" ]; then print_forward_of_runbooks; fi
 }
 
 main "$@"

@@ -24,6 +24,7 @@ from serving.http.routes.metrics import metrics_router
 from serving.http.routes.models import models_router
 from serving.http.routes.pages import pages_router
 from serving.http.routes.predict import PredictionEndpoint, model_endpoints, prediction_router
+from serving.http.routes.runbooks import runbooks_router
 from serving.inference.catalogue import ModelVersions, ServedModels, load_models
 from serving.inference.faults import Faults, with_faults
 from serving.inference.monitored_model import MonitoredModel
@@ -39,6 +40,8 @@ log = logging.getLogger("serving")
 
 COUNT_SECONDS = 1
 """How long a row may wait to be counted for drift, where another worker answers the scrape."""
+
+RUNBOOKS = PROJECT / "monitoring" / "runbooks"
 
 Monitored = ServedModels[MonitoredModel]
 
@@ -92,6 +95,7 @@ def create_app(
         health_router(required),
         probes_router(required, lifecycle),
         pages_router(app.title, app.version, models.versions, with_metrics=settings.metrics_port is None),
+        runbooks_router(RUNBOOKS),
         openapi_router(app),
     ]
     if feedback:

@@ -43,6 +43,9 @@ HEADER_OF_OTHERS = """\
 RELEASE = 'namespace="@namespace@", job="@job@"'
 """What the chart puts into each selector."""
 
+RELEASES_URL = "@publicUrl@"
+"""What the chart replaces in the address of each runbook."""
+
 
 def groups(names: Names, *, named: bool) -> list[dict[str, Any]]:
     """Return the groups of rules that a model's vocabulary has names for."""
@@ -160,7 +163,7 @@ def for_release(found: list[dict[str, Any]], names: Names) -> str:
             | {"rules": [rule | {"expr": series.sub(selected, rule["expr"])} for rule in group["rules"]]}
             for group in found
         ]
-    )
+    ).replace(requests.PUBLIC_URL, RELEASES_URL)
 
 
 def main() -> None:

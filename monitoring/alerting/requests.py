@@ -26,6 +26,8 @@ JOB = "namespace, job"
 ROUTE = f"{JOB}, endpoint"
 DOWN = "job:api:down"
 AVAILABLE = "job:api:available"
+PUBLIC_URL = "{{ $externalLabels.public_url }}"
+"""Where readers reach the API, by the configuration of Prometheus."""
 
 
 def availability() -> list[Rule]:
@@ -194,6 +196,6 @@ def alert(
         "annotations": {
             "summary": summary,
             "description": description,
-            "runbook_url": f"monitoring/runbooks/{name}.md",
+            "runbook_url": f"{PUBLIC_URL}/runbooks/{name}",
         },
     }

@@ -289,6 +289,14 @@ def test_errors_and_an_unavailable_model_are_notified(
     assert not [notification for notification in notifications(receivers) if notification[1] == "Watchdog"]
 
 
+def test_an_alert_links_to_its_runbook_beside_a_port_forward() -> None:
+    alerts = requests.get(f"{ALERTMANAGER}/api/v2/alerts", timeout=5).json()
+    (watchdog,) = [alert for alert in alerts if alert["labels"]["alertname"] == "Watchdog"]
+    assert watchdog["annotations"]["runbook_url"] == "http://127.0.0.1:8000/runbooks/Watchdog"
+    assert set(watchdog["labels"]) == {"alertname", "severity"}
+    assert requests.get(f"{URL}/runbooks/Watchdog", timeout=5).status_code == 200
+
+
 def test_the_quick_start_works_as_written(receivers: Path, folder: Path) -> None:
     page = (folder / "QUICKSTART.md").read_text(encoding="utf-8")
     install, traffic, gone, back, remove = re.findall(r"```sh\n(.*?)\n```", page, flags=re.DOTALL)

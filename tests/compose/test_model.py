@@ -1,6 +1,7 @@
 """`make up MODEL=...` serves and monitors a model that none of the stacks is made for."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import requests
@@ -39,6 +40,18 @@ def test_its_rules_are_evaluated_without_an_error(plants: Stack) -> None:
         rule["name"] for rule in rules
     }
     eventually(lambda: not [rule for rule in rules if rule["health"] == "err"], "no rule fails")
+
+
+def test_an_alert_links_to_its_runbook(plants: Stack) -> None:
+    def watchdog() -> dict[str, Any] | None:
+        alerts = requests.get(f"{plants.alertmanager}/api/v2/alerts", timeout=5).json()
+        return next((alert for alert in alerts if alert["labels"]["alertname"] == "Watchdog"), None)
+
+    alert = eventually(watchdog, "the Watchdog is sent", 60)
+    assert alert
+    assert set(alert["labels"]) == {"alertname", "severity"}
+    assert alert["annotations"]["runbook_url"] == f"{plants.url}/runbooks/Watchdog"
+    assert requests.get(alert["annotations"]["runbook_url"], timeout=5).status_code == 200
 
 
 @pytest.mark.parametrize(

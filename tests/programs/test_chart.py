@@ -17,6 +17,18 @@ from tools.render_k8s import render
 ARTIFACT = f"runs:/{'0' * 32}/tables/rows.csv"
 
 
+NO_URL = [
+    "heart.example.org",
+    "ftp://heart.example.org",
+    "https://",
+    "https://user:pw@heart.example.org",
+    "https://heart.example.org/?x=1",
+    "https://heart.example.org/{{ . }}",
+    "https://heart.example.org/'",
+    "https://heart.example.org x",
+]
+
+
 def rendered(*options: str) -> str:
     return run("helm", "template", "heart-disease-api", CHART, "--namespace", "default", *options).stdout
 
@@ -57,6 +69,7 @@ def rejected(*options: str) -> str:
         ),
         ("autoscaling.enabled=true,resources.requests.cpu=null", "needs resources.requests.cpu"),
         ("metrics.annotations=true,metrics.serviceMonitor.enabled=true", "would scrape every pod twice"),
+        *((f"publicUrl={url}", "/publicUrl") for url in NO_URL),
         ("metrics.probe.enabled=true", "metrics.probe.enabled needs metrics.probe.prober"),
         ("metrics.probe.prober=http://blackbox:9115", "/metrics/probe/prober"),
         ("metrics.port=8000", "metrics.port: 8000 is the API's port; choose another"),
@@ -137,6 +150,67 @@ def test_the_operator_probes_the_releases_service() -> None:
     assert (probe["module"], probe["interval"]) == ("http_2xx", "10s")
 
 
+INGRESS = {"enabled": True, "host": "heart.example.org"}
+ROUTE = {
+    "enabled": True,
+    "parentRefs": [{"name": "public"}],
+    "hostnames": ["*.example.org", "route.example.org"],
+}
+
+
+@pytest.mark.parametrize(
+    ("values", "address"),
+    [
+        ({"publicUrl": "https://a.example.org:8443/heart/"}, "https://a.example.org:8443/heart"),
+        ({"publicUrl": "http://[2001:db8::1]:8000"}, "http://[2001:db8::1]:8000"),
+        (
+            {"publicUrl": "https://a.example.org", "ingress": INGRESS, "httpRoute": ROUTE},
+            "https://a.example.org",
+        ),
+        ({"ingress": INGRESS, "httpRoute": ROUTE}, "http://heart.example.org"),
+        ({"ingress": INGRESS | {"tlsSecretName": "heart-tls"}}, "https://heart.example.org"),
+        ({"httpRoute": ROUTE}, "http://route.example.org"),
+        (
+            {"httpRoute": ROUTE | {"parentRefs": [{"name": "public", "port": 443}]}},
+            "https://route.example.org",
+        ),
+        (
+            {"httpRoute": ROUTE | {"parentRefs": [{"name": "public", "sectionName": "https-1"}]}},
+            "https://route.example.org",
+        ),
+        ({"httpRoute": ROUTE | {"hostnames": []}}, None),
+        ({"httpRoute": ROUTE | {"hostnames": ["*.example.org"]}}, None),
+        ({"ingress": INGRESS | {"enabled": False}, "httpRoute": ROUTE | {"enabled": False}}, None),
+    ],
+)
+@pytest.mark.parametrize("model", ["heart-disease", "my-own"])
+def test_alerts_lead_to_their_runbooks(
+    values: dict[str, Any], address: str | None, model: str, tmp_path: Path
+) -> None:
+    """By a link where the API has an address; by a port-forward elsewhere, never by a dead link."""
+    release = {
+        "fullnameOverride": "risk",
+        "model": {"name": model},
+        "service": {"port": 8080},
+        "metrics": {"prometheusRule": {"enabled": True}},
+    }
+    file = tmp_path / "values.yaml"
+    file.write_text(json.dumps(release | values), encoding="utf-8")
+    (rule,) = [
+        found for found in template("--values", str(file), *OPERATORS) if found["kind"] == "PrometheusRule"
+    ]
+    alerts = [alert for group in rule["spec"]["groups"] for alert in group["rules"] if "alert" in alert]
+    assert len(alerts) > 20
+    for alert in alerts:
+        found = {name: text for name, text in alert["annotations"].items() if name.startswith("runbook")}
+        page = f"/runbooks/{alert['alert']}"
+        if address:
+            assert found == {"runbook_url": f"{address}{page}"}
+        else:
+            forward = "kubectl port-forward -n default service/risk 8000:8080"
+            assert found == {"runbook": f"{forward}, then http://127.0.0.1:8000{page}"}
+
+
 def test_replicas_are_left_to_the_autoscaler() -> None:
     (deployment,) = [
         found for found in template("--set", "autoscaling.enabled=true") if found["kind"] == "Deployment"
@@ -188,7 +262,7 @@ def test_the_outcomes_token_is_a_file_of_a_kept_secret(values: str, secret: str 
         assert len(base64.b64decode(generated["data"]["token"])) == 64
 
 
-def test_the_notes_say_how_to_read_the_token(tmp_path: Path) -> None:
+def test_the_notes_say_how_to_reach_the_api_and_read_the_token(tmp_path: Path) -> None:
     """Helm shows notes at installation; here they are rendered as a document beside the others."""
     chart = Path(shutil.copytree(CHART, tmp_path / "chart"))
     text = (chart / "templates" / "NOTES.txt").read_text(encoding="utf-8")
@@ -206,6 +280,7 @@ def test_the_notes_say_how_to_read_the_token(tmp_path: Path) -> None:
     assert "kubectl get secret mine --namespace" in notes(f"{OUTCOMES},feedback.tokenSecret=mine")
     assert "Anybody who reaches the service" in notes(f"{OUTCOMES},feedback.anonymous=true")
     assert "outcomes" not in notes("replicaCount=2")
+    assert "\n  https://heart.example.org/docs\n" in notes("publicUrl=https://heart.example.org/")
 
 
 @pytest.mark.parametrize(

@@ -163,5 +163,6 @@ def test_the_chart_takes_the_rules_of_a_models_own_names(own: Path) -> None:
     (rule,) = [found for found in objects if found["kind"] == "PrometheusRule"]
     text = json.dumps(rule["spec"])
     assert re.search(r'credit_model_available{namespace=\\"\w+\\", job=\\"risk\\"', text)
-    assert "@job@" not in text
+    assert "@" not in text.replace("https://", "")
+    assert "service/risk 8000:80, then http://127.0.0.1:8000/runbooks/ModelNotLoaded" in text
     assert " model_available" not in text

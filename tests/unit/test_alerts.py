@@ -10,7 +10,8 @@ import yaml
 from bundle.concepts import CONCEPTS
 from bundle.declaration import load_declaration
 from bundle.metric_names import DEFAULT_METRICS
-from monitoring.alerting.__main__ import CHARTS_RULES, MODELS, render
+from monitoring.alerting.__main__ import CHARTS_RULES, MODELS, RELEASES_URL, render
+from monitoring.alerting.requests import PUBLIC_URL
 from tests.harness import PROJECT
 
 RULES = PROJECT / "monitoring" / "rules"
@@ -132,10 +133,18 @@ def test_an_alert_has_tests_that_it_fires_resolves_and_stays_silent(alert: dict[
 def test_an_alert_says_what_it_means_and_what_to_do(alert: dict[str, Any]) -> None:
     assert alert["labels"]["severity"] in {"critical", "warning", "none"}
     assert {"summary", "description", "runbook_url"} == set(alert["annotations"])
-    assert alert["annotations"]["runbook_url"] == f"monitoring/runbooks/{alert['alert']}.md"
-    page = (PROJECT / alert["annotations"]["runbook_url"]).read_text(encoding="utf-8")
+    assert alert["annotations"]["runbook_url"] == f"{PUBLIC_URL}/runbooks/{alert['alert']}"
+    page = (PROJECT / "monitoring" / "runbooks" / f"{alert['alert']}.md").read_text(encoding="utf-8")
     assert [line for line in page.splitlines() if line.startswith("## ")] == RUNBOOK_PARTS
     assert "```" in page.partition("## Diagnosis")[2].partition("## Mitigation")[0]
+
+
+@pytest.mark.parametrize("file", sorted(CHARTS_RULES.glob("*.yaml")), ids=lambda file: file.stem)
+def test_the_chart_puts_an_address_before_the_name_of_every_runbook(file: Path) -> None:
+    alerts = [rule for rule in rules_of(file) if "alert" in rule]
+    assert alerts
+    for alert in alerts:
+        assert alert["annotations"]["runbook_url"] == f"{RELEASES_URL}/runbooks/{alert['alert']}"
 
 
 def test_every_runbook_has_an_alert() -> None:

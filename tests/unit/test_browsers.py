@@ -42,7 +42,7 @@ def ask(app: Application, path: str) -> tuple[int, dict[str, str], str]:
 
     scope = {
         "type": "http", "method": "GET", "path": path, "raw_path": path.encode(), "query_string": b"",
-        "root_path": "", "headers": [], "http_version": "1.1", "scheme": "http",
+        "root_path": "", "headers": [(b"accept", b"text/html")], "http_version": "1.1", "scheme": "http",
     }  # fmt: skip
     asyncio.run(app(scope, receive, send))
     headers = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
@@ -98,13 +98,13 @@ def test_every_page_has_a_content_security_policy() -> None:
     pages = set()
     for route in chain.from_iterable(included.original_router.routes for included in app.routes):  # type: ignore[attr-defined]
         if isinstance(route, APIRoute) and "GET" in (route.methods or ()):
-            path = route.path.format(name="heart-disease", asset="swagger-ui.css")
+            path = route.path.format(name="heart-disease", asset="swagger-ui.css", alert="ApiDown")
             status, headers, _ = ask(app, path)
             assert (status, headers["x-content-type-options"]) == (200, "nosniff"), path
             if "html" in headers["content-type"]:
                 check_policy(headers)
                 pages.add(route.path)
-    assert pages == {"/docs", "/models/{name}/card"}
+    assert pages == {"/docs", "/models/{name}/card", "/runbooks", "/runbooks/{alert}"}
 
 
 @pytest.mark.parametrize("media_type", ["text/html", "image/svg+xml", "application/xhtml+xml"])

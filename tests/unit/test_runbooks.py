@@ -10,6 +10,8 @@ from bundle.concepts import CONCEPTS
 from bundle.declaration import load_declaration
 from tests.harness import PROJECT
 from tests.systems import MODELS
+from tools.render_runbooks import PAGES as RENDERED
+from tools.render_runbooks import render, render_markdown
 
 PAGES = sorted((PROJECT / "monitoring" / "runbooks").glob("*.md"))
 EACH = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
@@ -98,3 +100,29 @@ def test_pages_on_latency_lead_to_queueing(name: str) -> None:
     queries = "".join(blocks(page, "promql"))
     assert "request_queue_seconds_bucket" in queries
     assert "event_loop_lag_seconds_bucket" in queries
+
+
+def test_the_committed_pages_are_what_make_runbooks_writes() -> None:
+    assert {path: path.read_text(encoding="utf-8") for path in RENDERED.iterdir()} == render()
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("<script>alert(1)</script>", "<p>&lt;script&gt;alert(1)&lt;/script&gt;</p>"),
+        ("a <img src=x onerror=alert(1)>", "<p>a &lt;img src=x onerror=alert(1)&gt;</p>"),
+        ("`</code><b>`", "<p><code>&lt;/code&gt;&lt;b&gt;</code></p>"),
+        ("[a](javascript:alert(1))", "<p>[a](javascript:alert(1))</p>"),
+        (
+            "[the *a*](../../docs/rollout.md), [b](ApiDown.md)",
+            '<p>the <em>a</em>, <a href="ApiDown">b</a></p>',
+        ),
+        ("[a](https://x.example/)", '<p><a href="https://x.example/">a</a></p>'),
+        (
+            "[a](ApiDown.md 'x\" onclick=\"y')",
+            '<p><a href="ApiDown" title="x&quot; onclick=&quot;y">a</a></p>',
+        ),
+    ],
+)
+def test_html_is_text_and_links_lead_to_pages_of_the_server(written: str, shown: str) -> None:
+    assert render_markdown(written) == f"{shown}\n"

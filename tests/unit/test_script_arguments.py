@@ -84,6 +84,7 @@ REFUSED = [
     (TEST_METRICS, "--model", ("../iris", "Iris", "x;touch pwned", "$(touch pwned)", "nowhere", "")),
     (TEST_METRICS, "--shift", ("age sex", "age; touch pwned", "$(touch pwned)", "*", "")),
     (TEST_METRICS, "--url", NO_URL),
+    (DEPLOY_MONITORING, "--public-url", NO_URL),
     (DEPLOY_MONITORING, "--grafana-password-file", ("/nowhere", "/tmp", "--dry-run", "")),  # noqa: S108
 ]
 
@@ -184,6 +185,26 @@ def test_make_passes_a_value_on_as_one_word(cluster: StandIns, verb: str, tmp_pa
 def test_helm_gets_no_other_namespace(cluster: StandIns) -> None:
     for options in (["--namespace", "x"], ["--namespace=x"], ["-n", "x"], ["-nx"]):
         assert "name the namespace before the --" in rejection_of(cluster, [DEPLOY, "--", *options])
+
+
+@pytest.mark.parametrize(
+    ("options", "address"),
+    [
+        ([], "http://127.0.0.1:8000"),
+        (["--public-url", "https://heart.example.org/"], "https://heart.example.org"),
+        (["--public-url", "http://192.0.2.1:30080/api%20v1"], "http://192.0.2.1:30080/api%20v1"),
+    ],
+)
+def test_prometheus_gets_the_address_of_runbooks(tmp_path: Path, options: list[str], address: str) -> None:
+    answers = ANSWERS | {"kubectl kustomize *": 'cat "$2/prometheus-config.yaml"'}
+    result = StandIns(tmp_path / "stand-ins", answers).run(DEPLOY_MONITORING, "--dry-run", *options)
+    assert yaml.safe_load(result.stdout)["global"]["external_labels"] == {"public_url": address}
+
+
+def test_the_port_forward_of_runbooks_is_printed_where_no_address_is_given(cluster: StandIns) -> None:
+    forward = "kubectl port-forward --namespace risk service/heart-disease-api 8000:80"
+    assert forward in cluster.run(DEPLOY_MONITORING, "--namespace", "risk").stdout
+    assert "port-forward" not in cluster.run(DEPLOY_MONITORING, "--public-url", "http://192.0.2.1").stdout
 
 
 # ---- Grafana's password ----

@@ -48,6 +48,25 @@ app.kubernetes.io/part-of: heart-disease-api
 {{- default (printf "%s-canary-salt" (include "heart-disease-api.fullname" .)) .Values.candidate.saltSecret -}}
 {{- end }}
 
+{{- /* Where clients reach the API from outside, without a slash at the end; empty where no value says so. */}}
+{{- define "heart-disease-api.publicUrl" -}}
+{{- $hosts := list }}
+{{- range .Values.httpRoute.hostnames }}
+{{- if not (hasPrefix "*" .) }}{{ $hosts = append $hosts . }}{{ end }}
+{{- end }}
+{{- if .Values.publicUrl -}}
+{{- .Values.publicUrl | trimSuffix "/" -}}
+{{- else if .Values.ingress.enabled -}}
+{{- ternary "https" "http" (not (empty .Values.ingress.tlsSecretName)) }}://{{ .Values.ingress.host -}}
+{{- else if and .Values.httpRoute.enabled $hosts -}}
+{{- $schemes := list "http" }}
+{{- range .Values.httpRoute.parentRefs }}
+{{- if or (eq (int .port) 443) (hasPrefix "https" (default "" .sectionName)) }}{{ $schemes = list "https" }}{{ end }}
+{{- end }}
+{{- first $schemes }}://{{ first $hosts -}}
+{{- end -}}
+{{- end }}
+
 {{- define "heart-disease-api.containerSecurity" -}}
 allowPrivilegeEscalation: false
 readOnlyRootFilesystem: true

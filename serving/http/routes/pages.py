@@ -76,6 +76,7 @@ def pages_router(
             "openapi": "/openapi.json",
             "models": "/models",
             "health": "/health",
+            "runbooks": "/runbooks",
             **metrics,
         },
     )
