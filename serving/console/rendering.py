@@ -2,15 +2,18 @@
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import Response
 
 from bundle.evaluation import METRIC_NAMES
 from serving.console.posts import COOKIE
 from serving.http.security_headers import Page
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 HERE = Path(__file__).parent
 MEDIA_TYPES = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
@@ -44,7 +47,14 @@ class Renderer:
             content = path.read_bytes()
             names[path.name] = hashed_name(path, content)
             self.static[names[path.name]] = StaticFile(content, MEDIA_TYPES[path.suffix])
-        self._environment = Environment(
+        self._shared = {"static": names, "version": version, "metric_names": METRIC_NAMES}
+
+    @cached_property
+    def _environment(self) -> "Environment":
+        # imported with the first page: servers that only programs use need neither its memory nor its time
+        from jinja2 import Environment, FileSystemLoader, StrictUndefined  # noqa: PLC0415
+
+        environment = Environment(
             loader=FileSystemLoader(HERE / "templates"),
             autoescape=True,
             undefined=StrictUndefined,
@@ -52,8 +62,9 @@ class Renderer:
             lstrip_blocks=True,
             auto_reload=False,
         )
-        self._environment.globals |= {"static": names, "version": version, "metric_names": METRIC_NAMES}
-        self._environment.filters["words"] = words
+        environment.globals |= self._shared
+        environment.filters["words"] = words
+        return environment
 
     def page(self, template: str, status: int = 200, *, depth: int = 1, **shown: Any) -> Response:
         """Return a page that no cache keeps; `depth` is how many folders deep its address is."""
