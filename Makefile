@@ -1,7 +1,7 @@
 # `make` lists the verbs. Everything they need beyond Python 3.11 and make is installed into .venv from requirements/.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-long test-budget test-programs test-cluster test-compose cluster cluster-down up down register compare retrain k8s rules runbooks dashboards reference lint format check new train import bench bench-peers bench-cluster bench-drift lock clean
+.PHONY: help run test test-long test-browser screenshots test-budget test-programs test-cluster test-compose cluster cluster-down up down register compare retrain k8s rules runbooks dashboards reference lint format check new train import bench bench-peers bench-cluster bench-drift lock clean
 
 MODEL ?= heart-disease
 DATA ?=
@@ -35,6 +35,12 @@ test-long: .venv/dev.done ## run the tests that take longer than CI may: OpenAPI
 	@rm -rf .venv/tables && .venv/bin/python -m tests.tables .venv/tables
 	OPENBLAS_NUM_THREADS=1 TEST_LONG= OWN_MODELS=.venv/tables .venv/bin/python -m pytest --numprocesses auto --dist worksteal \
 		tests/contract tests/programs/test_tables.py $(ARGS)
+
+test-browser: .venv/dev.done ## run the tests of the console in Debian's Chromium
+	OPENBLAS_NUM_THREADS=1 .venv/bin/python -m pytest tests/browser --durations=10 $(ARGS)
+
+screenshots: .venv/dev.done ## write docs/screenshots/ (needs Debian's Chromium)
+	@.venv/bin/python -m tools.screenshots
 
 test-programs: .venv/dev.done ## run the tests on real programs: Prometheus, helm, PostgreSQL (Linux, root, Go)
 	@.venv/bin/python -m tools.cluster build

@@ -6,6 +6,17 @@ from pydantic import model_validator
 
 from bundle.records import Record, Share, check_sum
 
+METRIC_NAMES = {
+    "accuracy": "Accuracy",
+    "auc": "Area under the ROC curve",
+    "average_precision": "Area under the precision-recall curve",
+    "brier": "Brier score (lower is better)",
+    "calibration_intercept": "Calibration intercept (0 is perfect)",
+    "calibration_slope": "Calibration slope (1 is perfect)",
+    "false_negative_rate": "False negative rate (missed; sensitivity = 1 - FNR)",
+    "false_positive_rate": "False positive rate (specificity = 1 - FPR)",
+}
+
 
 class MetricEstimate(Record):
     """The value of a metric, with the bounds of its 95 % confidence interval."""

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from bundle.precision import Bound, Code, check_range, limit
 from bundle.spelling import Number, Switch, Text, Whole, check_codes
 
+Factor = Annotated[Number, Field(gt=0)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
 
 
@@ -55,6 +56,9 @@ class NumberFeature(FeatureBase):
     range: tuple[Bound, Bound] | None = None
     """of a number: least and greatest possible value; others are rejected. A value outside of the training
     data gets a warning in any case"""
+    other_units: dict[Text, Factor] = {}
+    """of a number: units in which the console accepts it too, and what each is multiplied by, such as
+    `{ "mmol/l" = 38.67 }`"""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

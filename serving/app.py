@@ -13,6 +13,10 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry, ProcessCollector
 
 from bundle.errors import BundleError
+from serving.console.console import Console
+from serving.console.rendering import Renderer
+from serving.console.routes import console_router
+from serving.console.targets import Targets
 from serving.feedback.service import KEYS_SECONDS, FeedbackService
 from serving.http.admission import Admission
 from serving.http.application import Application, scrapes_application
@@ -88,16 +92,28 @@ def create_app(
     lifecycle = Lifecycle()
     faults = Faults(settings.faults, vocabulary) if settings.faults.active else None
     endpoints = prediction_endpoints(models, Admission(settings.limits, lifecycle, faults), feedback, rollout)
+    console = None
+    if settings.console:
+        forms = Admission(settings.limits, lifecycle, faults=None)
+        console = Console(Targets(endpoints), served, forms, feedback, Renderer(app.version))
     required = [model for model in models.versions if rollout is None or model is not rollout.candidate]
     routers = [
         prediction_router(endpoints),
         models_router(served),
         health_router(required),
         probes_router(required, lifecycle),
-        pages_router(app.title, app.version, models.versions, with_metrics=settings.metrics_port is None),
+        pages_router(
+            app.title,
+            app.version,
+            models.versions,
+            with_metrics=settings.metrics_port is None,
+            for_browsers=console.start if console else None,
+        ),
         runbooks_router(RUNBOOKS),
         openapi_router(app),
     ]
+    if console:
+        routers.append(console_router(console))
     if feedback:
         routers.append(feedback_router(feedback, Admission(settings.limits, lifecycle, faults=None)))
     if settings.metrics_port is None:

@@ -3,6 +3,7 @@
     ApiError
       MalformedBody            400   the body is not JSON
       Unauthorized             401   the token is missing or wrong
+      OtherSite                403   a page of another site sent a form of the console
       NotFound                 404
       MethodNotAllowed         405
       Timeout                  408   the body did not arrive in time
@@ -70,6 +71,11 @@ class MalformedBody(ApiError):  # noqa: N818
 class Unauthorized(ApiError):  # noqa: N818
     status = HTTPStatus.UNAUTHORIZED
     title = "A valid token is required"
+
+
+class OtherSite(ApiError):  # noqa: N818
+    status = HTTPStatus.FORBIDDEN
+    title = "Another site sent this form"
 
 
 class NotFound(ApiError):  # noqa: N818

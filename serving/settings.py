@@ -97,6 +97,7 @@ class Settings(ServerSettings):
     """What the prediction API reads. Its parts get the groups that they need, never the whole."""
 
     environment: Literal["development", "staging", "production"] = "development"
+    console: bool = True
     workers: int = Field(default=1, ge=1, le=64)
     model_version: Annotated[str, Field(pattern=VERSION)] | None = None
     mlflow_tracking_uri: str | None = Field(default=None, repr=False)

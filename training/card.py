@@ -7,24 +7,13 @@ from markdown_it import MarkdownIt
 
 from bundle.declaration import Declaration
 from bundle.distributions import CategoryDistribution
-from bundle.evaluation import Evaluation, GroupMetrics, MetricEstimate, ThresholdMetrics
+from bundle.evaluation import METRIC_NAMES, Evaluation, GroupMetrics, MetricEstimate, ThresholdMetrics
 from bundle.features import Feature
 from bundle.manifest import FewRows, Manifest
 from training.plots import calibration_plot, groups_plot
 
 CALIBRATION_PLOT = "calibration.svg"
 GROUPS_PLOT = "groups.svg"
-
-METRIC_NAMES = {
-    "accuracy": "Accuracy",
-    "auc": "Area under the ROC curve",
-    "average_precision": "Area under the precision-recall curve",
-    "brier": "Brier score (lower is better)",
-    "calibration_intercept": "Calibration intercept (0 is perfect)",
-    "calibration_slope": "Calibration slope (1 is perfect)",
-    "false_negative_rate": "False negative rate (missed; sensitivity = 1 - FNR)",
-    "false_positive_rate": "False positive rate (specificity = 1 - FPR)",
-}
 
 PAGE = """\
 <!doctype html>

@@ -47,7 +47,7 @@ def declared_routes(routers: Iterable[APIRouter]) -> Iterable[DeclaredRoute]:
     """Return what OpenAPI is told about each route as what metrics may expect of it."""
     misses = (NotFound, MethodNotAllowed)
     yield DeclaredRoute(
-        *UNMATCHED, tuple(int(e.status) for e in misses), tuple(e.__name__ for e in misses), timed=True
+        *UNMATCHED, tuple(int(e.status) for e in misses), tuple(e.__name__ for e in misses), timed=False
     )
     for router in routers:
         for route in router.routes:

@@ -9,14 +9,17 @@ Header = tuple[bytes, bytes]
 NOSNIFF = (b"x-content-type-options", b"nosniff")
 NO_REFERRER = (b"referrer-policy", b"no-referrer")
 POLICY = b"content-security-policy"
+NEVER = ("base-uri", "form-action", "frame-ancestors")
+"""Directives that `default-src` does not cover."""
 DOCUMENTS = (b"text/html", b"application/xhtml+xml", b"image/svg+xml")
 """Media types that a browser renders as a document and runs scripts in."""
 
 
 def policy(*needs: str) -> str:
     """Return a Content-Security-Policy that allows what is named, such as "script-src 'self'"."""
-    never = ("base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'")
-    return "; ".join(("default-src 'none'", *needs, *never))
+    named = {need.partition(" ")[0] for need in needs}
+    never = (directive for directive in NEVER if directive not in named)
+    return "; ".join(("default-src 'none'", *needs, *(f"{directive} 'none'" for directive in never)))
 
 
 class Page(HTMLResponse):

@@ -54,6 +54,8 @@ def rejected(*options: str) -> str:
         ("model.version=1", "version"),
         ("server.logLevel=loud", "logLevel"),
         ("server.workers=0", "workers"),
+        ("console.enabled=maybe", "enabled"),
+        ("extraEnv[0].name=CONSOLE,extraEnv[0].value=x", "has a value of its own in this chart"),
         ("podDisruptionBudget.minAvailable=1", "set minAvailable or maxUnavailable, and the other to null"),
         (
             "podDisruptionBudget.maxUnavailable=null",
@@ -106,6 +108,13 @@ def rejected(*options: str) -> str:
 )
 def test_invalid_values_are_rejected(setting: str, sentence: str) -> None:
     assert sentence in rejected("--set", setting)
+
+
+@pytest.mark.parametrize("enabled", ["true", "false"])
+def test_a_value_switches_the_console(enabled: str) -> None:
+    objects = template("--set", f"console.enabled={enabled}")
+    (settings,) = [found["data"] for found in objects if "ENVIRONMENT" in found.get("data", {})]
+    assert settings["CONSOLE"] == enabled
 
 
 def test_subchart_keys_are_allowed() -> None:

@@ -11,6 +11,8 @@ import pytest
 from tests.harness import PROJECT, clean_environment
 from tests.systems import PAGES
 
+CONSOLE = PROJECT / "serving" / "console"
+
 # package -> what of the project it may import
 ALLOWED = {
     "bundle": {"bundle"},
@@ -46,6 +48,7 @@ ROOMS = {
         "settings",
     },
     "http": {"errors", "feedback", "inference", "logs", "metrics", "request", "rollout", "setting_groups"},
+    "console": {"errors", "feedback", "http", "inference", "request", "setting_groups"},
     "transport": {"request", "turns"},
 }
 
@@ -165,3 +168,7 @@ def test_serving_knows_no_model_by_name() -> None:
             'model: Annotated[tuple[str, ...], NoDecode] = ("heart-disease",)', ""
         )
         assert not [name for name in PAGES if name in text], file
+    pages = [file for folder in ("templates", "static") for file in (CONSOLE / folder).iterdir()]
+    assert len(pages) > 5
+    for file in pages:
+        assert not [name for name in PAGES if name in file.read_text(encoding="utf-8")], file

@@ -14,6 +14,7 @@ from starlette.types import Message
 from bundle.declaration import Declaration
 from bundle.manifest import load_manifest
 from serving.app import create_app
+from serving.console.rendering import Renderer
 from serving.http.application import Application
 from serving.http.openapi import openapi_document
 from serving.http.routes.pages import pages_router
@@ -81,30 +82,39 @@ class Page(HTMLParser):
             pass
 
 
-NEVER = ("default-src", "base-uri", "form-action", "frame-ancestors")
+NEVER = ("default-src", "base-uri", "frame-ancestors")
 
 
-def check_policy(headers: dict[str, str]) -> None:
+def check_policy(headers: dict[str, str], *, forms: str = "'none'") -> None:
     """Check that a page cannot be framed or sniffed, runs no inline script, and sends no referrer."""
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["referrer-policy"] == "no-referrer"
     policy = dict(part.split(" ", 1) for part in headers["content-security-policy"].split("; "))
     assert {policy[name] for name in NEVER} == {"'none'"}
+    assert policy["form-action"] == forms
     assert policy.get("script-src", "'self'") == policy.get("connect-src", "'self'") == "'self'"
 
 
 def test_every_page_has_a_content_security_policy() -> None:
     app = create_app(Settings(), CollectorRegistry())
+    style = next(name for name in Renderer("1").static if name.endswith(".css"))
     pages = set()
     for route in chain.from_iterable(included.original_router.routes for included in app.routes):  # type: ignore[attr-defined]
         if isinstance(route, APIRoute) and "GET" in (route.methods or ()):
-            path = route.path.format(name="heart-disease", asset="swagger-ui.css", alert="ApiDown")
+            path = route.path.format(
+                name="heart-disease", asset="swagger-ui.css", alert="ApiDown", file=style
+            )
             status, headers, _ = ask(app, path)
             assert (status, headers["x-content-type-options"]) == (200, "nosniff"), path
             if "html" in headers["content-type"]:
-                check_policy(headers)
+                own = route.path.startswith("/console/")
+                check_policy(headers, forms="'self'" if own else "'none'")
+                if own:
+                    assert "unsafe" not in headers["content-security-policy"]
+                    assert headers["cache-control"] == "no-store"
                 pages.add(route.path)
-    assert pages == {"/docs", "/models/{name}/card", "/runbooks", "/runbooks/{alert}"}
+    console = {"/console/predict", "/console/table", "/console/models"}
+    assert pages == {"/docs", "/models/{name}/card", "/runbooks", "/runbooks/{alert}"} | console
 
 
 @pytest.mark.parametrize("media_type", ["text/html", "image/svg+xml", "application/xhtml+xml"])

@@ -1,0 +1,262 @@
+"""Answers the console's pages. Predictions and outcomes take the API's own way, and are counted as those."""
+
+from asyncio import to_thread
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fastapi import Request
+from pydantic_core import from_json
+from starlette.requests import HTTPConnection
+from starlette.responses import Response
+
+from serving.console.fields import form_fields, sentence, typed_from, typed_row
+from serving.console.posts import as_json, read_form
+from serving.console.rendering import Renderer
+from serving.console.results import batch_cells, batch_columns, result_of, shown_value, spelled_out
+from serving.console.snippets import api_address, snippets
+from serving.console.tables import read_table, rewritten, write_table
+from serving.console.targets import Target, Targets
+from serving.errors import ApiError, NotFound, ValidationError
+from serving.feedback.outcomes import Verdict
+from serving.feedback.service import FeedbackService
+from serving.http.admission import Admission
+from serving.http.routes.models import describe_model
+from serving.inference.catalogue import ServedModel
+from serving.request import RequestRecord
+
+MOST_SHOWN = 100
+"""Rows of a table that the page shows; the download has all of them."""
+
+MOST_EXAMPLES = 4
+DOWNLOAD = {"Cache-Control": "no-store", "Content-Disposition": 'attachment; filename="predictions.csv"'}
+SAID = {
+    Verdict.NEW: "The outcome is recorded.",
+    Verdict.KNOWN: "This outcome was recorded before; it counts once.",
+    Verdict.CORRECTED: "The outcome is corrected.",
+}
+
+
+@dataclass(frozen=True)
+class Console:
+    """The pages: `admission` holds the limits of forms, `models` is what the page of models describes."""
+
+    targets: Targets
+    models: Sequence[ServedModel]
+    admission: Admission
+    feedback: FeedbackService | None
+    renderer: Renderer
+
+    async def show_form(self, request: Request) -> Response:
+        return self.start(request, depth=1)
+
+    def start(self, request: Request, *, depth: int = 0) -> Response:
+        """Return the form of a model, empty or with one of its examples."""
+        query = request.query_params
+        try:
+            target = self.targets.choose(query.get("model"), query.get("version"))
+            row = example(target.model, query.get("example"))
+        except ApiError as error:
+            return self.problem(request, error, depth=depth)
+        return self.form(target, typed_from(target.declaration, row) if row else {}, depth=depth)
+
+    async def predict(self, request: Request) -> Response:
+        """Return the form again, with the answer or with what is wrong beside each field."""
+        record: RequestRecord = request.scope["record"]
+        try:
+            typed = await self.posted(request)
+            target = self.targets.choose(typed.get("model"), typed.get("version"))
+        except ApiError as error:
+            return self.problem(request, error)
+        row = typed_row(target.declaration, typed)
+        try:
+            content = await target.row.respond(record, as_json(record, row, b"explain=true"))
+        except ApiError as error:
+            fail(record, error)
+            return self.form(target, typed, failure=error, status=error.status)
+        result = result_of(from_json(content), target.declaration)
+        address = api_address(record.headers, request.scope["scheme"], target.row.path)
+        return self.form(target, typed, result=result, snippets=snippets(address, row))
+
+    def form(
+        self,
+        target: Target,
+        typed: Mapping[str, str],
+        *,
+        failure: ApiError | None = None,
+        status: int = 200,
+        depth: int = 1,
+        **shown: Any,
+    ) -> Response:
+        result = shown.get("result")
+        errors = failure.errors if failure else ()
+        fields = form_fields(target.model, typed, errors, result.warnings if result else ())
+        return self.page(
+            "predict.html",
+            target,
+            status,
+            depth=depth,
+            fields=fields,
+            failure=failure,
+            examples=range(1, min(MOST_EXAMPLES, len(target.model.manifest.probes)) + 1),
+            **({"result": None, "snippets": []} | shown),
+        )
+
+    async def show_table(self, request: Request) -> Response:
+        """Return the form for several rows, empty or with the example as its first row."""
+        query = request.query_params
+        try:
+            target = self.targets.choose(query.get("model"), query.get("version"))
+            row = example(target.model, query.get("example"))
+        except ApiError as error:
+            return self.problem(request, error)
+        names = target.declaration.feature_names
+        text = write_table(names, [spelled_out(row, target.declaration)] if row else [])
+        return self.table(target, text)
+
+    async def predict_table(self, request: Request) -> Response:
+        """Return the table with a prediction for each row, or with what is wrong in which row."""
+        record: RequestRecord = request.scope["record"]
+        try:
+            typed = await self.posted(request)
+            target = self.targets.choose(typed.get("model"), typed.get("version"))
+        except ApiError as error:
+            return self.problem(request, error)
+        text = typed.get("table", "")
+        try:
+            rows = await to_thread(read_table, text, target.declaration)
+            content = await target.batch.respond(record, as_json(record, {"instances": rows}))
+        except ApiError as error:
+            fail(record, error)
+            return self.table(target, text, failure=error, status=error.status)
+        return await to_thread(self.predicted_table, target, text, rows, from_json(content))
+
+    def predicted_table(
+        self, target: Target, text: str, rows: list[dict[str, Any]], answer: Mapping[str, Any]
+    ) -> Response:
+        predictions = answer["predictions"]
+        names = target.declaration.feature_names
+        columns = batch_columns(target.declaration, predictions)
+        cells: list[list[Any]] = [
+            [*spelled_out(row, target.declaration), *batch_cells(prediction, columns)]
+            for row, prediction in zip(rows, predictions, strict=True)
+        ]
+        return self.table(
+            target,
+            text,
+            columns=columns,
+            names=names,
+            predicted=[[shown_value(cell) for cell in line] for line in cells[:MOST_SHOWN]],
+            rows=len(cells),
+            answered_by=answer["model"]["version"],
+            download=write_table([*names, *columns], cells),
+        )
+
+    def table(
+        self, target: Target, text: str, *, failure: ApiError | None = None, status: int = 200, **shown: Any
+    ) -> Response:
+        nothing: dict[str, Any] = {
+            "predicted": [],
+            "columns": [],
+            "names": [],
+            "rows": 0,
+            "version": "",
+            "download": "",
+        }
+        most = target.batch.most
+        return self.page(
+            "table.html", target, status, text=text, failure=failure, most=most, **nothing | shown
+        )
+
+    async def download(self, request: Request) -> Response:
+        """Return the table that a page holds as a file."""
+        try:
+            text = await to_thread(rewritten, (await self.posted(request)).get("download", ""))
+        except ApiError as error:
+            return self.problem(request, error)
+        headers = {
+            "Cache-Control": "no-store",
+            "Content-Disposition": 'attachment; filename="predictions.csv"',
+        }
+        return Response(text, media_type="text/csv", headers=headers)
+
+    async def show_models(self, _request: Request) -> Response:
+        described = [(model, describe_model(model)) for model in self.models]
+        return self.page("models.html", self.targets.main, described=described)
+
+    async def report(self, request: Request) -> Response:
+        """Store an outcome, and say what became of it."""
+        record: RequestRecord = request.scope["record"]
+        try:
+            typed = await self.posted(request)
+            target = self.targets.choose(typed.get("model"), typed.get("version"))
+        except ApiError as error:
+            return self.problem(request, error)
+        shown: dict[str, Any] = {
+            "prediction_id": typed.get("prediction_id", ""),
+            "outcome": typed.get("outcome", ""),
+        }
+        try:
+            verdict = await self.accept(record, typed)
+        except ApiError as error:
+            fail(record, error)
+            return self.page("outcome.html", target, error.status, failure=error, said="", **shown)
+        return self.page("outcome.html", target, failure=None, said=SAID[verdict], **shown)
+
+    async def accept(self, record: RequestRecord, typed: Mapping[str, str]) -> Verdict:
+        """Have the API's own service take a reported outcome; ApiError where it does not."""
+        if self.feedback is None:
+            raise NotFound("Outcomes are not taken here.")
+        if self.feedback.token:
+            await self.feedback.token(bearing(typed.get("token", "")))
+        body: dict[str, Any] = {name: typed.get(name, "") for name in ("prediction_id", "outcome")}
+        if "correction" in typed:
+            body["correction"] = True
+        verdict = await self.feedback.accept(await self.admission.body(record, as_json(record, body)))
+        record.log.add(feedback=verdict.value)
+        return verdict
+
+    def problem(self, request: Request, error: ApiError, *, depth: int = 1) -> Response:
+        """Return a page that says why there is no other."""
+        fail(request.scope["record"], error)
+        return self.page("problem.html", self.targets.main, error.status, depth=depth, failure=error)
+
+    def page(
+        self, template: str, target: Target, status: int = 200, *, depth: int = 1, **shown: Any
+    ) -> Response:
+        return self.renderer.page(
+            template,
+            status,
+            depth=depth,
+            target=target,
+            targets=list(self.targets),
+            takes_outcomes=self.feedback is not None,
+            needs_token=self.feedback is not None and self.feedback.token is not None,
+            sentence=sentence,
+            **shown,
+        )
+
+    async def posted(self, request: Request) -> dict[str, str]:
+        return await read_form(request.scope["record"], request.receive, self.admission.limits)
+
+
+def example(model: ServedModel, number: str | None) -> dict[str, Any]:
+    """Return an example by its number: 0 is the declared one, the others are the made-up probe rows."""
+    rows = [model.declaration.example, *(probe.row for probe in model.manifest.probes)]
+    if not number:
+        return {}
+    if not number.isdecimal() or len(number) > 2 or int(number) >= len(rows):  # noqa: PLR2004
+        raise ValidationError("There is no such example; choose one of those that the page offers.")
+    return rows[int(number)]
+
+
+def bearing(token: str) -> HTTPConnection:
+    """Return a request with this token, as the check of tokens reads it."""
+    header = (b"authorization", f"Bearer {token}".encode())
+    return HTTPConnection({"type": "http", "headers": [header]})
+
+
+def fail(record: RequestRecord, error: ApiError) -> None:
+    """Count and log an error that is answered with a page, as any other error."""
+    record.error_type = error.error_type
+    record.log.add(error=error.error_type, cause=error.cause)

@@ -1,0 +1,168 @@
+"""The fields of a form, from a model's features; and the row that the typed fields mean."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from bundle.declaration import Declaration
+from bundle.errors import FieldError
+from bundle.features import CategoryFeature, Feature, NumberFeature
+from bundle.spelling import parse_number
+from serving.inference.catalogue import ServedModel
+
+VALUE, UNIT, UNKNOWN = "value.", "unit.", "unknown."
+"""Prefixes of the names of inputs: no feature can collide with another field of the form."""
+
+NOT_KNOWN = "unknown"
+"""The option of a category whose value is missing; the others are the numbers of the categories in order."""
+
+MOST_BUTTONS = 3
+MOST_BUTTON_CHARACTERS = 32
+DIGITS = 7
+
+Typed = Mapping[str, str]
+Value = int | float | str | None
+
+
+@dataclass(frozen=True)
+class Option:
+    value: str
+    label: str
+    chosen: bool
+
+
+@dataclass
+class Field:
+    """One input: `errors` and `warnings` are the API's own sentences about its value."""
+
+    name: str
+    label: str
+    hint: str
+    kind: str
+    """text, buttons or list"""
+    nullable: bool
+    text: str = ""
+    unknown: bool = False
+    whole: bool = False
+    units: list[Option] = field(default_factory=list)
+    factors: dict[str, float] = field(default_factory=dict)
+    unit: str = ""
+    accepted: str = ""
+    converted: str = ""
+    options: list[Option] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+def form_fields(
+    model: ServedModel,
+    typed: Typed,
+    errors: Iterable[FieldError] = (),
+    warnings: Iterable[dict[str, str]] = (),
+) -> list[Field]:
+    """Return the fields of a form with what was typed, and beside each what the API says of it."""
+    fields = [form_field(feature, typed) for feature in model.declaration.features]
+    by_name = {shown.name: shown for shown in fields}
+    for error in errors:
+        if error.known and error.field in by_name:
+            by_name[error.field].errors.append(f"'{error.field}' {error.detail}.")
+    for warning in warnings:
+        by_name[warning["field"]].warnings.append(f"{sentence(warning['detail'])}.")
+    return fields
+
+
+def form_field(feature: Feature, typed: Typed) -> Field:
+    label, _, bracket = feature.description.partition(" (")
+    text = typed.get(VALUE + feature.name, "")
+    shown = Field(
+        feature.name, label or feature.name, bracket.removesuffix(")"), "text", feature.nullable, text
+    )
+    if isinstance(feature, NumberFeature):
+        add_number(shown, feature, typed)
+    else:
+        add_options(shown, feature)
+    return shown
+
+
+def add_number(shown: Field, feature: NumberFeature, typed: Typed) -> None:
+    shown.unknown = UNKNOWN + feature.name in typed
+    shown.whole = feature.type == "integer"
+    shown.unit = feature.unit
+    if feature.range:
+        shown.accepted = "{:g} to {:g}".format(*feature.range)
+    if feature.other_units:
+        shown.hint = ""
+        chosen = typed.get(UNIT + feature.name, feature.unit)
+        shown.factors = {feature.unit: 1.0, **feature.other_units}
+        shown.units = [Option(unit, unit, unit == chosen) for unit in shown.factors]
+        value = number(feature, typed)
+        if chosen != feature.unit and not isinstance(value, str | None):
+            shown.converted = f"= {value:g} {feature.unit}"
+
+
+def add_options(shown: Field, feature: CategoryFeature) -> None:
+    names = list(feature.codes)
+    buttons = len(names) <= MOST_BUTTONS and len("".join(names)) <= MOST_BUTTON_CHARACTERS
+    shown.kind = "buttons" if buttons else "list"
+    shown.options = [Option(str(place), name, shown.text == str(place)) for place, name in enumerate(names)]
+    if feature.nullable:
+        shown.options.append(Option(NOT_KNOWN, NOT_KNOWN, shown.text == NOT_KNOWN))
+
+
+def typed_row(declaration: Declaration, typed: Typed) -> dict[str, Value]:
+    """Return the row that the fields mean; a field without a value is left out, as the API would have it."""
+    row: dict[str, Value] = {}
+    for feature in declaration.features:
+        if UNKNOWN + feature.name in typed:
+            row[feature.name] = None
+        elif typed.get(VALUE + feature.name, "").strip():
+            row[feature.name] = read_value(feature, typed)
+    return row
+
+
+def read_value(feature: Feature, typed: Typed) -> Value:
+    return number(feature, typed) if isinstance(feature, NumberFeature) else category(feature, typed)
+
+
+def number(feature: NumberFeature, typed: Typed) -> Value:
+    """Return the number in the feature's own unit; what is no number as it was typed."""
+    text = typed.get(VALUE + feature.name, "").strip()
+    factor = feature.other_units.get(typed.get(UNIT + feature.name, ""), 1.0)
+    try:
+        value = parse_number(text)
+    except ValueError:
+        return text
+    if factor == 1:
+        return value
+    converted = float(f"{value * factor:.{DIGITS}g}")
+    return round(converted) if feature.type == "integer" else converted
+
+
+def category(feature: CategoryFeature, typed: Typed) -> Value:
+    """Return the category's name; what is no option as it was sent."""
+    sent = typed[VALUE + feature.name]
+    if sent == NOT_KNOWN:
+        return None
+    names = list(feature.codes)
+    known = {str(place): name for place, name in enumerate(names)}
+    return known.get(sent, sent)
+
+
+def typed_from(declaration: Declaration, row: Mapping[str, Value]) -> dict[str, str]:
+    """Return the fields that mean this valid row, such as an example."""
+    typed: dict[str, str] = {}
+    for feature in declaration.features:
+        value = row[feature.name]
+        missing = value is None or value in feature.missing_codes
+        if isinstance(feature, CategoryFeature):
+            code = None if missing else feature.encode(value)
+            places = {code: place for place, code in enumerate(feature.codes.values())}
+            typed[VALUE + feature.name] = NOT_KNOWN if code is None else str(places[int(code)])
+        elif missing:
+            typed[UNKNOWN + feature.name] = "on"
+        else:
+            typed[VALUE + feature.name] = str(value)
+    return typed
+
+
+def sentence(words: str) -> str:
+    return words[:1].upper() + words[1:]

@@ -1,0 +1,90 @@
+"""Tables of rows: read from CSV as people paste it, and written so that a spreadsheet runs nothing of it."""
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+
+from bundle.declaration import Declaration
+from bundle.features import CategoryFeature, Feature
+from bundle.spelling import parse_number
+from serving.console.fields import Value
+from serving.errors import ValidationError
+
+SEPARATORS = (",", ";", "\t")
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""What a cell begins with that a spreadsheet may run."""
+
+
+def read_table(text: str, declaration: Declaration) -> list[dict[str, Value]]:
+    """Return the rows below a header of feature names; ValidationError says where a line does not fit it."""
+    lines = read_cells(text.removeprefix("\ufeff"), declaration)
+    if not lines:
+        raise ValidationError("There is no table; paste one whose first line names the features.")
+    header, *rows = lines
+    if len(set(header)) < len(header):
+        raise ValidationError("Two columns of the table have the same name; remove one.")
+    features = {feature.name: feature for feature in declaration.features}
+    for number, cells in enumerate(rows):
+        if len(cells) != len(header):
+            raise ValidationError(
+                f"Row {number} has {len(cells)} cells, and the header has {len(header)}; rows count from 0."
+            )
+    return [
+        {name: read_cell(features.get(name), cell) for name, cell in zip(header, cells, strict=True)}
+        for cells in rows
+    ]
+
+
+def read_cells(text: str, declaration: Declaration) -> list[list[str]]:
+    """Return the cells of all lines that are not blank, by the separator that gives most features."""
+    first = text.lstrip().partition("\n")[0]
+    names = set(declaration.feature_names)
+    separator = max(SEPARATORS, key=lambda s: len(names & {c.strip(' "\r') for c in first.split(s)}))
+    try:
+        lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+        cells = [[cell.strip() for cell in line] for line in lines]
+    except csv.Error as error:
+        raise ValidationError(f"The table is not CSV: {error}.") from None
+    return [line for line in cells if any(line)]
+
+
+def read_cell(feature: Feature | None, cell: str) -> Value:
+    """Return the value in a cell: empty is missing, a category's name stays, a number is read."""
+    if not cell:
+        return None
+    if isinstance(feature, CategoryFeature) and cell in feature.codes:
+        return cell
+    try:
+        return parse_number(cell)
+    except ValueError:
+        return cell
+
+
+def write_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Return CSV; a cell that a spreadsheet could run as a formula begins with an apostrophe."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow([harmless(name) for name in header])
+    writer.writerows([harmless(cell) for cell in row] for row in rows)
+    return text.getvalue()
+
+
+def rewritten(text: str) -> str:
+    """Return a CSV with harmless cells, whatever it had."""
+    try:
+        header, *rows = csv.reader(io.StringIO(text, newline=""))
+    except (csv.Error, ValueError):
+        raise ValidationError("There is no table to download; predict its rows again.") from None
+    return write_table(header, rows)
+
+
+def harmless(cell: object) -> str:
+    """Return the text of a cell; numbers stay as they are, negative ones included."""
+    text = "" if cell is None else str(cell)
+    if not text.startswith(FORMULA):
+        return text
+    try:
+        parse_number(text)
+    except ValueError:
+        return f"'{text}"
+    return text
