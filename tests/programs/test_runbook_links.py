@@ -47,7 +47,7 @@ def sent(folder: Path, file: Path, alertmanager: str) -> dict[str, Any]:
     config = yaml.safe_load(file.read_text(encoding="utf-8"))
     alerting = config["alerting"] | {"alertmanagers": [{"static_configs": [{"targets": [alertmanager]}]}]}
     settings = config["global"] | {"evaluation_interval": "1s"}
-    one = {"global": settings, "rule_files": [str(RULES)], "alerting": alerting}
+    stack = {"global": settings, "rule_files": [str(RULES)], "alerting": alerting}
 
     def watchdog() -> dict[str, Any] | None:
         try:
@@ -56,7 +56,7 @@ def sent(folder: Path, file: Path, alertmanager: str) -> dict[str, Any]:
             return None
         return next((alert for alert in found if alert["labels"]["alertname"] == "Watchdog"), None)
 
-    with Prometheus(folder, one):
+    with Prometheus(folder, stack):
         alert = eventually(watchdog, "the Watchdog reaches Alertmanager", 60)
     assert alert
     assert set(alert["labels"]) == {"alertname", "severity"}
