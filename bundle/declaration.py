@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import tomllib
 from collections.abc import Sequence
 from itertools import chain, pairwise
@@ -285,6 +286,17 @@ def reject_renamed(declared: dict[str, object]) -> None:
     for name in named:
         if name in RENAMED:
             raise ValueError(f"{name} is now called {RENAMED[name]}: rename it")
+
+
+def model_folder(models: Path, name: str) -> Path:
+    """Return the folder of a model; BundleError for a name that no model can have, such as `../x`."""
+    if not re.fullmatch(MODEL_NAME, name):
+        likely = re.sub(r"[^a-z0-9]+", "-", name.lower()).lstrip("-0123456789").rstrip("-")
+        raise BundleError(
+            f"'{name}' cannot be a model's name: take lower-case letters, digits and hyphens, with a letter "
+            f"first, such as {likely or 'credit'}"
+        )
+    return models / name
 
 
 def load_declaration(folder: Path) -> Declaration:

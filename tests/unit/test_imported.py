@@ -39,6 +39,7 @@ from sklearn.svm import LinearSVC
 
 from bundle.declaration import load_declaration
 from bundle.encoding import Encoder
+from bundle.errors import BundleError
 from bundle.manifest import load_manifest, read_files, sealed
 from bundle.runtime import Session
 from tests.harness import Server
@@ -329,6 +330,32 @@ def test_versions_are_declared_and_those_trained_here_stay(
     (folder / "v1" / "bundle.json").write_text(json.dumps(sealed(manifest)), encoding="utf-8")
     with pytest.raises(DataError, match="was trained here, and stays as it is"):
         export(imported[1], frame, "default", folder, say=quiet)
+
+
+def test_versions_in_one_line_are_declared_by_hand(
+    imported: tuple[Path, Pipeline], frame: pd.DataFrame, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(imported[0], tmp_path / "credit"))
+    toml = (folder / "model.toml").read_text(encoding="utf-8")
+    for name, estimator in (("v1", "random_forest_classifier"), ("v2", "logistic_regression")):
+        toml = toml.replace(f'\n[versions.{name}]\nestimator = "{estimator}"\n', "")
+    versions = 'versions = { v1 = { estimator = "a" }, v2 = { estimator = "b" } }'
+    (folder / "model.toml").write_text(f"{versions}\n{toml}", encoding="utf-8")
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    with pytest.raises(DataError, match=r'by hand: v3 = \{ estimator = "random_forest_classifier" \}'):
+        export(imported[1], frame, "default", folder, version="v3", say=quiet)
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+def test_nothing_is_written_where_another_version_keeps_the_card_from_being_written(
+    imported: tuple[Path, Pipeline], frame: pd.DataFrame, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(imported[0], tmp_path / "credit"))
+    (folder / "v2" / "bundle.json").write_text("{}", encoding="utf-8")
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    with pytest.raises(BundleError, match="v2"):
+        export(imported[1], frame, "default", folder, version="v3", say=quiet)
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
 
 class Doubling(TransformerMixin, BaseEstimator):  # type: ignore[misc]
