@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bundle.declaration import TableFormat, load_declaration, model_folder
 from bundle.errors import BundleError
-from training import Say
+from training import Say, interruptible
 from training.classes import guess_classes
 from training.cli import exit_code, rows_file
 from training.columns import guess_columns
@@ -113,6 +113,7 @@ def check_target(target: str, cells: Sequence[str], places: Sequence[str]) -> No
 
 
 def parser() -> argparse.ArgumentParser:
+    interruptible()
     command = argparse.ArgumentParser(
         prog="python -m training.new",
         description="Draft a model's folder from a table: CSV, however it is written, or Parquet.",

@@ -3,6 +3,7 @@
 import json
 import pickle
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -481,6 +482,20 @@ def test_rows_that_do_not_fit_are_said_in_a_sentence(
     assert not (imported[0] / "v3").exists()
 
 
+class Calling:
+    """What calls a function as it is loaded."""
+
+    def __init__(self, function: Callable[..., object], *arguments: object) -> None:
+        self.called = (function, arguments)
+
+    def __reduce__(self) -> Any:
+        return self.called
+
+
+def pickled(function: Callable[..., object], *arguments: object) -> bytes:
+    return pickle.dumps(Calling(function, *arguments))
+
+
 @pytest.mark.parametrize(
     ("file", "sentence"),
     [
@@ -489,6 +504,12 @@ def test_rows_that_do_not_fit_are_said_in_a_sentence(
         (("made.skops", b"nothing"), "made.skops cannot be opened: File is not a zip file"),
         (("made.joblib", b"nothing"), "made.joblib cannot be opened"),
         (("made.pkl", b"cabsent_package\nThing\n."), "needs the package 'absent_package': install it"),
+        (("made.pkl", pickled(sys.exit, 0)), "made.pkl cannot be opened: SystemExit: 0"),
+        (("made.pkl", pickled(next, iter(()))), "made.pkl cannot be opened: StopIteration"),
+        (
+            ("made.joblib", pickled(exec, "raise BaseException('boom')")),
+            "made.joblib cannot be opened: BaseException: boom",
+        ),
         (("absent.onnx", None), "absent.onnx cannot be read or written: No such file or directory"),
     ],
 )
