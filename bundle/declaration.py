@@ -1,5 +1,6 @@
 """A model's declaration, `models/<name>/model.toml`: the one place where its features are written down."""
 
+import codecs
 import json
 import math
 import re
@@ -26,6 +27,9 @@ BY_VERSION = {"model_loaded", "model_info", "accuracy", "expected_share", "expec
 
 
 MOST_BYTES = 256 * 1024
+NO_CHARSETS = {"idna", "punycode", "raw-unicode-escape", "unicode-escape", "undefined", "utf-7"}
+"""Encodings of Python in which no table is: of host names, of literals, of mail."""
+
 RENAMED = {
     "cost_of_miss": "cost_of_false_negative",
     "miss_rate": "false_negative_rate",
@@ -105,8 +109,11 @@ class TableFormat(Declared):
     def _readable(self) -> Self:
         try:
             "".encode(self.encoding)
-        except LookupError:
-            raise ValueError(f"the encoding '{self.encoding}' is unknown: name one such as utf-8") from None
+            known = codecs.lookup(self.encoding).name not in NO_CHARSETS
+        except (LookupError, UnicodeError):
+            known = False
+        if not known:
+            raise ValueError(f"the encoding '{self.encoding}' is unknown: name one such as utf-8")
         if self.separator == self.decimal:
             raise ValueError("the separator and the decimal sign are the same")
         return self

@@ -37,7 +37,7 @@ from training.onnx_file import OnnxModel
 from training.registered import trained_file
 from training.replacing import replace_file, replaced_folder
 from training.sources import Source, classifier, read_source
-from training.table import DataError, read_content, read_table
+from training.table import SEPARATOR_LINE, DataError, read_content, read_table
 from training.versions import appended, with_version
 
 
@@ -105,6 +105,7 @@ def read_frame(content: bytes, declaration: Declaration) -> pd.DataFrame:
         na_values=["", *table.missing],
         keep_default_na=False,
         low_memory=False,
+        skiprows=1 if SEPARATOR_LINE.match(content[:64].decode(table.encoding, "replace")) else 0,
     )
     return frame.rename(columns=str.strip)
 

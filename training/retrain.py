@@ -100,7 +100,7 @@ def retrain(
     rows = load_training_data(run.source, run.declaration, run.recipe, data)
     rows = replace(rows, few=check_rows(run.declaration, rows, allow_few=allow_few_rows))
     check_classes(run.declaration, rows.labels)
-    check_columns(run.declaration, rows.matrix)
+    check_columns(run.declaration, rows)
     direct = predict_rows(folder / run.served.version, run.served, rows.matrix)
     check_labels(Predictions.of(run.declaration, rows.labels, direct[None]), run.served.version)
     count, against = len(rows.rows), run.served.version

@@ -1,6 +1,7 @@
 """What `make check` says, and the one sentence for each failure of a recipe, data or a declaration."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -283,6 +284,23 @@ def test_a_column_without_values_gets_a_sentence(tmp_path: Path, capfd: pytest.C
     assert "has no value in any row: fill it in, or remove the feature ca from" in capfd.readouterr().err
 
 
+def test_numbers_that_float32_cannot_tell_apart_get_a_sentence(
+    iris: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    toml = (iris / "model.toml").read_text(encoding="utf-8")
+    toml = re.sub(r"(?m)^(range|unit) = .*\n", "", toml)
+    (iris / "model.toml").write_text(toml, encoding="utf-8")
+    header, *lines = (iris / "data.csv").read_text(encoding="utf-8").splitlines()
+    rows = [f"{1_000_000_001 + place % 4},{line.partition(',')[2]}" for place, line in enumerate(lines)]
+    (iris / "data.csv").write_text("\n".join([header, *rows]), encoding="utf-8")
+    for command in (train, check_main):
+        assert command(["--models-dir", str(iris.parent), "--model", "iris"]) == 1
+        assert capfd.readouterr().err == (
+            "error: the column 'sepal_length' has 4 values that float32 cannot tell apart: subtract a "
+            "constant from each, or remove the feature sepal_length from model.toml\n"
+        )
+
+
 @pytest.mark.parametrize(
     ("before", "after", "sentence"),
     [
@@ -313,6 +331,17 @@ DECLARATIONS = [
         "threshold = 0.5",
         'threshold = 0.5\ncolour = "red"',
         "colour: is not known here: remove it",
+    ),
+    *(
+        (
+            "threshold = 0.5",
+            f'threshold = 0.5\ntable = {{ encoding = "{encoding}" }}',
+            f"table: the encoding '{encoding}' is unknown: name one such as utf-8",
+        )
+        for encoding in (
+            *("idna", "punycode", "utf-7", "unicode_escape", "raw_unicode_escape", "undefined"),
+            *("rot13", "hex", "zlib", "nothing"),
+        )
     ),
     ("threshold = 0.5", "threshold = 1.5", "threshold: must be less than 1"),
     (

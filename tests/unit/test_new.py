@@ -242,6 +242,9 @@ def guessed(
         (("red", "None", "unknown"), "category", False),
         (("TRUE", "FALSE"), "category", False),
         (("1", "2", "3+"), "category", False),
+        (("007", "011", "101"), "category", False),
+        (("00", "01", "2"), "category", False),
+        (("0", "0.5", "-0.25"), "number", False),
     ],
 )  # fmt: skip
 def test_types_are_guessed_from_the_cells(
@@ -249,6 +252,31 @@ def test_types_are_guessed_from_the_cells(
 ) -> None:
     feature = guessed(table, draft, (cells[place % len(cells)] for place in range(60)))
     assert (feature.name, feature.type, feature.nullable) == ("a", kind, nullable)
+
+
+@pytest.mark.parametrize(
+    ("cells", "doubt"),
+    [
+        ([*"1234567", "Total"], "7 of 8 values are numbers: look at 'Total'"),
+        (["1", "2", "3", "inf"], "3 of 4 values are numbers: look at 'inf'"),
+        (["2", "3", "1e400"], "2 of 3 values are numbers: look at '1e400'"),
+        (["3", "4", "5", "\u22126"], "3 of 4 values are numbers: look at '\u22126'"),
+        (["2,5", "3", "x"], "2 of 3 values are numbers: look at 'x'"),
+        (["1", "2", "a", "b"], ""),
+        (["a", "b"], ""),
+    ],
+)
+def test_a_word_among_numbers_is_doubted(
+    table: Callable[..., Path],
+    draft: Draft,
+    capsys: pytest.CaptureFixture[str],
+    cells: list[str],
+    doubt: str,
+) -> None:
+    feature = guessed(table, draft, (cells[place % len(cells)] for place in range(60)))
+    assert feature.type == "category"
+    said = [line for line in capsys.readouterr().out.splitlines() if "are numbers" in line]
+    assert [line.partition(";")[0] for line in said] == ([f"  a: {doubt}"] if doubt else [])
 
 
 def test_a_category_that_reads_as_a_number_is_its_own_code(table: Callable[..., Path], draft: Draft) -> None:
