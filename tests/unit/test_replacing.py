@@ -46,8 +46,10 @@ def full(disk: Path) -> Iterator[str]:
     if not os.path.ismount(disk):
         limits = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (SMALL, limits[1]))
-        yield "File too large"
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        try:
+            yield "File too large"
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         return
     filler = disk / "filler"
     with filler.open("wb", buffering=0) as file, suppress(OSError):
@@ -93,17 +95,18 @@ def test_a_full_disk_leaves_the_imported_version(
     rows = frame.drop(columns="species").astype("float32")
     file = tmp_path / "model.skops"
 
-    def imported(model: object, version: str) -> int:
-        skops.io.dump(model.fit(rows, frame["species"]), file)  # type: ignore[attr-defined]
+    def imported(version: str) -> int:
         arguments = ["--models-dir", str(disk), "--model", "iris", "--file", str(file), "--version", version]
         return importing.main([*arguments, "--data", str(folder / "data.csv")])
 
-    assert imported(LogisticRegression(max_iter=1000), "v2") == 0
+    skops.io.dump(LogisticRegression(max_iter=1000).fit(rows, frame["species"]), file)
+    assert imported("v2") == 0
+    skops.io.dump(RandomForestClassifier(100).fit(rows, frame["species"]), file)
     before = contents(folder)
     capsys.readouterr()
     for version in ("v2", "v3"):
         with full(disk) as reason:
-            assert imported(RandomForestClassifier(20), version) == 1
+            assert imported(version) == 1
             assert capsys.readouterr().err == f"error: {folder / version} cannot be written: {reason}\n"
             assert contents(folder) == before
     assert not list(folder.glob(".new-*"))
