@@ -10,6 +10,12 @@ export CHURN_DATA ?= $(wildcard ../shared/data/telco_churn.csv)
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 
+# What is given is taken as it is: make would expand a $ in it, and so run $(shell ...), here and as it exports it.
+names = MODEL DATA TARGET FILE VERSION TRUST STACK A B SEEN FEW_ROWS ARGS UPGRADE PYTHON CHURN_DATA
+given = $(foreach name,$(names),$(if $(filter environment,$(origin $(name))),$(name))) \
+	$(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name)))
+$(foreach name,$(given),$(eval override $(name) := $$(value $(name)))$(eval export $(name)))
+
 # A value as one word of the shell, whatever it holds; ~/ at its start is still the home.
 quoted = $(if $(filter ~/%,$(firstword $(1))),~/'$(subst ','\'',$(patsubst ~/%,%,$(1)))','$(subst ','\'',$(1))')
 table = $(if $(and $(DATA),$(TARGET)),$(DATA),$(error name table and class, such as MODEL=credit DATA=credit.csv TARGET=default))

@@ -1,7 +1,9 @@
 """A model's declaration, `models/<name>/model.toml`: the one place where its features are written down."""
 
+import codecs
 import json
 import math
+import re
 import tomllib
 from collections.abc import Sequence
 from itertools import chain, pairwise
@@ -25,6 +27,9 @@ BY_VERSION = {"model_loaded", "model_info", "accuracy", "expected_share", "expec
 
 
 MOST_BYTES = 256 * 1024
+NO_CHARSETS = {"idna", "punycode", "raw-unicode-escape", "unicode-escape", "undefined", "utf-7"}
+"""Encodings of Python in which no table is: of host names, of literals, of mail."""
+
 RENAMED = {
     "cost_of_miss": "cost_of_false_negative",
     "miss_rate": "false_negative_rate",
@@ -104,8 +109,11 @@ class TableFormat(Declared):
     def _readable(self) -> Self:
         try:
             "".encode(self.encoding)
-        except LookupError:
-            raise ValueError(f"the encoding '{self.encoding}' is unknown: name one such as utf-8") from None
+            known = codecs.lookup(self.encoding).name not in NO_CHARSETS
+        except (LookupError, UnicodeError):
+            known = False
+        if not known:
+            raise ValueError(f"the encoding '{self.encoding}' is unknown: name one such as utf-8")
         if self.separator == self.decimal:
             raise ValueError("the separator and the decimal sign are the same")
         return self
@@ -287,6 +295,17 @@ def reject_renamed(declared: dict[str, object]) -> None:
     for name in named:
         if name in RENAMED:
             raise ValueError(f"{name} is now called {RENAMED[name]}: rename it")
+
+
+def model_folder(models: Path, name: str) -> Path:
+    """Return the folder of a model; BundleError for a name that no model can have, such as `../x`."""
+    if not re.fullmatch(MODEL_NAME, name):
+        likely = re.sub(r"[^a-z0-9]+", "-", name.lower()).lstrip("-0123456789").rstrip("-")
+        raise BundleError(
+            f"'{name}' cannot be a model's name: take lower-case letters, digits and hyphens, with a letter "
+            f"first, such as {likely or 'credit'}"
+        )
+    return models / name
 
 
 def load_declaration(folder: Path) -> Declaration:

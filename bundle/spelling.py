@@ -52,6 +52,14 @@ def meaning(spelling: str | int) -> str | float:
     return number if math.isfinite(number) else text
 
 
+def shown_apart(first: str, second: str) -> str:
+    """Return two spellings to print, with the code points of what looks the same."""
+    if normalize("NFKC", first) != normalize("NFKC", second):
+        return f"'{first}' and '{second}'"
+    points = [" ".join(f"U+{ord(letter):04X}" for letter in text) for text in (first, second)]
+    return f"'{first}' ({points[0]}) and '{second}' ({points[1]})"
+
+
 def check_codes(codes: Mapping[str, int], missing_codes: Sequence[int]) -> None:
     """Reject a name or code that can be confused with another; ValueError says which."""
     owners: dict[str | float, str | None] = {}
@@ -63,6 +71,8 @@ def check_codes(codes: Mapping[str, int], missing_codes: Sequence[int]) -> None:
             raise ValueError(f"a missing code and '{owner}' have the same code {code}")
     for name in codes:
         if (owner := owners.setdefault(meaning(name), name)) != name:
+            if owner is not None and isinstance(meaning(name), str):
+                raise ValueError(f"one category in two spellings, {shown_apart(owner, name)}: keep one")
             means = "missing" if owner is None else f"'{owner}'"
             raise ValueError(
                 f"'{name}' reads as a number that means {means}: call a category by its own code, or a word"

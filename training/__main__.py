@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Sequence
 
+from bundle.declaration import model_folder
 from training.build import build
 from training.cli import exit_code, parser
 
@@ -11,8 +12,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = parser("training", "Train a model into verified bundles.")
     command.add_argument("--version", help="version to write (all that the model declares)")
     options = command.parse_args(arguments)
-    folder = options.models_dir / options.model
-    return exit_code(lambda: build(folder, options.version, options.data, say=print))
+
+    def work() -> None:
+        folder = model_folder(options.models_dir, options.model)
+        build(folder, options.version, options.data, say=print)
+
+    return exit_code(work)
 
 
 if __name__ == "__main__":

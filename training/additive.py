@@ -9,7 +9,7 @@ from sklearn.pipeline import Pipeline
 from bundle.additive import HIGHEST_CODE, AdditiveEvaluator, AdditiveModel, CategoryTerm, NumberTerm, Outputs
 from bundle.declaration import Declaration
 from bundle.encoding import Encoder, Matrix
-from bundle.features import CategoryFeature, Feature
+from bundle.features import CategoryFeature, Feature, NumberFeature
 
 TOLERANCE = 1e-9
 """Largest difference of a probability from scikit-learn's, both in float64."""
@@ -35,6 +35,8 @@ def derive(pipeline: Pipeline, declaration: Declaration, matrices: list[Matrix])
     terms = []
     for column, feature in enumerate(declaration.features):
         values = _values(feature, [matrix[:, column] for matrix in matrices])
+        if isinstance(feature, NumberFeature) and values[0] == values[1]:
+            return None  # its contribution is not seen
         asked = [*values, *([np.nan] if feature.nullable else [])]
         terms.append(_term(feature, values, (log_odds(column, asked) - at_base).tolist()))
     model = AdditiveModel(intercept=at_base.tolist(), terms=terms)

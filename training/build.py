@@ -40,6 +40,7 @@ from training.metrics import Floats
 from training.preparation import check_data, check_declaration, check_fit, few_rows
 from training.probes import make_probes
 from training.recipe import Recipe
+from training.replacing import replace_file, replaced_folder
 from training.table import DataError
 
 LIBRARIES = ["numpy", "scikit-learn", "skl2onnx", "onnx", "onnxruntime", "joblib", "matplotlib"]
@@ -69,7 +70,9 @@ def build(folder: Path, version: str | None, data: Path | None, say: Say) -> lis
     manifests = []
     for name in (name for name in names if name not in failed.failures):
         with failed.collected(name):
-            manifests.append(build_version(folder / name, declaration, recipe, training, say))
+            with replaced_folder(folder / name) as new:
+                manifest = build_version(new, declaration, recipe, training, say)
+            manifests.append(manifest)
             say(f"wrote {folder / name}")
     if manifests:
         write_card(folder, declaration, say)
@@ -101,10 +104,19 @@ def check_same_rows(folder: Path, declaration: Declaration) -> None:
 
 def write_card(folder: Path, declaration: Declaration, say: Say) -> None:
     """Write `folder/CARD.md` of all existing versions."""
-    existing = [name for name in declaration.versions if (folder / name).is_dir()]
-    card = render_card(declaration, [load_manifest(folder / name, declaration) for name in existing])
-    (folder / "CARD.md").write_text(card, encoding="utf-8")
+    replace_file(folder / "CARD.md", model_card(folder, declaration))
     say(f"wrote {folder / 'CARD.md'}")
+
+
+def model_card(folder: Path, declaration: Declaration, new: Manifest | None = None) -> str:
+    """Return the card of all existing versions, and of one that is about to be written."""
+    manifests = []
+    for name in declaration.versions:
+        if new is not None and name == new.version:
+            manifests.append(new)
+        elif (folder / name).is_dir():
+            manifests.append(load_manifest(folder / name, declaration))
+    return render_card(declaration, manifests)
 
 
 def build_version(

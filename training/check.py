@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from bundle.declaration import Declaration
+from bundle.declaration import Declaration, model_folder
 from training import Say
 from training.build import write_bundle
 from training.cli import exit_code, parser
@@ -123,7 +123,8 @@ def predicted(url: str, declaration: Declaration) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     command = parser("training.check", "Check in seconds that a model can be trained and served.")
     options = command.parse_args(arguments)
-    return exit_code(lambda: check(options.models_dir / options.model, options.data, print))
+    models, name = options.models_dir, options.model
+    return exit_code(lambda: check(model_folder(models, name), options.data, print))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bundle.spelling import meaning
+from bundle.spelling import meaning, shown_apart
 from training.columns import MOST_LISTED, distinct, identifier
 from training.evaluation import FOLDS
 from training.sniff import are_numbers
@@ -50,7 +50,7 @@ def _check_classes(column: str, counts: Counter[str]) -> None:
     for cell in sorted(counts):
         if (other := spellings.setdefault(meaning(cell), cell)) != cell:
             raise DataError(
-                f"the column '{column}' has one class in two spellings, '{other}' and '{cell}': keep one"
+                f"the column '{column}' has one class in two spellings, {shown_apart(other, cell)}: keep one"
             )
     _check_regression(column, counts)
     if len(counts) > MOST_CLASSES:

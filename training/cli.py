@@ -8,15 +8,19 @@ import shutil
 import signal
 import sys
 import tempfile
+from asyncio import CancelledError
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bundle.errors import BundleError
 from registry.credentials import PASSWORD, TOKEN, USERNAME, read_credentials
 from registry.mlflow import MlflowServer
+from training import INTERRUPTED, interruptible
 from training.failures import FAILURES, sentence
+from training.recipe import described
+from training.table import DataError
 
-INTERRUPTED = 128 + signal.SIGINT
+UNREAD = 128 + signal.SIGPIPE
 
 ARTIFACT = re.compile(
     r"runs:/(?P<run>[0-9a-f]{32})/(?P<path>[A-Za-z0-9_-][\w.-]*(/[A-Za-z0-9_-][\w.-]*)*)", re.ASCII
@@ -30,6 +34,7 @@ REMOTE = (
 
 
 def parser(name: str, description: str) -> argparse.ArgumentParser:
+    interruptible()
     parser = argparse.ArgumentParser(prog=f"python -m {name}", description=description, epilog=REMOTE)
     parser.add_argument("--model", default="heart-disease", help="folder under --models-dir (heart-disease)")
     parser.add_argument("--models-dir", type=Path, default=Path("models"), help="where models live (models)")
@@ -71,17 +76,36 @@ def mlflow_server(wanted: str) -> MlflowServer:
 
 
 def exit_code(work: Callable[[], object]) -> int:
-    """Do the work and return 0, or print a sentence about each failure and return 1; 130 if interrupted."""
+    """Do the work and return 0, or print a sentence about each failure and return 1.
+
+    130 if it is interrupted, 141 if nobody reads the output any more.
+    """
+    interruptible(cleanly=True)
     try:
-        work()
-    except ExceptionGroup as group:
-        failures: Sequence[Exception] = group.exceptions
-    except FAILURES as error:
-        failures = [error]
+        failures = _failures(work)
+        sys.stdout.flush()
+        for failure in failures:
+            print(f"error: {sentence(failure)}", file=sys.stderr)
     except KeyboardInterrupt:
         return INTERRUPTED
-    else:
-        return 0
-    for failure in failures:
-        print(f"error: {sentence(failure)}", file=sys.stderr)
-    return 1
+    except BrokenPipeError:
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        for stream in (sys.stdout, sys.stderr):  # Python flushes what is left at its end
+            os.dup2(nothing, stream.fileno())
+        return UNREAD
+    return 1 if failures else 0
+
+
+def _failures(work: Callable[[], object]) -> Sequence[BaseException]:
+    """Do the work and return what failed; whatever is none of FAILURES is a defect, and raised."""
+    try:
+        work()
+    except BrokenPipeError:
+        raise
+    except ExceptionGroup as group:
+        return group.exceptions
+    except FAILURES as error:
+        return [error]
+    except (SystemExit, GeneratorExit, CancelledError, BaseExceptionGroup) as error:  # of a model's own code
+        return [DataError(described(error))]
+    return []

@@ -2,11 +2,13 @@
 
 import re
 from collections import Counter
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Collection, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median, median_low
 from typing import Literal
 from unicodedata import normalize
+
+import numpy as np
 
 from bundle.precision import EXACT, check_range, limit
 from bundle.spelling import check_codes, meaning
@@ -20,6 +22,7 @@ MOST_LISTED = 6
 
 DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([T ].*)?", re.ASCII)
 DIGITS_BY_THREES = re.compile(r"[+-]?\d{1,3}([., ']\d{3})+([.,]\d+)?", re.ASCII)
+LEADING_ZERO = re.compile(r"[+-]?0\d+", re.ASCII)
 ID = {"id", "index", "key", "no", "nr", "number", "row", "uuid", "guid"}
 """Last words of the names of columns that number the rows."""
 
@@ -95,7 +98,7 @@ def _guess_column(name: str, feature: str, cells: list[str], decimal: str, missi
         return Column(name, left_out="all its values are missing")
     if len(counts) == 1:
         return Column(name, left_out="it has the same value in each row that has one")
-    if are_numbers(counts, decimal):
+    if are_numbers(counts, decimal) and not any(map(LEADING_ZERO.fullmatch, counts)):
         return _guess_number(name, feature, present, decimal, absent)
     return _guess_category(name, feature, counts, absent)
 
@@ -110,7 +113,7 @@ def _guess_number(name: str, feature: str, present: list[str], decimal: str, abs
     if max(-low, high) > (most := limit(whole=False)):
         return Column(name, left_out=f"it has values beyond {most:g}")
     kind: Literal["integer", "number"] = "integer" if whole and max(-low, high) <= EXACT else "number"
-    if distinct > FEW_VALUES and (reason := _imprecise(low, high)):
+    if reason := _imprecise(low, high) if distinct > FEW_VALUES else _indistinct(numbers):
         return Column(name, left_out=reason)
     middle = int(median_low(numbers)) if whole else float(f"{median(numbers):.6g}")
     doubt = ""
@@ -139,13 +142,19 @@ def _guess_category(name: str, feature: str, counts: Counter[str], absent: int) 
 
 def _no_category(counts: Counter[str]) -> str:
     numbers = sum(are_numbers([cell], ".") for cell in counts)
+    coded = numbers == len(counts) and any(map(LEADING_ZERO.fullmatch, counts))
     rows, many = counts.total(), len(counts) > MOST_CATEGORIES or 2 * len(counts) > counts.total()
     reasons = {
+        "it holds codes with leading zeros, such as 007, too many for categories": (many and coded),
+        "it holds codes with and without leading zeros, such as 007 and 7: write each in one way": (
+            coded and len(set(map(meaning, counts))) < len(counts)
+        ),
         "it holds formulas: save their values": any(cell.startswith(("=", "@")) for cell in counts),
         "it holds dates: a model needs numbers, such as days until another date": all(
             DATE.fullmatch(cell) for cell in counts
         ),
-        "its numbers have separators of thousands, or another decimal sign than the table": all(
+        "its numbers have separators of thousands, or another decimal sign than the table": not coded
+        and all(
             DIGITS_BY_THREES.fullmatch(cell) or are_numbers([cell], ".") or are_numbers([cell], ",")
             for cell in counts
         ),
@@ -161,6 +170,10 @@ def _no_category(counts: Counter[str]) -> str:
 
 
 def _category_doubt(counts: Counter[str]) -> str:
+    odd = sorted(cell for cell in counts if not any(are_numbers([cell], decimal) for decimal in ".,"))
+    if 0 < 2 * len(odd) < len(counts):
+        listed = ", ".join(f"'{cell}'" for cell in odd[:MOST_LISTED])
+        return f"{len(counts) - len(odd)} of {len(counts)} values are numbers: look at {listed}"
     if len({cell.casefold() for cell in counts}) < len(counts):
         return "values that differ in capitals alone are different categories"
     rare = sum(count < FOLDS for count in counts.values())
@@ -183,6 +196,13 @@ def _codes(names: list[str]) -> dict[str, int]:
 def _numbers_rows(name: str, span: float, distinct: int) -> bool:
     words = re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", name).lower().replace(" ", "_").split("_")
     return words[-1] in ID or span == distinct
+
+
+def _indistinct(numbers: Collection[float]) -> str:
+    few = set(numbers)
+    if len(set(np.array(list(few), dtype=np.float32).tolist())) == len(few):
+        return ""
+    return "float32 cannot tell its values apart: subtract a constant from each"
 
 
 def _imprecise(low: float, high: float) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bundle.declaration import Declaration, load_declaration
+from bundle.declaration import Declaration, load_declaration, model_folder
 from bundle.encoding import Encoder, Matrix
 from bundle.errors import BundleError
 from bundle.manifest import MODEL_FILE, Manifest, load_manifest, read_files
@@ -144,8 +144,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command.add_argument("--a", required=True, help="the version to compare with")
     command.add_argument("--b", required=True, help="the version to compare")
     options = command.parse_args(arguments)
-    folder = options.models_dir / options.model
-    return exit_code(lambda: print(compare_versions(folder, options.a, options.b, options.data)))
+
+    def work() -> None:
+        folder = model_folder(options.models_dir, options.model)
+        print(compare_versions(folder, options.a, options.b, options.data))
+
+    return exit_code(work)
 
 
 if __name__ == "__main__":

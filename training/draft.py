@@ -1,10 +1,7 @@
 """Writes the text of a new model's model.toml and recipe.py."""
 
 import json
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 
 from bundle.declaration import TableFormat
 from training.classes import Class
@@ -80,17 +77,6 @@ def build_pipeline(estimator: str, declaration: Declaration) -> Pipeline:
     )
     return Pipeline([("columns", columns), ("estimator", estimators[estimator])])
 '''
-
-
-@contextmanager
-def drafted_folder(folder: Path) -> Iterator[Path]:
-    """Give an empty folder, which becomes `folder` when the context ends well."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".new-", dir=folder.parent) as parent:
-        drafted = Path(parent) / folder.name
-        drafted.mkdir()
-        yield drafted
-        drafted.rename(folder)
 
 
 def draft_model(

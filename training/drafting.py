@@ -8,11 +8,13 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
+from bundle.declaration import model_folder
 from training import Say
 from training.columns import Column
-from training.draft import draft_model, drafted_folder
-from training.new import check_name, guess
+from training.draft import draft_model
+from training.new import guess
 from training.onnx_file import letters, loaded
+from training.replacing import new_folder
 from training.review import review
 from training.sources import Source
 from training.table import DataError
@@ -47,7 +49,7 @@ def declared_folder(folder: Path, table: Table, source: Source, say: Say) -> Ite
         raise DataError(
             f"{folder / 'model.toml'} is missing: to have it drafted, name the column with the class (TARGET)"
         )
-    check_name(folder.name)
+    model_folder(folder.parent, folder.name)
     draft = guess(table.path, table.content, table.target)
     draft = replace(draft, columns=read_columns(source.model, draft.columns))
     text = draft_model(
@@ -59,7 +61,7 @@ def declared_folder(folder: Path, table: Table, source: Source, say: Say) -> Ite
         estimator=_name(source.model),
         data_file=None,
     )
-    with drafted_folder(folder) as drafted:
+    with new_folder(folder) as drafted:
         (drafted / "model.toml").write_text(text, encoding="utf-8")
         yield drafted, lambda line: say(line.replace(str(drafted), str(folder)))
     for line in takewhile(lambda line: not line.startswith("Next, "), review(folder, draft)):

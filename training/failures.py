@@ -35,6 +35,8 @@ class FailedVersions:
         """Note a failure of a version instead of raising it."""
         try:
             yield
+        except BrokenPipeError:  # of the output
+            raise
         except FAILURES as error:
             self.failures[version] = DataError(f"{version}: {sentence(error)}")
 

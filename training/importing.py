@@ -16,14 +16,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bundle.declaration import VERSION, Declaration, load_declaration
+from bundle.declaration import VERSION, Declaration, load_declaration, model_folder
 from bundle.encoding import Encoder, Matrix
 from bundle.errors import BundleError
 from bundle.evaluation import Evaluation
 from bundle.manifest import PARITY_TOLERANCE, Imported, Manifest, load_manifest, sha256
 from bundle.runtime import Session
 from training import Say
-from training.build import say_metrics, write_bundle, write_card
+from training.build import model_card, say_metrics, write_bundle, write_card
 from training.cli import exit_code, parser
 from training.conversion import conversions
 from training.data import TrainingData, class_indexes
@@ -35,8 +35,10 @@ from training.frames import FrameModel, labels_of, rows_of
 from training.metrics import RESAMPLES, Floats
 from training.onnx_file import OnnxModel
 from training.registered import trained_file
+from training.replacing import replace_file, replaced_folder
 from training.sources import Source, classifier, read_source
-from training.table import DataError, read_content, read_table
+from training.table import SEPARATOR_LINE, DataError, read_content, read_table
+from training.versions import appended, with_version
 
 
 def export(
@@ -103,6 +105,7 @@ def read_frame(content: bytes, declaration: Declaration) -> pd.DataFrame:
         na_values=["", *table.missing],
         keep_default_na=False,
         low_memory=False,
+        skiprows=1 if SEPARATOR_LINE.match(content[:64].decode(table.encoding, "replace")) else 0,
     )
     return frame.rename(columns=str.strip)
 
@@ -149,25 +152,34 @@ class _Import:
         for remark in self.source.remarks:
             self.say(remark)
         model = self._proven()
-        declaration = declare(self.folder, self.declaration, self.version, self.model.estimator)
+        declaration, declared = declare(self.folder, self.declaration, self.version, self.model.estimator)
         evaluation = self._evaluation()
         say_metrics(evaluation, self.say)
         files = served_files(self.model, declaration, self.matrices, model, self.say)
-        content = self.source.content
-        manifest = write_bundle(
-            self.folder / self.version,
-            declaration,
-            self.data,
-            pipeline=self.model,
-            estimator=self.model.estimator,
-            files=files,
-            inspected={},
-            evaluation=evaluation,
-            probabilities=self.probabilities[None],
-            imported=Imported(source=self.source.name, sha256=sha256(content) if content else None),
-        )
+        manifest = self._write(declaration, files, evaluation)
+        if declared is not None:
+            replace_file(self.folder / "model.toml", declared)
         self.say(f"wrote {self.folder / self.version}")
         write_card(self.folder, declaration, self.say)
+        return manifest
+
+    def _write(self, declaration: Declaration, files: dict[str, bytes], evaluation: Evaluation) -> Manifest:
+        """Write the bundle; nothing is written where the card could not be."""
+        content = self.source.content
+        with replaced_folder(self.folder / self.version) as new:
+            manifest = write_bundle(
+                new,
+                declaration,
+                self.data,
+                pipeline=self.model,
+                estimator=self.model.estimator,
+                files=files,
+                inspected={},
+                evaluation=evaluation,
+                probabilities=self.probabilities[None],
+                imported=Imported(source=self.source.name, sha256=sha256(content) if content else None),
+            )
+            model_card(self.folder, declaration, manifest)
         return manifest
 
     def _proven(self) -> bytes:
@@ -233,15 +245,14 @@ def check_labels(declaration: Declaration, data: TrainingData) -> None:
             raise DataError(f"{count} labelled rows are '{label}': metrics need {FOLDS} of each class")
 
 
-def declare(folder: Path, declaration: Declaration, version: str, estimator: str) -> Declaration:
-    """Add a version to model.toml unless it is there, and return the declaration."""
+def declare(
+    folder: Path, declaration: Declaration, version: str, estimator: str
+) -> tuple[Declaration, str | None]:
+    """Return the declaration with a version, and the text of model.toml unless it is as it was."""
     if version in declaration.versions:
-        return declaration
-    path = folder / "model.toml"
-    declared = path.read_text(encoding="utf-8").rstrip()
-    appended = f'[versions.{version}]\nestimator = "{snake_case(estimator)}"\n'
-    path.write_text(f"{declared}\n\n{appended}", encoding="utf-8")
-    return load_declaration(folder)
+        return declaration, None
+    name = snake_case(estimator)
+    return with_version(declaration, version, name), appended(folder / "model.toml", version, name)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -262,7 +273,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.data is None:
             raise DataError("an imported model is judged on labelled rows: give them (DATA=FILE)")
         import_file(
-            options.models_dir / options.model,
+            model_folder(options.models_dir, options.model),
             options.file,
             options.data,
             print,

@@ -5,20 +5,20 @@ and categories, and never a row.
 """
 
 import argparse
-import re
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from bundle.declaration import MODEL_NAME, TableFormat, load_declaration
+from bundle.declaration import TableFormat, load_declaration, model_folder
 from bundle.errors import BundleError
-from training import Say
+from training import Say, interruptible
 from training.classes import guess_classes
 from training.cli import exit_code, rows_file
 from training.columns import guess_columns
 from training.doubts import doubts
-from training.draft import draft_model, draft_recipe, drafted_folder
+from training.draft import draft_model, draft_recipe
+from training.replacing import check_absent, new_folder
 from training.review import Draft, review
 from training.sniff import (
     MARKERS,
@@ -36,30 +36,18 @@ MOST_REASONS = 5
 
 def new(models: Path, name: str, path: Path, target: str, *, say: Say) -> None:
     """Write model.toml, recipe.py and data.csv into the folder of a model that does not exist yet."""
-    check_name(name)
-    folder = models / name
-    if folder.exists():
-        raise DataError(f"{folder} exists and stays as it is: remove it first, or give another name")
+    folder = model_folder(models, name)
+    check_absent(folder)
     content = read_source(path)
     draft = guess(path, content, target)
     model = draft_model(name, target, draft.classes, draft.features, draft.table)
-    with drafted_folder(folder) as drafted:
+    with new_folder(folder) as drafted:
         (drafted / "data.csv").write_bytes(content)
         (drafted / "model.toml").write_text(model, encoding="utf-8")
         (drafted / "recipe.py").write_text(draft_recipe(name), encoding="utf-8")
         check(path, drafted)
     for line in review(folder, draft):
         say(line)
-
-
-def check_name(name: str) -> None:
-    if not re.fullmatch(MODEL_NAME, name):
-        likely = re.sub(r"[^a-z0-9]+", "-", name.lower()).lstrip("-0123456789").rstrip("-")
-        example = f"such as {likely or 'credit'}"
-        raise DataError(
-            f"'{name}' cannot be a model's name: take lower-case letters, digits and hyphens, with a letter "
-            f"first, {example}"
-        )
 
 
 def check(path: Path, drafted: Path) -> None:
@@ -125,6 +113,7 @@ def check_target(target: str, cells: Sequence[str], places: Sequence[str]) -> No
 
 
 def parser() -> argparse.ArgumentParser:
+    interruptible()
     command = argparse.ArgumentParser(
         prog="python -m training.new",
         description="Draft a model's folder from a table: CSV, however it is written, or Parquet.",

@@ -9,7 +9,7 @@ from sklearn.pipeline import Pipeline
 from bundle.concepts import check_metrics
 from bundle.declaration import Declaration, load_declaration
 from bundle.encoding import Matrix
-from bundle.features import CategoryFeature
+from bundle.features import CategoryFeature, NumberFeature
 from training import Say
 from training.data import TrainingData, load_training_data
 from training.evaluation import FOLDS
@@ -17,7 +17,7 @@ from training.export import export_files
 from training.fitting import fit, pickled, predict_classes
 from training.metrics import Labels
 from training.recipe import Recipe
-from training.table import DataError
+from training.table import DataError, Rows
 
 MOST_ROWS = 2000
 """Rows of the quick fit; besides them, some that hold a rare category or value."""
@@ -40,7 +40,7 @@ def check_data(
     counts = np.bincount(training.labels, minlength=len(declaration.classes)).tolist()
     named = (f"{count} {label}" for count, label in zip(counts, declaration.labels, strict=True))
     check_classes(declaration, training.labels)
-    check_columns(declaration, training.matrix)
+    check_columns(declaration, training)
     say(f"data: {len(training.rows)} rows: {', '.join(named)}")
     return training
 
@@ -54,14 +54,25 @@ def check_classes(declaration: Declaration, labels: Labels) -> None:
             raise DataError(f"{count} rows are '{label}'{column}: training needs {FOLDS} of each class")
 
 
-def check_columns(declaration: Declaration, matrix: Matrix) -> None:
-    """Reject a feature without a value in any row."""
-    for feature, column in zip(declaration.features, matrix.T, strict=True):
+def check_columns(declaration: Declaration, data: TrainingData) -> None:
+    """Reject a feature without a value in any row, or whose values become one in float32."""
+    for feature, column in zip(declaration.features, data.matrix.T, strict=True):
         if np.isnan(column).all():
             raise DataError(
                 f"the column '{feature.column}' has no value in any row: fill it in, or remove the feature "
                 f"{feature.name} from model.toml"
             )
+        if isinstance(feature, NumberFeature):
+            _check_precision(feature, data.rows, column)
+
+
+def _check_precision(feature: NumberFeature, rows: Rows, column: Matrix) -> None:
+    values = {row.get(feature.name) for row in rows} - {None, *feature.missing_codes}
+    if len(values) > 1 and np.nanmin(column) == np.nanmax(column):
+        raise DataError(
+            f"the column '{feature.column}' has {len(values)} values that float32 cannot tell apart: "
+            f"subtract a constant from each, or remove the feature {feature.name} from model.toml"
+        )
 
 
 def check_fit(

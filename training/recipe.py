@@ -97,7 +97,7 @@ class Recipe:
                 "predict_proba: end with a classifier that gives probabilities"
             )
 
-    def _rows(self, name: str, returned: object) -> tuple[Rows, Sequence[str]]:
+    def _rows(self, name: str, returned: object) -> tuple[Rows, list[str]]:
         where = f"{self._path}: {name} returns"
         if not isinstance(returned, tuple) or len(returned) != 2:  # noqa: PLR2004
             raise DataError(f"{where} {_kind(returned)}, not two things: rows, and the label of each")
@@ -107,12 +107,18 @@ class Recipe:
                 f"{where} the rows as {_kind(rows)}: return a list of mappings, such as "
                 "frame.to_dict('records')"
             )
-        for number, row in enumerate(rows):
-            if not isinstance(row, Mapping):
-                raise DataError(f"{where} {_kind(row)} as row {number}, not a mapping from feature to value")
-        if not hasattr(labels, "__len__"):
-            raise DataError(f"{where} the labels as {_kind(labels)}: return a list")
-        return [_plain(row) for row in rows], labels
+        with reported(f"{where} rows that cannot be read"):
+            for number, row in enumerate(rows):
+                if not isinstance(row, Mapping):
+                    raise DataError(
+                        f"{where} {_kind(row)} as row {number}, not a mapping from feature to value"
+                    )
+            plain = [_plain(row) for row in rows]
+        with reported(f"{where} labels that cannot be read"):
+            if not hasattr(labels, "__len__"):
+                raise DataError(f"{where} the labels as {_kind(labels)}: return a list")
+            named = [str.__str__(label) if isinstance(label, str) else "" for label in labels]
+        return plain, named
 
     def _function(self, name: str) -> Callable[..., Any]:
         function = getattr(self._module, name, None)
@@ -138,7 +144,9 @@ def reported(subject: object, may_fail: Path | None = None) -> Iterator[None]:
         yield
     except (BundleError, DataError, InvalidRowsError):
         raise
-    except (Exception, SystemExit) as error:  # a recipe may raise anything
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a recipe may raise anything
         if (
             isinstance(error, OSError)
             and may_fail is not None
@@ -163,8 +171,10 @@ def recipe_line(error: BaseException) -> str | None:
 def described(error: BaseException) -> str:
     """Return the class of an exception and its message, cut to a few hundred characters."""
     try:
-        message = error.msg if isinstance(error, SyntaxError) else str(error)
-    except Exception:  # noqa: BLE001  # a recipe's own exception may fail even here
+        message = str(error.msg if isinstance(error, SyntaxError) else error)
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # noqa: BLE001  # a recipe's own exception may fail even here
         message = ""
     return shorten(f"{type(error).__name__}: {message}".rstrip(": "), MOST_CHARACTERS, placeholder=" ...")
 

@@ -14,7 +14,6 @@ import fcntl
 import os
 import re
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -23,7 +22,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.pipeline import Pipeline
 
-from bundle.declaration import Declaration, VersionDeclaration, load_declaration
+from bundle.declaration import Declaration, load_declaration, model_folder
 from bundle.manifest import PIPELINE_FILE, Manifest, load_manifest
 from training import Say
 from training.build import build_version, write_card
@@ -48,7 +47,9 @@ from training.metrics import Floats
 from training.predictions import Predictions
 from training.preparation import check_classes, check_columns
 from training.recipe import Recipe
+from training.replacing import replace_file, replaced_folder
 from training.table import DataError
+from training.versions import appended, with_version
 from training.volume import check_volume, fill
 
 GATE_FAILED = 3
@@ -99,7 +100,7 @@ def retrain(
     rows = load_training_data(run.source, run.declaration, run.recipe, data)
     rows = replace(rows, few=check_rows(run.declaration, rows, allow_few=allow_few_rows))
     check_classes(run.declaration, rows.labels)
-    check_columns(run.declaration, rows.matrix)
+    check_columns(run.declaration, rows)
     direct = predict_rows(folder / run.served.version, run.served, rows.matrix)
     check_labels(Predictions.of(run.declaration, rows.labels, direct[None]), run.served.version)
     count, against = len(rows.rows), run.served.version
@@ -116,14 +117,16 @@ def retrain(
 def _prepare(folder: Path, source: Path, served: str | None, say: Say) -> Retraining:
     declaration = load_declaration(folder)
     manifest = load_manifest(folder / (served or declaration.default_version), declaration)
+    estimator, name = declared_estimator(manifest, declaration), next_version(folder, declaration)
+    appended(folder / "model.toml", name, estimator)  # fails before anything is fitted
     return Retraining(
         folder=folder,
         source=source,
         declaration=declaration,
         recipe=load_recipe(source),
         served=manifest,
-        estimator=declared_estimator(manifest, declaration),
-        name=next_version(folder, declaration),
+        estimator=estimator,
+        name=name,
         say=say,
     )
 
@@ -197,27 +200,16 @@ def load_seen(run: Retraining, seen: Path | None) -> TrainingData | None:
 
 def write_version(run: Retraining, data: TrainingData, candidate: Floats) -> None:
     """Write bundle, declaration and card of the new version; its folder appears only when complete."""
-    versions = run.declaration.versions | {run.name: VersionDeclaration(estimator=run.estimator)}
-    declaration = run.declaration.model_copy(update={"versions": versions})
-    path = run.folder / run.name
-    with tempfile.TemporaryDirectory(prefix=".new-", dir=run.folder) as temporary:
-        new = Path(temporary)
-        (new / run.name).mkdir()
-        build_version(new / run.name, declaration, run.recipe, data, run.say, probabilities=candidate)
+    declaration = with_version(run.declaration, run.name, run.estimator)
+    path, toml = run.folder / run.name, run.folder / "model.toml"
+    declared = appended(toml, run.name, run.estimator)
+    with replaced_folder(path) as new:
+        build_version(new, declaration, run.recipe, data, run.say, probabilities=candidate)
         if run.source != run.folder:  # a pipeline is code to whoever loads it
-            (new / run.name / PIPELINE_FILE).unlink(missing_ok=True)
-        (new / run.name).rename(path)
-        declare_version(run, new / "model.toml")
+            (new / PIPELINE_FILE).unlink(missing_ok=True)
+    replace_file(toml, declared)
     run.say(f"wrote {path}")
     write_card(run.folder, declaration, run.say)
-
-
-def declare_version(run: Retraining, temporary: Path) -> None:
-    """Append the new version to model.toml, which is replaced as a whole."""
-    declared = (run.folder / "model.toml").read_text(encoding="utf-8")
-    appended = f'[versions.{run.name}]\nestimator = "{run.estimator}"\n'
-    temporary.write_text(f"{declared.rstrip()}\n\n{appended}", encoding="utf-8")
-    temporary.replace(run.folder / "model.toml")
 
 
 @contextmanager
@@ -256,10 +248,10 @@ def _command() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _command().parse_args(arguments)
-    folder = options.models_dir / options.model
-    source = (options.models_from or options.models_dir) / options.model
 
     def work() -> None:
+        folder = model_folder(options.models_dir, options.model)
+        source = model_folder(options.models_from or options.models_dir, options.model)
         if source != folder:
             fill(folder, source)
         with lock_folder(folder):

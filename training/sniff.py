@@ -13,7 +13,7 @@ from charset_normalizer import from_bytes
 
 from bundle.declaration import TableFormat
 from bundle.spelling import BLANKS
-from training.table import DataError, read_content, read_number, records
+from training.table import HEAD_BYTES, SEPARATOR_LINE, DataError, read_content, read_number, records
 
 PARQUET = b"PAR1"
 MARKS = {
@@ -28,7 +28,6 @@ MARKS = {
 SINGLE_BYTE = [f"cp{number}" for number in range(1250, 1258)]
 ENCODINGS = [*SINGLE_BYTE, "koi8_r", "cp932", "euc_jp", "gb18030", "big5", "euc_kr"]
 SEPARATORS = (",", ";", "\t", "|", ":", " ")
-HEAD_BYTES = 4096
 SAMPLE_BYTES = 64 * 1024
 
 MARKERS = {"?", "-", "na", "n/a", "#n/a", "nan", "null"}
@@ -48,14 +47,19 @@ def read_source(path: Path) -> bytes:
 def guess_format(path: Path, content: bytes, target: str) -> TableFormat:
     """Return encoding and separator of a table; DataError if it is no text."""
     encoding = guess_encoding(path, content)
+    _check_nul(path, _text(content[:HEAD_BYTES], encoding, errors="replace"))
     try:
         text = _text(content, encoding)
     except UnicodeDecodeError:
         raise DataError(f"{path} is cut off, or is not {encoding.upper()}, as its beginning says") from None
+    _check_nul(path, text)
+    return table_format(guess_separator(text, target), encoding, ".", ())
+
+
+def _check_nul(path: Path, text: str) -> None:
     if "\0" in text:
         line = text[: text.index("\0")].count("\n") + 1
         raise DataError(f"{path}, line {line} holds a NUL character: the file is damaged, or is no text")
-    return table_format(guess_separator(text, target), encoding, ".", ())
 
 
 def foreign_words(path: Path, content: bytes, table: TableFormat) -> list[str]:
@@ -73,6 +77,8 @@ def guess_encoding(path: Path, content: bytes) -> str:
     for offset, encoding in ((1, "utf-16-le"), (0, "utf-16-be")):
         if 4 * head[offset::2].count(0) > len(head):  # over half of the high bytes
             return encoding
+    if 0 in head:
+        return "utf-8"
     lines = list(enumerate(content.splitlines(), 1))
     foreign = [(number, line) for number, line in lines if not _decodes(line, "utf-8")]
     if not foreign:
@@ -90,7 +96,9 @@ def guess_encoding(path: Path, content: bytes) -> str:
 
 
 def guess_separator(text: str, target: str) -> str:
-    """Return the separator by which the header holds the target, or else that of the widest header."""
+    """Return the separator that the table names, or by which the header holds the target or is widest."""
+    if (named := SEPARATOR_LINE.match(text)) and named[1] in SEPARATORS:
+        return named[1]
     headers = {separator: _header(text, separator) for separator in SEPARATORS}
     fitting = [separator for separator, header in headers.items() if target in header]
     return max(fitting or SEPARATORS, key=lambda separator: len(headers[separator]))
@@ -127,8 +135,8 @@ def table_format(separator: str, encoding: str, decimal: str, missing: Iterable[
     )
 
 
-def _text(content: bytes, encoding: str) -> str:
-    return content.decode("utf-8-sig" if encoding == "utf-8" else encoding)
+def _text(content: bytes, encoding: str, errors: str = "strict") -> str:
+    return content.decode("utf-8-sig" if encoding == "utf-8" else encoding, errors)
 
 
 def _decodes(content: bytes, encoding: str) -> bool:

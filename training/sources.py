@@ -8,6 +8,8 @@ import importlib
 import io
 import re
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from bundle.files import read_file
 from bundle.manifest import MOST_FILE_BYTES
+from training.recipe import described
 from training.table import DataError
 
 PICKLES = {".joblib", ".pkl", ".pickle"}
@@ -58,16 +61,16 @@ def read_source(path: Path, *, trust: bool) -> Source:
             f"{path} is of no known type: give .joblib, .pkl, .pickle, .skops or .onnx, or the folder of an "
             "MLflow model"
         )
-    with warnings.catch_warnings(record=True) as caught:
+    with _opened(path), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        model = _skops(path, content, trust=trust) if kind == ".skops" else _pickle(path, content)
+        model = classifier(_skops(path, content, trust=trust) if kind == ".skops" else _pickle(path, content))
     others = {
         str(warning.message.original_sklearn_version)
         for warning in caught
         if isinstance(warning.message, InconsistentVersionWarning)
     }
     remarks = [f"saved by scikit-learn {other}, read by {sklearn.__version__}" for other in sorted(others)]
-    return Source(path.name, content, classifier(model), remarks)
+    return Source(path.name, content, model, remarks)
 
 
 def classifier(model: Any) -> Any:
@@ -111,13 +114,25 @@ def model_file(file: Path) -> str:
     return found[1]
 
 
+@contextmanager
+def _opened(path: Path) -> Iterator[None]:
+    """Raise a DataError for whatever is raised: code of the file's maker runs here."""
+    try:
+        yield
+    except (DataError, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # noqa: BLE001
+        reason = described(error)
+        if isinstance(error, Exception):
+            reason = reason.removeprefix(f"{type(error).__name__}: ")
+        raise DataError(f"{path} cannot be opened: {reason}") from None
+
+
 def _pickle(path: Path, content: bytes) -> Any:
     try:
         return joblib.load(io.BytesIO(content))
     except ModuleNotFoundError as error:
         raise DataError(f"{path} needs the package '{error.name}': install it into .venv") from None
-    except Exception as error:  # noqa: BLE001  # it runs code of its maker
-        raise DataError(f"{path} cannot be opened: {_reason(error)}") from None
 
 
 def _skops(path: Path, content: bytes, *, trust: bool) -> Any:
@@ -125,13 +140,10 @@ def _skops(path: Path, content: bytes, *, trust: bool) -> Any:
         from skops import io as skops_io  # noqa: PLC0415  # optional
     except ModuleNotFoundError:
         raise DataError(f"{path} needs skops: install it into .venv (pip install skops)") from None
-    try:
-        types = skops_io.get_untrusted_types(data=content)
-        unknown = [name for name in types if not _is_known(name)]
-        if not unknown or trust:
-            return skops_io.loads(content, trusted=types)
-    except Exception as error:  # noqa: BLE001  # of zip, of JSON and of skops
-        raise DataError(f"{path} cannot be opened: {_reason(error)}") from None
+    types = skops_io.get_untrusted_types(data=content)
+    unknown = [name for name in types if not _is_known(name)]
+    if not unknown or trust:
+        return skops_io.loads(content, trusted=types)
     raise DataError(
         f"{path} names types that are not scikit-learn's: {', '.join(unknown)}; if you trust them, say so "
         "with TRUST=yes"
@@ -149,7 +161,3 @@ def _is_known(name: str) -> bool:
         return isinstance(getattr(importlib.import_module(module), member, None), type)
     except ImportError:
         return False
-
-
-def _reason(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -3,6 +3,8 @@
 import codecs
 import csv
 import io
+import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,14 +23,22 @@ OTHER_FORMATS = {
     b"\xfd7zXZ": "compressed by xz: unpack it first",
     b"\x28\xb5\x2f\xfd": "compressed by zstd: unpack it first",
     b"%PDF": "a PDF document: give a CSV file",
-    b"<!DOCTYPE": "a web page: give a CSV file",
-    b"<html": "a web page: give a CSV file",
-    b"<?xml": "XML: give a CSV file",
-    b'{"': "JSON: give a CSV file",
-    b"[{": "JSON: give a CSV file",
     b"PAR1": "a Parquet file, which make new reads, and training does not: give a CSV file",
 }
 """How a file begins that is no table, and what to do."""
+
+OTHER_TEXTS = {
+    re.compile(rb"<(!doctype\s+)?html|<!doctype", re.IGNORECASE): "a web page: give a CSV file",
+    re.compile(rb"<\?xml", re.IGNORECASE): "XML: give a CSV file",
+    re.compile(rb'\{\s*("|\})|\[\s*[\[{]'): "JSON: give a CSV file",
+}
+"""The same for texts, after blanks and a byte order mark."""
+
+HEAD_BYTES = 64 * 1024
+MOST_BYTES = 512 * 1024 * 1024
+
+SEPARATOR_LINE = re.compile(r'\ufeff?"?sep=(.)"?\r?(\n|$)', re.IGNORECASE)
+"""The first line by which Excel names the separator: `sep=;`."""
 
 UTF_16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 NEWLINE = b"\n"
@@ -63,11 +73,20 @@ def read_content(path: Path) -> bytes:
     """Return the bytes of a table; DataError for what is no text, such as an archive."""
     if path.exists() and not path.is_file():  # a pipe or a device may never end
         raise DataError(f"{path} is not a regular file: give a CSV file")
-    content = path.read_bytes()
-    for beginning, sentence in OTHER_FORMATS.items():
-        if content.startswith(beginning):
-            raise DataError(f"{path} is {sentence}")
-    return content
+    with path.open("rb") as file:
+        head = file.read(HEAD_BYTES)
+        for beginning, sentence in OTHER_FORMATS.items():
+            if head.startswith(beginning):
+                raise DataError(f"{path} is {sentence}")
+        start = head.removeprefix(codecs.BOM_UTF8).lstrip()
+        for pattern, sentence in OTHER_TEXTS.items():
+            if pattern.match(start):
+                raise DataError(f"{path} is {sentence}")
+        if os.fstat(file.fileno()).st_size > MOST_BYTES:
+            raise DataError(
+                f"{path} has more than {MOST_BYTES >> 20} MiB, the most that is read: give fewer rows"
+            )
+        return head + file.read()
 
 
 def records(path: Path, content: bytes, table: TableFormat) -> Iterator[tuple[str, list[str]]]:
@@ -75,19 +94,23 @@ def records(path: Path, content: bytes, table: TableFormat) -> Iterator[tuple[st
 
     Blank lines are skipped; DataError for a row with more or fewer cells than the header.
     """
-    text = io.StringIO(_decode(path, content, table.encoding), newline="")
+    decoded = _decode(path, content, table.encoding)
+    named = SEPARATOR_LINE.match(decoded)
+    first = 1 if named is None else 2
+    text = io.StringIO(decoded[named.end() :] if named else decoded, newline="")
     reader = csv.reader(text, strict=True, delimiter=table.separator)
-    width, begin = 0, 1
+    width, begin = 0, first
     try:
         for cells in reader:
-            place, begin = f"{path}, line {begin}", reader.line_num + 1
+            place, begin = f"{path}, line {begin}", reader.line_num + first
             if width and cells and len(cells) != width:
                 raise DataError(f"{place} has {len(cells)} cells where the header has {width}")
             if cells:
                 width = len(cells)
                 yield place, [cell.strip(BLANKS) for cell in cells]
     except csv.Error as error:
-        near, row = f"near line {reader.line_num}: {error}", f"the row that begins on line {begin}"
+        near = f"near line {reader.line_num + first - 1}: {error}"
+        row = f"the row that begins on line {begin}"
         raise DataError(
             f"{path} cannot be read as CSV {near}: look for a quote that is not closed, or a cell that is "
             f"too long, in {row}"
@@ -146,7 +169,9 @@ def _decode(path: Path, content: bytes, declared: str) -> str:
 
 
 def _found(header: list[str]) -> str:
-    """List the columns of a table, unless its first line may be a row."""
+    """List the columns of a table, unless its first line may be a row or a comment."""
+    if header[0].startswith("#"):
+        return "its first line begins with #: if it is a comment, remove it: the names of columns come first"
     if 2 * sum(DECIMAL.fullmatch(name) is not None for name in header) >= len(header):
         return "its first line looks like a row: add a line with the names of the columns"
     listed = ", ".join(f"'{name[:MOST_CHARACTERS]}'" for name in header[:MOST_LISTED])

@@ -10,7 +10,7 @@ from pathlib import Path
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
 from bundle.concepts import check_metrics
-from bundle.declaration import Declaration, load_declaration
+from bundle.declaration import Declaration, load_declaration, model_folder
 from bundle.errors import BundleError
 from bundle.metric_names import DEFAULT_METRICS
 from monitoring.alerting.__main__ import dump, for_release, groups, shared, shipped_rules, without
@@ -65,7 +65,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--models-dir", type=Path, default=Path("models"), help="where models live (models)")
     options = parser.parse_args(arguments)
     try:
-        write(options.models_dir / options.model)
+        write(model_folder(options.models_dir, options.model))
     except (BundleError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

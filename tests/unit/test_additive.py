@@ -12,6 +12,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
 from bundle.additive import ADDITIVE_FILE, AdditiveEvaluator, AdditiveModel, NumberTerm, parse_additive
+from bundle.declaration import Declaration
 from bundle.encoding import Encoder, Matrix
 from bundle.errors import BundleError
 from tests.systems import System
@@ -56,6 +57,20 @@ def test_interacting_features_are_detected(degree: int) -> None:
     pipeline.fit(matrix, labels)
     found = derive(pipeline, system.declaration, [matrix])
     assert (found is None) is (degree == 2)
+
+
+def test_a_number_that_float32_never_sees_change_makes_no_additive_model() -> None:
+    system = System("iris")
+    content = system.declaration.model_dump()
+    for feature in content["features"]:
+        feature.pop("range", None)
+    declaration = Declaration.model_validate(content)
+    matrix = np.random.default_rng(0).uniform(1, 2, (90, 4)).astype(np.float32)
+    matrix[:, 1] = 1_000_000_001
+    pipeline = make_pipeline(StandardScaler(), LogisticRegression()).fit(matrix, np.arange(90) % 3)
+    assert derive(pipeline, declaration, [matrix]) is None
+    matrix[0, 1] = 1_000_000_100
+    assert derive(pipeline, declaration, [matrix]) is not None
 
 
 def test_large_log_odds_give_certainty_not_an_error() -> None:

@@ -1,10 +1,12 @@
 """What `make check` says, and the one sentence for each failure of a recipe, data or a declaration."""
 
+import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -96,6 +98,43 @@ RECIPES = {
     "raises while it builds": (
         LOAD + returning("1 / 0"),
         f"recipe.py, line {FIRST + 3}: ZeroDivisionError: division by zero",
+    ),
+    "any exception": (
+        "raise BaseException('boom')",
+        f"recipe.py, line {FIRST}: BaseException: boom",
+    ),
+    "a generator's exit": (loading("raise GeneratorExit") + BUILD, f"line {FIRST + 1}: GeneratorExit"),
+    "a cancellation": (
+        LOAD + "import asyncio\ndef build_pipeline(*_):\n    raise asyncio.CancelledError",
+        f"recipe.py, line {FIRST + 4}: CancelledError",
+    ),
+    "a group": (
+        "raise BaseExceptionGroup('several', [KeyboardInterrupt()])",
+        f"recipe.py, line {FIRST}: BaseExceptionGroup: several (1 sub-exception)",
+    ),
+    "an exit while it is fitted": (
+        LOAD + STUB.format(answer="...").replace("self.classes_ = np.unique(labels)", "raise GeneratorExit"),
+        f"recipe.py, line {FIRST + 4}: GeneratorExit",
+    ),
+    "an exception that ends the program when it is shown": (
+        "class Hidden(Exception):\n    def __str__(self):\n        sys.exit(3)\nraise Hidden",
+        f"recipe.py, line {FIRST + 3}: Hidden",
+    ),
+    "labels without a length": (
+        "class Labels(list):\n    def __iter__(self): 1 / 0\n    __len__ = __iter__\n"
+        + loading("return read_table(path, declaration)[0], Labels()")
+        + BUILD,
+        f"recipe.py, line {FIRST + 1}: ZeroDivisionError: division by zero",
+    ),
+    "labels that cannot be compared": (
+        "class Label(str):\n    def __hash__(self): sys.exit()\n"
+        + loading("return [{}], [Label('rose')]")
+        + BUILD,
+        "recipe.py must return the class of each row by its label",
+    ),
+    "rows that cannot be read": (
+        "class Rows(list):\n    def __iter__(self): sys.exit()\n" + loading("return Rows(), []") + BUILD,
+        f"recipe.py, line {FIRST + 1}: SystemExit",
     ),
     "an exception without words": (
         "class Silent(Exception):\n    def __str__(self):\n        raise ValueError\nraise Silent",
@@ -245,6 +284,23 @@ def test_a_column_without_values_gets_a_sentence(tmp_path: Path, capfd: pytest.C
     assert "has no value in any row: fill it in, or remove the feature ca from" in capfd.readouterr().err
 
 
+def test_numbers_that_float32_cannot_tell_apart_get_a_sentence(
+    iris: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    toml = (iris / "model.toml").read_text(encoding="utf-8")
+    toml = re.sub(r"(?m)^(range|unit) = .*\n", "", toml)
+    (iris / "model.toml").write_text(toml, encoding="utf-8")
+    header, *lines = (iris / "data.csv").read_text(encoding="utf-8").splitlines()
+    rows = [f"{1_000_000_001 + place % 4},{line.partition(',')[2]}" for place, line in enumerate(lines)]
+    (iris / "data.csv").write_text("\n".join([header, *rows]), encoding="utf-8")
+    for command in (train, check_main):
+        assert command(["--models-dir", str(iris.parent), "--model", "iris"]) == 1
+        assert capfd.readouterr().err == (
+            "error: the column 'sepal_length' has 4 values that float32 cannot tell apart: subtract a "
+            "constant from each, or remove the feature sepal_length from model.toml\n"
+        )
+
+
 @pytest.mark.parametrize(
     ("before", "after", "sentence"),
     [
@@ -279,6 +335,17 @@ DECLARATIONS = [
         "threshold = 0.5",
         'threshold = 0.5\ncolour = "red"',
         "colour: is not known here: remove it",
+    ),
+    *(
+        (
+            "threshold = 0.5",
+            f'threshold = 0.5\ntable = {{ encoding = "{encoding}" }}',
+            f"table: the encoding '{encoding}' is unknown: name one such as utf-8",
+        )
+        for encoding in (
+            *("idna", "punycode", "utf-7", "unicode_escape", "raw_unicode_escape", "undefined"),
+            *("rot13", "hex", "zlib", "nothing"),
+        )
     ),
     ("threshold = 0.5", "threshold = 1.5", "threshold: must be less than 1"),
     (
@@ -428,6 +495,80 @@ def test_an_interruption_ends_without_a_traceback(iris: Path) -> None:
     assert process.stdout.readline() == "loading\n"
     process.send_signal(signal.SIGINT)
     assert (process.communicate(timeout=30)[1], process.returncode) == ("", 130)
+
+
+@pytest.fixture
+def interrupts() -> Iterator[None]:
+    """Let what is started here take SIGINT, which a shell's job in the background ignores."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interrupts")
+@pytest.mark.parametrize(
+    "verb", ["training", "training.new", "training.check", "training.importing", "training.retrain"]
+)
+def test_an_interruption_during_the_imports_ends_without_a_traceback(verb: str) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-X", "importtime", "-m", verb], cwd=PROJECT, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stderr
+    assert any("| " in line and "numpy" in line for line in process.stderr)
+    process.send_signal(signal.SIGINT)
+    said = process.communicate(timeout=60)[1]
+    assert [line for line in said.splitlines() if not line.startswith("import time:")] == []
+    assert process.returncode == 130
+
+
+@pytest.mark.usefixtures("interrupts")
+def test_an_interruption_of_an_import_leaves_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "made.pkl"
+    file.write_bytes(b"(cbuiltins\nprint\n(Vopening\ntRctime\nsleep\n(I60\ntRt.")
+    options = ["--models-dir", tmp_path / "models", "--model", "credit", "--file", file, "--trust", "yes"]
+    rows = ["--data", IRIS / "data.csv", "--target", "species"]
+    process = subprocess.Popen(
+        list(map(str, [sys.executable, "-u", "-m", "training.importing", *options, *rows])),
+        cwd=PROJECT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout
+    assert process.stdout.readline() == "opening\n"
+    process.send_signal(signal.SIGINT)
+    assert (process.communicate(timeout=60)[1], process.returncode) == ("", 130)
+    assert [path.name for path in tmp_path.iterdir()] == ["made.pkl"]
+
+
+@pytest.mark.parametrize("buffered", [True, False])
+def test_output_that_nobody_reads_ends_it_quietly(iris: Path, *, buffered: bool) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    result = subprocess.run(
+        [sys.executable, "-m", "training", "--models-dir", iris.parent, "--model", "iris"],
+        cwd=PROJECT,
+        env=os.environ | {"PYTHONUNBUFFERED": "" if buffered else "1"},
+        stdout=write,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    os.close(write)
+    assert (result.stderr, result.returncode) == ("", 141)
+    assert (iris / "v1").exists() == buffered
+    assert not list(iris.glob(".new-*"))
+
+
+@pytest.mark.parametrize("raised", [SystemExit(0), GeneratorExit(), BaseExceptionGroup("", [SystemExit()])])
+def test_no_code_of_a_model_ends_a_command_without_a_sentence(
+    capfd: pytest.CaptureFixture[str], raised: BaseException
+) -> None:
+    def work() -> None:
+        raise raised
+
+    assert exit_code(work) == 1
+    assert capfd.readouterr().err.startswith(f"error: {type(raised).__name__}")
 
 
 def test_too_little_memory_is_a_sentence(capfd: pytest.CaptureFixture[str]) -> None:

@@ -8,6 +8,7 @@ import os
 import random
 import re
 import time
+import tracemalloc
 import zipfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -18,7 +19,9 @@ from pyarrow import parquet
 
 from bundle.declaration import Declaration, load_declaration
 from training import new
-from training.table import DataError, read_table
+from training.importing import read_frame
+from training.sniff import guess_format
+from training.table import MOST_BYTES, DataError, read_table
 
 SECONDS = 20
 """Far more than any of them takes."""
@@ -99,6 +102,36 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
     "xz": (lzma.compress(GOOD.encode()), "is compressed by xz: unpack it first"),
     "zip": (zipped(), "is a ZIP archive, or a workbook of Excel"),
     "a web page": (b"<!DOCTYPE html><html><body>Log in</body></html>", "is a web page: give a CSV file"),
+    "a web page after a blank line": (b"\n<!doctype html>\n<table>", "is a web page: give a CSV file"),
+    "a web page in small letters": (b"\xef\xbb\xbf<HTML><table>", "is a web page: give a CSV file"),
+    "XML": (b' <?XML version="1.0"?><rows/>', "is XML: give a CSV file"),
+    "JSON of one row a line": (b'{"age": 30}\n{"age": 31}\n', "is JSON: give a CSV file"),
+    "JSON with blanks": (b' [ {"age": 30, "default": "yes"}]', "is JSON: give a CSV file"),
+    "JSON of lists": (b'[["age", "default"], [30, "yes"]]', "is JSON: give a CSV file"),
+    "a comment first": (b"# made by me\n" + GOOD.encode(), "begins with #: if it is a comment, remove it"),
+    "a comment of three cells": (b"#a,b,c\n" + GOOD.encode(), "begins with #: if it is a comment, remove"),
+    "a short row after the separator": (b"sep=,\n" + changed(9, "30,1.5"), "line 10 has 2 cells where"),
+    "an open quote after the separator": (b"sep=,\n" + changed(9, '30,"1.5,yes'), "begins on line 10"),
+    "a class in two spellings that look the same": (
+        text(HEADER, *(f"{row},{('é', 'e' + chr(0x301))[n % 2]}" for n, row in enumerate(UNLABELLED))),
+        r"spellings, 'e\u0301' \(U\+0065 U\+0301\) and 'é' \(U\+00E9\): keep one|may only hold",
+    ),
+    "categories that look the same": (
+        text("a,default", *labelled(("é", "e\u0301")[n % 2] for n in range(60))),
+        r"'a': one category in two spellings, 'e\u0301' \(U\+0065 U\+0301\) and 'é' \(U\+00E9\): keep|lacks",
+    ),
+    "codes with leading zeros": (
+        text("a,default", *labelled(f"{n:05}" for n in range(60))),
+        "'a': it holds codes with leading zeros, such as 007, too many for categories|lacks",
+    ),
+    "codes with and without leading zeros": (
+        text("a,default", *labelled(("007", "7", "1", "8")[n % 4] for n in range(60))),
+        "'a': it holds codes with and without leading zeros, such as 007 and 7: write each in one way|lacks",
+    ),
+    "whole numbers that float32 cannot tell apart": (
+        text("a,default", *labelled(f"{1000000001 + n % 4}" for n in range(60))),
+        "'a': float32 cannot tell its values apart: subtract a constant|lacks",
+    ),
     "JSON": (b'[{"age": 30, "income": 1.5, "default": "yes"}]', "is JSON: give a CSV file"),
     "Parquet that is none": (b"PAR1" + b"\x01" * 100, "cannot be read as Parquet, and may be cut off"),
     "Parquet that is cut off": (in_parquet(age=[1], default=["a"])[:-20], "cannot be read as Parquet"),
@@ -181,6 +214,36 @@ def test_a_hostile_file_is_not_drafted(tmp_path: Path, capsys: pytest.CaptureFix
     assert_sentence(captured.err, path, expected)
     assert not list(tmp_path.rglob("model.toml"))
     assert not list(tmp_path.rglob(".new-*"))
+
+
+def test_no_more_is_read_than_a_limit(tmp_path: Path, declaration: Declaration) -> None:
+    path = tmp_path / "credit.csv"
+    path.write_text(GOOD, encoding="utf-8")
+    os.truncate(path, MOST_BYTES + 1)
+    with pytest.raises(DataError, match=r"credit\.csv has more than 512 MiB, the most that is read"):
+        read_table(path, declaration)
+
+
+def test_what_begins_with_nothing_is_rejected_by_its_beginning() -> None:
+    content = bytes(16 * 1024 * 1024)
+    tracemalloc.start()
+    with pytest.raises(DataError, match="line 1 holds a NUL character"):
+        guess_format(Path("credit.csv"), content, "default")
+    assert tracemalloc.get_traced_memory()[1] < len(content) / 4
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize("line", ["sep=;\r\n", "\ufeffsep=;\n", '"sep=;"\n', "SEP=;\n"])
+def test_a_line_that_names_the_separator_is_no_header(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "credit.csv"
+    path.write_bytes((line + GOOD.replace(",", ";")).encode())
+    assert draft(tmp_path, path) == 0
+    drafted = load_declaration(tmp_path / "models" / "credit")
+    assert (drafted.table.separator, drafted.feature_names) == (";", ["income"])
+    rows, _ = read_table(path, drafted)
+    frame = read_frame(path.read_bytes(), drafted)
+    assert frame.columns.tolist() == HEADER.split(",")
+    assert frame["income"].tolist() == [row["income"] for row in rows]
 
 
 VALID = {"NUL in a cell", "one class", "five rows", "columns that are constant"}

@@ -3,6 +3,7 @@
 import json
 import pickle
 import shutil
+import sys
 from collections.abc import Callable
 from contextlib import redirect_stdout
 from io import StringIO
@@ -41,6 +42,7 @@ from sklearn.svm import LinearSVC
 
 from bundle.declaration import load_declaration
 from bundle.encoding import Encoder
+from bundle.errors import BundleError
 from bundle.manifest import load_manifest, read_files, sealed
 from bundle.runtime import Session
 from tests.harness import Server
@@ -333,6 +335,32 @@ def test_versions_are_declared_and_those_trained_here_stay(
         export(imported[1], frame, "default", folder, say=quiet)
 
 
+def test_versions_in_one_line_are_declared_by_hand(
+    imported: tuple[Path, Pipeline], frame: pd.DataFrame, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(imported[0], tmp_path / "credit"))
+    toml = (folder / "model.toml").read_text(encoding="utf-8")
+    for name, estimator in (("v1", "random_forest_classifier"), ("v2", "logistic_regression")):
+        toml = toml.replace(f'\n[versions.{name}]\nestimator = "{estimator}"\n', "")
+    versions = 'versions = { v1 = { estimator = "a" }, v2 = { estimator = "b" } }'
+    (folder / "model.toml").write_text(f"{versions}\n{toml}", encoding="utf-8")
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    with pytest.raises(DataError, match=r'by hand: v3 = \{ estimator = "random_forest_classifier" \}'):
+        export(imported[1], frame, "default", folder, version="v3", say=quiet)
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+def test_nothing_is_written_where_another_version_keeps_the_card_from_being_written(
+    imported: tuple[Path, Pipeline], frame: pd.DataFrame, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(imported[0], tmp_path / "credit"))
+    (folder / "v2" / "bundle.json").write_text("{}", encoding="utf-8")
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    with pytest.raises(BundleError, match="v2"):
+        export(imported[1], frame, "default", folder, version="v3", say=quiet)
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
 class Doubling(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """A transformer of somebody's own; pickles and skops name it, ONNX cannot."""
 
@@ -456,6 +484,20 @@ def test_rows_that_do_not_fit_are_said_in_a_sentence(
     assert not (imported[0] / "v3").exists()
 
 
+class Calling:
+    """What calls a function as it is loaded."""
+
+    def __init__(self, function: Callable[..., object], *arguments: object) -> None:
+        self.called = (function, arguments)
+
+    def __reduce__(self) -> Any:
+        return self.called
+
+
+def pickled(function: Callable[..., object], *arguments: object) -> bytes:
+    return pickle.dumps(Calling(function, *arguments))
+
+
 @pytest.mark.parametrize(
     ("file", "sentence"),
     [
@@ -464,6 +506,12 @@ def test_rows_that_do_not_fit_are_said_in_a_sentence(
         (("made.skops", b"nothing"), "made.skops cannot be opened: File is not a zip file"),
         (("made.joblib", b"nothing"), "made.joblib cannot be opened"),
         (("made.pkl", b"cabsent_package\nThing\n."), "needs the package 'absent_package': install it"),
+        (("made.pkl", pickled(sys.exit, 0)), "made.pkl cannot be opened: SystemExit: 0"),
+        (("made.pkl", pickled(next, iter(()))), "made.pkl cannot be opened: StopIteration"),
+        (
+            ("made.joblib", pickled(exec, "raise BaseException('boom')")),
+            "made.joblib cannot be opened: BaseException: boom",
+        ),
         (("absent.onnx", None), "absent.onnx cannot be read or written: No such file or directory"),
     ],
 )

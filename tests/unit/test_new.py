@@ -13,8 +13,10 @@ from sklearn import datasets
 
 from bundle.declaration import Declaration, TableFormat, load_declaration
 from bundle.features import CategoryFeature, NumberFeature
+from monitoring.dashboards import own
 from tests.harness import PROJECT, Server, run
-from training import new
+from training import check, compare, importing, new, retrain
+from training.__main__ import main as train
 from training.build import build
 from training.columns import identifier
 from training.data import load_recipe, load_rows
@@ -240,6 +242,9 @@ def guessed(
         (("red", "None", "unknown"), "category", False),
         (("TRUE", "FALSE"), "category", False),
         (("1", "2", "3+"), "category", False),
+        (("007", "011", "101"), "category", False),
+        (("00", "01", "2"), "category", False),
+        (("0", "0.5", "-0.25"), "number", False),
     ],
 )  # fmt: skip
 def test_types_are_guessed_from_the_cells(
@@ -247,6 +252,31 @@ def test_types_are_guessed_from_the_cells(
 ) -> None:
     feature = guessed(table, draft, (cells[place % len(cells)] for place in range(60)))
     assert (feature.name, feature.type, feature.nullable) == ("a", kind, nullable)
+
+
+@pytest.mark.parametrize(
+    ("cells", "doubt"),
+    [
+        ([*"1234567", "Total"], "7 of 8 values are numbers: look at 'Total'"),
+        (["1", "2", "3", "inf"], "3 of 4 values are numbers: look at 'inf'"),
+        (["2", "3", "1e400"], "2 of 3 values are numbers: look at '1e400'"),
+        (["3", "4", "5", "\u22126"], "3 of 4 values are numbers: look at '\u22126'"),
+        (["2,5", "3", "x"], "2 of 3 values are numbers: look at 'x'"),
+        (["1", "2", "a", "b"], ""),
+        (["a", "b"], ""),
+    ],
+)
+def test_a_word_among_numbers_is_doubted(
+    table: Callable[..., Path],
+    draft: Draft,
+    capsys: pytest.CaptureFixture[str],
+    cells: list[str],
+    doubt: str,
+) -> None:
+    feature = guessed(table, draft, (cells[place % len(cells)] for place in range(60)))
+    assert feature.type == "category"
+    said = [line for line in capsys.readouterr().out.splitlines() if "are numbers" in line]
+    assert [line.partition(";")[0] for line in said] == ([f"  a: {doubt}"] if doubt else [])
 
 
 def test_a_category_that_reads_as_a_number_is_its_own_code(table: Callable[..., Path], draft: Draft) -> None:
@@ -353,34 +383,81 @@ def test_a_model_may_have_any_name(table: Callable[..., Path], draft: Draft, mod
     assert len(rows) == len(LABELS)
 
 
+MAINS: dict[str, tuple[Callable[[list[str]], int], list[str]]] = {
+    "new": (new.main, ["--data", "none.csv", "--target", "late"]),
+    "check": (check.main, []),
+    "train": (train, []),
+    "import": (importing.main, ["--file", "none.onnx", "--data", "none.csv", "--target", "late"]),
+    "compare": (compare.main, ["--a", "v1", "--b", "v2"]),
+    "retrain": (retrain.main, []),
+    "rules": (own.main, []),
+}
+"""Verb of make -> its program, and the options that it needs besides the model."""
+
+
+@pytest.mark.parametrize("verb", MAINS)
 @pytest.mark.parametrize(
-    ("name", "likely"), [("Credit Risk_2", "credit-risk-2"), ("2nd", "nd"), ("../x", "x"), ("", "credit")]
+    ("name", "likely"),
+    [
+        ("Credit Risk_2", "credit-risk-2"),
+        ("2nd", "nd"),
+        ("../x", "x"),
+        ("", "credit"),
+        (".", "credit"),
+        ("..", "credit"),
+        ("a/b", "a-b"),
+        ("credit\n", "credit"),
+    ],
 )
 def test_a_name_that_no_model_can_have_is_rejected_by_what_is_allowed(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, likely: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], verb: str, name: str, likely: str
 ) -> None:
-    options = ["--data", "none.csv", "--target", "late", "--models-dir", str(tmp_path)]
-    assert new.main(["--model", name, *options]) == 1
+    main, options = MAINS[verb]
+    assert main(["--models-dir", str(tmp_path / "models"), f"--model={name}", *options]) == 1
+    shown = name.replace("\n", "\\n")
     assert capsys.readouterr().err == (
-        f"error: '{name}' cannot be a model's name: take lower-case letters, digits and hyphens, with a "
+        f"error: '{shown}' cannot be a model's name: take lower-case letters, digits and hyphens, with a "
         f"letter first, such as {likely}\n"
     )
+    assert not list(tmp_path.iterdir())
 
 
-def test_make_passes_each_value_on_as_one_word() -> None:
-    values = {"MODEL": "credit", "DATA": "my 'rows'.csv", "TARGET": "$(touch pwned) late"}
-    assignments = [f"{name}={value.replace('$', '$$')}" for name, value in values.items()]
+VERBS = {
+    "new": ["MODEL", "DATA", "TARGET"],
+    "check": ["MODEL", "DATA"],
+    "train": ["MODEL", "VERSION", "DATA"],
+    "import": ["MODEL", "FILE", "DATA", "TARGET", "VERSION", "TRUST"],
+    "compare": ["MODEL", "A", "B", "DATA"],
+    "retrain": ["MODEL", "DATA", "SEEN"],
+    "rules": ["MODEL"],
+    "register": ["MODEL"],
+    "up": ["STACK"],
+    "down": ["STACK"],
+}
+"""Verb -> the variables whose values it passes on, in order."""
+
+
+@pytest.mark.parametrize("given", ["on the command line", "by the environment"])
+@pytest.mark.parametrize("verb", VERBS)
+def test_make_passes_each_value_on_as_one_word(tmp_path: Path, verb: str, given: str) -> None:
+    mark = tmp_path / "pwned"
+    values = {name: f"Preis in $ 'ab' $(shell touch {mark}) $(touch {mark}) {name}" for name in VERBS[verb]}
+    assignments = [f"{name}={value}" for name, value in values.items()]
+    old = [f"--old-file=.venv/{done}.done" for done in ("train", "dev")]
     printed = run(
-        "make", "--dry-run", "--no-print-directory", "--old-file=.venv/train.done", "new", *assignments
+        *("make", "--dry-run", "--no-print-directory", *old, verb),
+        *(assignments if given == "on the command line" else ()),
+        settings={} if given == "on the command line" else values,
     )
     words = shlex.split(printed.stdout.splitlines()[-1])
-    assert words[1:] == [
-        "-m",
-        "training.new",
-        "--model",
-        "credit",
-        "--data",
-        values["DATA"],
-        "--target",
-        values["TARGET"],
+    assert [word.removeprefix("/model/") for word in words if "$" in word] == [
+        f"compose/{value}" if verb == "down" else value for value in values.values()
     ]
+    assert not mark.exists()
+
+
+def test_make_exports_a_value_as_it_is(tmp_path: Path) -> None:
+    mark = tmp_path / "pwned"
+    run("make", "help", f"TARGET=$(shell touch {mark})", f"OTHER=$(shell touch {mark})")
+    run("make", "help", settings={"TARGET": f"$(shell touch {mark})"})
+    assert not mark.exists()
