@@ -8,11 +8,12 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
+from bundle.spelling import meaning
 from training import Say
-from training.columns import Column
+from training.columns import MOST_LISTED, Column
 from training.draft import draft_model, drafted_folder
 from training.new import check_name, guess
-from training.onnx_file import letters, loaded
+from training.onnx_file import input_names, letters, numeric_inputs
 from training.review import review
 from training.sources import Source
 from training.table import DataError
@@ -50,6 +51,7 @@ def declared_folder(folder: Path, table: Table, source: Source, say: Say) -> Ite
     check_name(folder.name)
     draft = guess(table.path, table.content, table.target)
     draft = replace(draft, columns=read_columns(source.model, draft.columns))
+    check_codes_known(source.model, draft.columns)
     text = draft_model(
         folder.name,
         table.target,
@@ -70,6 +72,12 @@ def declared_folder(folder: Path, table: Table, source: Source, say: Say) -> Ite
 def read_columns(model: Any, columns: Sequence[Column]) -> list[Column]:
     """Return the columns that a model reads, with every category that its encoders know."""
     names = _inputs(model)
+    spelled = {letters(column.name) for column in columns}
+    if names is not None and (absent := [name for key, name in names.items() if key not in spelled]):
+        raise DataError(
+            f"the model reads {', '.join(absent)}, which the table lacks: it has "
+            f"{', '.join(column.name for column in columns)}"
+        )
     read = [column for column in columns if names is None or letters(column.name) in names]
     for column in read:
         if column.left_out:
@@ -80,13 +88,28 @@ def read_columns(model: Any, columns: Sequence[Column]) -> list[Column]:
     return [replace(column, codes=_with_known(column, model)) for column in read]
 
 
-def _inputs(model: Any) -> set[str] | None:
-    """Return the names of the columns that a model reads, as letters; None if it reads all as an array."""
+def check_codes_known(model: Any, columns: Sequence[Column]) -> None:
+    """Reject a category in words that an ONNX model reads as a number: the draft's codes are its own."""
     if not isinstance(model, bytes):
-        names = getattr(model, "feature_names_in_", None)
-        return None if names is None else {letters(str(name)) for name in names}
-    inputs = [value.name for value in loaded(model).graph.input]
-    return None if len(inputs) == 1 else {letters(name) for name in inputs}
+        return
+    numeric = numeric_inputs(model)
+    for column in columns:
+        words = [category for category, code in column.codes.items() if meaning(category) != code]
+        if words and (numeric is None or letters(column.name) in numeric):
+            raise DataError(
+                f"the ONNX model reads '{column.name}' as a number, and the table has words "
+                f"({', '.join(words[:MOST_LISTED])}), whose codes only its maker knows: declare them in "
+                "codes of model.toml (make new drafts it), or give a table with the numbers"
+            )
+
+
+def _inputs(model: Any) -> dict[str, str] | None:
+    """Return the columns that a model reads, by their letters; None if it reads all as an array."""
+    if isinstance(model, bytes):
+        inputs = input_names(model)
+        return None if len(inputs) == 1 else {letters(name): name for name in inputs}
+    names = getattr(model, "feature_names_in_", None)
+    return None if names is None else {letters(str(name).strip()): str(name) for name in names}
 
 
 def _with_known(column: Column, model: Any) -> dict[str, int]:

@@ -96,7 +96,7 @@ class FrameModel:
 def class_order(declaration: Declaration, classes: Sequence[object]) -> list[int]:
     """Return the place of each declared class among those of a model; DataError if they do not match."""
     indexes = indexes_by_name(declaration)
-    found = [indexes.get(meaning(str(value))) for value in classes]
+    found = [class_index(indexes, value) for value in classes]
     if sorted(-1 if index is None else index for index in found) != list(range(len(declaration.classes))):
         raise DataError(
             f"the model has the classes {_listed(classes)}, model.toml has {_listed(declaration.labels)}: "
@@ -114,10 +114,21 @@ def indexes_by_name(declaration: Declaration) -> dict[str | float, int]:
     }
 
 
+def class_index(indexes: dict[str | float, int], value: object) -> int | None:
+    """Return the index of a class by its value in a frame or a model, where True may be 1 and 1 True."""
+    value = _plain(value)
+    names = [str(value)]
+    if isinstance(value, bool):
+        names += [str(value).lower(), str(int(value))]
+    elif value in (0, 1):
+        names += [str(bool(value)), str(bool(value)).lower()]
+    return next((indexes[name] for name in map(meaning, names) if name in indexes), None)
+
+
 def labels_of(declaration: Declaration, target: pd.Series) -> Labels:
     """Return the class index of each row of the target column."""
     indexes = indexes_by_name(declaration)
-    labels = [indexes.get(meaning(str(_plain(value)))) for value in target]
+    labels = [class_index(indexes, value) for value in target]
     if None in labels:
         place = labels.index(None)
         raise DataError(
@@ -129,7 +140,7 @@ def labels_of(declaration: Declaration, target: pd.Series) -> Labels:
 def rows_of(declaration: Declaration, frame: pd.DataFrame) -> Rows:
     """Return the rows of a frame as clients send them."""
     columns = [
-        [None if pd.isna(value) else _plain(value) for value in frame[column_name(feature, frame)]]
+        [None if pd.isna(value) else _sent(value) for value in frame[column_name(feature, frame)]]
         for feature in declaration.features
     ]
     names = declaration.feature_names
@@ -163,7 +174,7 @@ def _column(name: str, index: int, declaration: Declaration, series: pd.Series) 
         return Column(name, index, series.dtype)
     missing = series[series.isna()]
     texts: dict[float, object] = {float(code): category for category, code in feature.codes.items()}
-    texts |= {feature.encode(_plain(value)): value for value in series.dropna().unique()}
+    texts |= {feature.encode(_sent(value)): value for value in series.dropna().unique()}
     return Column(name, index, series.dtype, texts, missing.iloc[0] if len(missing) else np.nan)
 
 
@@ -175,11 +186,15 @@ def _series(column: Column, matrix: NDArray[np.floating]) -> pd.Series:
     return pd.Series(texts, dtype=column.dtype)
 
 
-def _plain(value: Any) -> Value:
-    """Return a value of a frame as JSON has it."""
+def _plain(value: Any) -> Any:
+    """Return a value of a frame with Python's types, and a text without blanks around it."""
     value = value.item() if isinstance(value, np.generic) else value
-    if isinstance(value, str):
-        return value.strip(BLANKS)
+    return value.strip(BLANKS) if isinstance(value, str) else value
+
+
+def _sent(value: Any) -> Value:
+    """Return a value of a frame as JSON has it."""
+    value = _plain(value)
     return int(value) if isinstance(value, bool) else value
 
 

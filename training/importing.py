@@ -74,12 +74,16 @@ def import_file(
     target: str | None = None,
     version: str | None = None,
     trust: bool = False,
+    classes: Sequence[str] = (),
 ) -> Manifest:
     """Write what a file holds as a version of the model in `folder`, judged on a table of labelled rows.
 
     A missing model.toml is drafted from the table, which needs the name of the column with the class.
+    `classes` names those of an ONNX file in the order of its probabilities, if it does not do so itself.
     """
     source = read_source(file, trust=trust)
+    if classes and not isinstance(source.model, bytes):
+        raise DataError(f"{file} names its classes itself: leave CLASSES out")
     content = read_content(data)
     with declared_folder(folder, Table(data, content, target), source, say) as (place, tell):
         declaration = load_declaration(place)
@@ -89,7 +93,7 @@ def import_file(
         frame = read_frame(content, declaration)
         if len(frame) != len(rows):
             raise DataError(f"{data} has {len(rows)} rows, pandas reads {len(frame)}: save it again as CSV")
-        return _Import(place, declaration, source, frame, training, version, tell).run()
+        return _Import(place, declaration, source, frame, training, version, tell, classes).run()
 
 
 def read_frame(content: bytes, declaration: Declaration) -> pd.DataFrame:
@@ -118,6 +122,7 @@ class _Import:
     data: TrainingData
     named: str | None
     say: Say
+    classes: Sequence[str] = ()
 
     @property
     def version(self) -> str:
@@ -126,7 +131,8 @@ class _Import:
     @cached_property
     def model(self) -> FrameModel | OnnxModel:
         if isinstance(self.source.model, bytes):
-            return OnnxModel(self.source.model, self.declaration)
+            rows = np.vstack(self.matrices)
+            return OnnxModel(self.source.model, self.declaration, rows, self.classes)
         return FrameModel(self.source.model, self.declaration, self.frame)
 
     @cached_property
@@ -254,6 +260,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     command.add_argument("--target", help="column that holds the class, to draft a missing model.toml")
     command.add_argument("--version", help="version to write (the model's default)")
+    command.add_argument(
+        "--classes", default="", help="classes of an ONNX file in the order of its probabilities: good,bad"
+    )
     command.add_argument("--trust", choices=["yes"], help="open a pickle, which runs code of its maker")
     options = command.parse_args(arguments)
 
@@ -268,6 +277,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             target=options.target,
             version=options.version,
             trust=options.trust is not None,
+            classes=[name.strip() for name in options.classes.split(",") if name.strip()],
         )
 
     return exit_code(work)
