@@ -7,6 +7,7 @@ From a notebook: `export(pipeline, frame, "default", "models/credit")`.
 import io
 import re
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from pydantic import ValidationError
 
 from bundle.declaration import VERSION, Declaration, load_declaration
 from bundle.encoding import Encoder, Matrix
@@ -31,12 +33,15 @@ from training.distribution import describe
 from training.drafting import Table, declared_folder, snake_case
 from training.evaluation import FOLDS, evaluate
 from training.export import ParityError, generate_rows, served_files
-from training.frames import FrameModel, labels_of, rows_of
+from training.frames import FrameModel, declared_threshold, labels_of, rows_of
 from training.metrics import RESAMPLES, Floats
 from training.onnx_file import OnnxModel
 from training.registered import trained_file
 from training.sources import Source, classifier, read_source
 from training.table import DataError, read_content, read_table
+
+ROUNDED = 1e-4
+"""How far a threshold in model.toml may be from the maker's: people round it."""
 
 
 def export(
@@ -53,6 +58,11 @@ def export(
     `frame` has labelled rows, with the columns that the pipeline was fitted on and the column `target`: the
     metrics rest on them. DataError, ParityError, BundleError or InvalidRowsError say why it cannot be served.
     """
+    if not isinstance(frame, pd.DataFrame):
+        raise DataError(
+            f"the labelled rows are a {type(frame).__name__}: give a pandas DataFrame, with named columns "
+            f"and the class in '{target}'"
+        )
     source = Source(type(pipeline).__name__, b"", classifier(pipeline))
     if target not in frame.columns:
         raise DataError(f"the frame lacks the column '{target}': it has {', '.join(map(str, frame.columns))}")
@@ -104,7 +114,7 @@ def read_frame(content: bytes, declaration: Declaration) -> pd.DataFrame:
         sep=table.separator,
         encoding=table.encoding,
         decimal=table.decimal,
-        na_values=["", *table.missing],
+        na_values=["", *(f"{blank}{text}" for text in table.missing for blank in ("", " "))],
         keep_default_na=False,
         low_memory=False,
     )
@@ -151,6 +161,7 @@ class _Import:
     def run(self) -> Manifest:
         check_version(self.folder, self.declaration, self.version)
         check_labels(self.declaration, self.data)
+        check_threshold(self.declaration, self.source.model)
         self.say(f"{len(self.data.rows)} rows, {len(self.declaration.features)} features; {self.source.name}")
         for remark in self.source.remarks:
             self.say(remark)
@@ -202,7 +213,18 @@ class _Import:
 
     def _evaluation(self) -> Evaluation:
         """Evaluate once, on the rows given: nothing is fitted, so nothing is out of fold."""
-        evaluation = evaluate(self.declaration, self.data.matrix, self.data.labels, self.probabilities[None])
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", RuntimeWarning)
+                evaluation = evaluate(
+                    self.declaration, self.data.matrix, self.data.labels, self.probabilities[None]
+                )
+        except ValidationError:  # a metric that is no number
+            listed = ", ".join(feature.column for feature in self.declaration.features)
+            raise DataError(
+                "the model's probabilities of the labelled rows are so extreme, or so much the same, that "
+                f"they cannot be evaluated: does it read the columns in the order {listed}, in these units?"
+            ) from None
         remarks = "".join(f", {remark}" for remark in self.source.remarks)
         method = (
             f"Imported from {self.source.name}{remarks}, not trained here. Metrics of {len(self.data.rows)} "
@@ -230,6 +252,17 @@ def check_version(folder: Path, declaration: Declaration, version: str) -> None:
         return  # a version that cannot be served may be replaced
     if existing.imported is None:
         raise DataError(f"{folder / version} was trained here, and stays as it is: name another (VERSION=v2)")
+
+
+def check_threshold(declaration: Declaration, model: Any) -> None:
+    """Reject a threshold in model.toml that is not the one that the pipeline's maker set."""
+    threshold = None if isinstance(model, bytes) else declared_threshold(declaration, model)
+    declared = declaration.threshold
+    if threshold is not None and declared is not None and abs(threshold - declared) > ROUNDED:
+        raise DataError(
+            f"the pipeline answers {declaration.labels[1]} from {threshold:.6g} on, and model.toml from "
+            f"{declared:g}: set threshold there, or give the classifier without its threshold (estimator_)"
+        )
 
 
 def check_labels(declaration: Declaration, data: TrainingData) -> None:
