@@ -101,6 +101,7 @@ def test_a_word_that_the_encoder_knows_is_a_category(
     said, code = run(tmp_path, made, frame.to_csv(index=False), capsys)
     assert code == 0, said
     check(tmp_path, made, word, word)
+    assert not load_declaration(tmp_path / "credit").feature("plan").nullable
 
 
 def test_a_word_cannot_be_missing_in_one_column_and_a_category_in_another(
