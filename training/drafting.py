@@ -8,14 +8,20 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from bundle.declaration import model_folder
+from bundle.declaration import load_declaration, model_folder
+from bundle.spelling import BLANKS, meaning
 from training import Say
-from training.columns import Column
+from training.columns import MOST_LISTED, Column, guess_columns
+from training.doubts import doubts
 from training.draft import draft_model
+from training.encoders import PANDAS_MISSING, fitted_steps, known_texts
+from training.frames import declared_threshold
 from training.new import guess
-from training.onnx_file import letters, loaded
+from training.new import read_columns as read_columns_of
+from training.onnx_file import input_names, letters, numeric_inputs
 from training.replacing import new_folder
-from training.review import review
+from training.review import Draft, review
+from training.sniff import table_format
 from training.sources import Source
 from training.table import DataError
 
@@ -41,6 +47,12 @@ def declared_folder(folder: Path, table: Table, source: Source, say: Say) -> Ite
     Without a model.toml it is a draft elsewhere, which becomes the folder when the context ends well.
     """
     if (folder / "model.toml").exists():
+        declared = load_declaration(folder).target
+        if None not in (table.target, declared) and table.target != declared:
+            raise DataError(
+                f"the class is in the column '{declared}' by {folder / 'model.toml'}, and TARGET is "
+                f"'{table.target}': leave it out, or correct target and the classes there"
+            )
         yield folder, say
         return
     if folder.exists():
@@ -51,7 +63,10 @@ def declared_folder(folder: Path, table: Table, source: Source, say: Say) -> Ite
         )
     model_folder(folder.parent, folder.name)
     draft = guess(table.path, table.content, table.target)
+    if not isinstance(source.model, bytes):
+        draft = with_known_missing(draft, table, source)
     draft = replace(draft, columns=read_columns(source.model, draft.columns))
+    check_codes_known(source.model, draft.columns)
     text = draft_model(
         folder.name,
         table.target,
@@ -62,7 +77,14 @@ def declared_folder(folder: Path, table: Table, source: Source, say: Say) -> Ite
         data_file=None,
     )
     with new_folder(folder) as drafted:
-        (drafted / "model.toml").write_text(text, encoding="utf-8")
+        path = drafted / "model.toml"
+        path.write_text(text, encoding="utf-8")
+        if not isinstance(source.model, bytes):
+            threshold = declared_threshold(load_declaration(drafted), source.model)
+            if threshold is not None:
+                path.write_text(
+                    text.replace("\nthreshold = 0.5\n", f"\nthreshold = {threshold!r}\n", 1), encoding="utf-8"
+                )
         yield drafted, lambda line: say(line.replace(str(drafted), str(folder)))
     for line in takewhile(lambda line: not line.startswith("Next, "), review(folder, draft)):
         say(line)
@@ -72,6 +94,12 @@ def declared_folder(folder: Path, table: Table, source: Source, say: Say) -> Ite
 def read_columns(model: Any, columns: Sequence[Column]) -> list[Column]:
     """Return the columns that a model reads, with every category that its encoders know."""
     names = _inputs(model)
+    spelled = {letters(column.name) for column in columns}
+    if names is not None and (absent := [name for key, name in names.items() if key not in spelled]):
+        raise DataError(
+            f"the model reads {', '.join(absent)}, which the table lacks: it has "
+            f"{', '.join(column.name for column in columns)}"
+        )
     read = [column for column in columns if names is None or letters(column.name) in names]
     for column in read:
         if column.left_out:
@@ -82,42 +110,84 @@ def read_columns(model: Any, columns: Sequence[Column]) -> list[Column]:
     return [replace(column, codes=_with_known(column, model)) for column in read]
 
 
-def _inputs(model: Any) -> set[str] | None:
-    """Return the names of the columns that a model reads, as letters; None if it reads all as an array."""
+def check_codes_known(model: Any, columns: Sequence[Column]) -> None:
+    """Reject a category in words that an ONNX model reads as a number: the draft's codes are its own."""
     if not isinstance(model, bytes):
-        names = getattr(model, "feature_names_in_", None)
-        return None if names is None else {letters(str(name)) for name in names}
-    inputs = [value.name for value in loaded(model).graph.input]
-    return None if len(inputs) == 1 else {letters(name) for name in inputs}
+        return
+    numeric = numeric_inputs(model)
+    for column in columns:
+        words = [category for category, code in column.codes.items() if meaning(category) != code]
+        if words and (numeric is None or letters(column.name) in numeric):
+            raise DataError(
+                f"the ONNX model reads '{column.name}' as a number, and the table has words "
+                f"({', '.join(words[:MOST_LISTED])}), whose codes only its maker knows: declare them in "
+                "codes of model.toml (make new drafts it), or give a table with the numbers"
+            )
+
+
+def _inputs(model: Any) -> dict[str, str] | None:
+    """Return the columns that a model reads, by their letters; None if it reads all as an array."""
+    if isinstance(model, bytes):
+        inputs = input_names(model)
+        return None if len(inputs) == 1 else {letters(name): name for name in inputs}
+    names = getattr(model, "feature_names_in_", None)
+    return None if names is None else {letters(str(name).strip()): str(name) for name in names}
+
+
+def with_known_missing(draft: Draft, table: Table, source: Source) -> Draft:
+    """Return a draft in which a cell is a category if the column's encoder knows it, and else may be missing.
+
+    pandas.read_csv reads None and the like as missing, and the maker of a file most likely used it.
+    """
+    known = {
+        column.name: {text.strip(BLANKS) for text in texts}
+        for column in draft.columns
+        if (texts := known_texts(source.model, column.name))
+    }
+    everywhere = set().union(*known.values())
+    absent = {
+        category: column.name
+        for column in draft.columns
+        for category in column.codes
+        if source.content and category in PANDAS_MISSING - known.get(column.name, PANDAS_MISSING)
+    }
+    missing = sorted({*draft.table.missing, *absent} - everywhere)
+    again = _guessed_again(draft, table, missing)
+    kinds = {column.name: column.kind for column in again.features}
+    changed = [column.name for column in draft.features if kinds.get(column.name) != column.kind]
+    if changed := changed + [absent[category] for category in everywhere & absent.keys()]:
+        raise DataError(
+            f"a cell means a missing value in '{changed[0]}', and is a category that the pipeline knows in "
+            "another column: write it differently there"
+        )
+    return again
+
+
+def _guessed_again(draft: Draft, table: Table, missing: Sequence[str]) -> Draft:
+    """Return the draft with other cells as missing values."""
+    if missing == list(draft.table.missing):
+        return draft
+    path, content, written = table.path, table.content, draft.table
+    header, columns, _ = read_columns_of(path, content, written, draft.target)
+    labels = columns.pop(header.index(draft.target))
+    header.remove(draft.target)
+    guessed = guess_columns(header, columns, written.decimal, set(missing))
+    doubtful = [
+        replace(column, doubt=doubts(column, cells, labels, written.decimal, set(missing)))
+        for column, cells in zip(guessed, columns, strict=True)
+    ]
+    found = table_format(written.separator, written.encoding, written.decimal, missing)
+    return replace(draft, table=found, columns=doubtful)
 
 
 def _with_known(column: Column, model: Any) -> dict[str, int]:
     """Return the codes of a category, with those that an encoder of the pipeline knows beyond the rows."""
     codes = dict(column.codes)
-    for category in _encoded(model, column.name) if codes else ():
-        if isinstance(category, str) and category.strip() and category.strip() not in codes:
-            codes[category.strip()] = max(codes.values()) + 1
+    for text in (known_texts(model, column.name) or []) if codes and not isinstance(model, bytes) else []:
+        if (category := text.strip()) and category not in codes:
+            codes[category] = max(codes.values()) + 1
     return codes
 
 
-def _encoded(model: Any, name: str) -> Iterator[object]:
-    """Yield the categories that the encoders of a pipeline know of a column."""
-    for _, transformer, columns in getattr(_first(model), "transformers_", ()):
-        steps = [step for _, step in getattr(transformer, "steps", [("", transformer)])]
-        names = [columns] if isinstance(columns, str) else list(columns)
-        for step in steps:
-            known = getattr(step, "categories_", ())
-            if name in names and len(known) == len(names):
-                yield from known[names.index(name)]
-
-
-def _first(model: Any) -> Any:
-    steps = getattr(model, "steps", None)
-    return steps[0][1] if steps else model
-
-
 def _name(model: Any) -> str:
-    if isinstance(model, bytes):
-        return "onnx"
-    steps = getattr(model, "steps", None)
-    return snake_case(type(steps[-1][1] if steps else model).__name__)
+    return "onnx" if isinstance(model, bytes) else snake_case(type(fitted_steps(model)[-1]).__name__)

@@ -1,6 +1,6 @@
 """A pipeline that was fitted on a pandas DataFrame, as a model of the encoder's matrix."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from sklearn.pipeline import Pipeline
 
 from bundle.declaration import Declaration
 from bundle.features import CategoryFeature, Feature
 from bundle.spelling import BLANKS, meaning
+from training.encoders import PANDAS_MISSING, fitted_steps, known_texts, maker_threshold, spelled
 from training.metrics import Floats, Labels
 from training.table import DataError, Rows, Value
 
@@ -50,14 +50,7 @@ class FrameModel:
     @cached_property
     def steps(self) -> list[Any]:
         """The fitted steps, those of nested pipelines among them."""
-        waiting, steps = [self.pipeline], []
-        while waiting:
-            step = waiting.pop(0)
-            if isinstance(step, Pipeline):
-                waiting = [inner for _, inner in step.steps] + waiting
-            elif step is not None and step != "passthrough":
-                steps.append(step)
-        return steps
+        return fitted_steps(self.pipeline)
 
     @property
     def estimator(self) -> str:
@@ -69,10 +62,25 @@ class FrameModel:
 
     def probabilities(self, frame: pd.DataFrame) -> Floats:
         """Return [rows, classes] for the columns of a frame, classes in declared order."""
-        return np.asarray(self._called("predict_proba", frame)[:, self.order], dtype=np.float64)
+        return self._ordered(self._spelled(frame))
 
     def predict_proba(self, matrix: NDArray[np.floating]) -> Floats:
-        return self.probabilities(self.frame(matrix))
+        return self._ordered(self.frame(matrix))
+
+    def _ordered(self, frame: pd.DataFrame) -> Floats:
+        return np.asarray(self._called("predict_proba", frame)[:, self.order], dtype=np.float64)
+
+    def _spelled(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Return the rows of a frame under the pipeline's names, with texts as its encoders spell them."""
+        features = self.declaration.features
+        found = {}
+        for column in self.columns:
+            series = frame[column_name(features[column.index], frame)]
+            if column.texts is not None and not set(series.dropna()) <= set(column.texts.values()):
+                codes = [np.nan if pd.isna(v) else features[column.index].encode(_sent(v)) for v in series]
+                series = _texts(column, codes)
+            found[column.name] = series.reset_index(drop=True)
+        return pd.DataFrame(found)
 
     def _decide(self, matrix: NDArray[np.floating]) -> Floats:
         values = np.asarray(self._called("decision_function", self.frame(matrix)), dtype=np.float64)
@@ -96,7 +104,7 @@ class FrameModel:
 def class_order(declaration: Declaration, classes: Sequence[object]) -> list[int]:
     """Return the place of each declared class among those of a model; DataError if they do not match."""
     indexes = indexes_by_name(declaration)
-    found = [indexes.get(meaning(str(value))) for value in classes]
+    found = [class_index(indexes, value) for value in classes]
     if sorted(-1 if index is None else index for index in found) != list(range(len(declaration.classes))):
         raise DataError(
             f"the model has the classes {_listed(classes)}, model.toml has {_listed(declaration.labels)}: "
@@ -114,10 +122,33 @@ def indexes_by_name(declaration: Declaration) -> dict[str | float, int]:
     }
 
 
+def class_index(indexes: dict[str | float, int], value: object) -> int | None:
+    """Return the index of a class by its value in a frame or a model, where True may be 1 and 1 True."""
+    value = _plain(value)
+    names = [str(value)]
+    if isinstance(value, bool):
+        names += [str(value).lower(), str(int(value))]
+    elif value in (0, 1):
+        names += [str(bool(value)), str(bool(value)).lower()]
+    return next((indexes[name] for name in map(meaning, names) if name in indexes), None)
+
+
+def declared_threshold(declaration: Declaration, model: Any) -> float | None:
+    """Return the threshold of the positive class that a pipeline's maker set; None if there is none."""
+    found = maker_threshold(model)
+    if found is None or not declaration.binary:
+        return None
+    positive, threshold = found
+    share = threshold if class_index(indexes_by_name(declaration), positive) == 1 else 1 - threshold
+    if not 0 < share < 1:
+        raise DataError(f"the maker's threshold {threshold:g} is no probability between 0 and 1")
+    return share
+
+
 def labels_of(declaration: Declaration, target: pd.Series) -> Labels:
     """Return the class index of each row of the target column."""
     indexes = indexes_by_name(declaration)
-    labels = [indexes.get(meaning(str(_plain(value)))) for value in target]
+    labels = [class_index(indexes, value) for value in target]
     if None in labels:
         place = labels.index(None)
         raise DataError(
@@ -129,7 +160,7 @@ def labels_of(declaration: Declaration, target: pd.Series) -> Labels:
 def rows_of(declaration: Declaration, frame: pd.DataFrame) -> Rows:
     """Return the rows of a frame as clients send them."""
     columns = [
-        [None if pd.isna(value) else _plain(value) for value in frame[column_name(feature, frame)]]
+        [None if pd.isna(value) else _sent(value) for value in frame[column_name(feature, frame)]]
         for feature in declaration.features
     ]
     names = declaration.feature_names
@@ -138,32 +169,52 @@ def rows_of(declaration: Declaration, frame: pd.DataFrame) -> Rows:
 
 def column_name(feature: Feature, frame: pd.DataFrame) -> str:
     """Return the name of a feature's column in a frame; DataError lists the columns if it is missing."""
+    trimmed = {str(name).strip(): name for name in reversed(frame.columns)}
     for name in (feature.column, feature.name):
         if name in frame.columns:
             return name
+        if name in trimmed:
+            return str(trimmed[name])
     raise DataError(f"the data lack the column '{feature.column}': they have {_listed(frame.columns)}")
 
 
 def _columns(pipeline: Any, declaration: Declaration, frame: pd.DataFrame) -> list[Column]:
     """Return the pipeline's columns in its order, which is the declared one if it was fitted on an array."""
-    indexes = {column_name(feature, frame): i for i, feature in enumerate(declaration.features)}
-    names = list(getattr(pipeline, "feature_names_in_", indexes))
-    if unknown := [name for name in names if name not in indexes]:
+    sources = [column_name(feature, frame) for feature in declaration.features]
+    indexes = {name.strip(): i for i, name in enumerate(sources)}
+    names = list(getattr(pipeline, "feature_names_in_", sources))
+    if unknown := [name for name in names if name.strip() not in indexes]:
         raise DataError(f"the pipeline reads {_listed(unknown)}, which model.toml does not declare")
-    if unused := [name for name in indexes if name not in names]:
+    if unused := [name for name in indexes if name not in {read.strip() for read in names}]:
         raise DataError(f"model.toml declares {_listed(unused)}, which the pipeline does not read")
     if (width := getattr(pipeline, "n_features_in_", len(names))) != len(names):
         raise DataError(f"the pipeline reads {width} columns, model.toml declares {len(names)}")
-    return [_column(name, indexes[name], declaration, frame[name]) for name in names]
+    places = [indexes[name.strip()] for name in names]
+    return [
+        _column(name, index, declaration, frame[sources[index]], known_texts(pipeline, name))
+        for name, index in zip(names, places, strict=True)
+    ]
 
 
-def _column(name: str, index: int, declaration: Declaration, series: pd.Series) -> Column:
+def _column(
+    name: str, index: int, declaration: Declaration, series: pd.Series, known: list[str] | None
+) -> Column:
     feature = declaration.features[index]
     if not isinstance(feature, CategoryFeature) or pd.api.types.is_numeric_dtype(series.dtype):
         return Column(name, index, series.dtype)
     missing = series[series.isna()]
     texts: dict[float, object] = {float(code): category for category, code in feature.codes.items()}
-    texts |= {feature.encode(_plain(value)): value for value in series.dropna().unique()}
+    texts |= {feature.encode(_sent(value)): value for value in series.dropna().unique()}
+    for category, code in feature.codes.items():
+        if not known or not isinstance(texts[code], str):
+            continue
+        text = spelled(known, category, feature.column)
+        if text is None and category in PANDAS_MISSING:
+            raise DataError(
+                f"model.toml declares the category '{category}' of '{feature.column}', which the pipeline "
+                "does not know: pandas reads it as missing. Declare it so (missing in [table], nullable)"
+            )
+        texts[code] = texts[code] if text is None else text
     return Column(name, index, series.dtype, texts, missing.iloc[0] if len(missing) else np.nan)
 
 
@@ -171,15 +222,27 @@ def _series(column: Column, matrix: NDArray[np.floating]) -> pd.Series:
     values = matrix[:, column.index].astype(np.float64)
     if column.texts is None:
         return pd.Series(values)
-    texts = [column.missing if np.isnan(value) else column.texts[value] for value in values]
-    return pd.Series(texts, dtype=column.dtype)
+    return _texts(column, values)
 
 
-def _plain(value: Any) -> Value:
-    """Return a value of a frame as JSON has it."""
+def _texts(column: Column, codes: Iterable[float]) -> pd.Series:
+    known = column.texts or {}
+    texts = [column.missing if np.isnan(code) else known[code] for code in codes]
+    dtype = column.dtype
+    if isinstance(dtype, pd.CategoricalDtype):  # the rows may have fewer levels than the pipeline
+        dtype = pd.CategoricalDtype(dict.fromkeys([*dtype.categories, *known.values()]), dtype.ordered)
+    return pd.Series(texts, dtype=dtype)
+
+
+def _plain(value: Any) -> Any:
+    """Return a value of a frame with Python's types, and a text without blanks around it."""
     value = value.item() if isinstance(value, np.generic) else value
-    if isinstance(value, str):
-        return value.strip(BLANKS)
+    return value.strip(BLANKS) if isinstance(value, str) else value
+
+
+def _sent(value: Any) -> Value:
+    """Return a value of a frame as JSON has it."""
+    value = _plain(value)
     return int(value) if isinstance(value, bool) else value
 
 

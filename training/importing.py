@@ -7,6 +7,7 @@ From a notebook: `export(pipeline, frame, "default", "models/credit")`.
 import io
 import re
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from pydantic import ValidationError
 
 from bundle.declaration import VERSION, Declaration, load_declaration, model_folder
 from bundle.encoding import Encoder, Matrix
@@ -31,7 +33,7 @@ from training.distribution import describe
 from training.drafting import Table, declared_folder, snake_case
 from training.evaluation import FOLDS, evaluate
 from training.export import ParityError, generate_rows, served_files
-from training.frames import FrameModel, labels_of, rows_of
+from training.frames import FrameModel, declared_threshold, labels_of, rows_of
 from training.metrics import RESAMPLES, Floats
 from training.onnx_file import OnnxModel
 from training.registered import trained_file
@@ -39,6 +41,9 @@ from training.replacing import replace_file, replaced_folder
 from training.sources import Source, classifier, read_source
 from training.table import SEPARATOR_LINE, DataError, read_content, read_table
 from training.versions import appended, with_version
+
+ROUNDED = 1e-4
+"""How far a threshold in model.toml may be from the maker's: people round it."""
 
 
 def export(
@@ -55,6 +60,11 @@ def export(
     `frame` has labelled rows, with the columns that the pipeline was fitted on and the column `target`: the
     metrics rest on them. DataError, ParityError, BundleError or InvalidRowsError say why it cannot be served.
     """
+    if not isinstance(frame, pd.DataFrame):
+        raise DataError(
+            f"the labelled rows are a {type(frame).__name__}: give a pandas DataFrame, with named columns "
+            f"and the class in '{target}'"
+        )
     source = Source(type(pipeline).__name__, b"", classifier(pipeline))
     if target not in frame.columns:
         raise DataError(f"the frame lacks the column '{target}': it has {', '.join(map(str, frame.columns))}")
@@ -76,12 +86,16 @@ def import_file(
     target: str | None = None,
     version: str | None = None,
     trust: bool = False,
+    classes: Sequence[str] = (),
 ) -> Manifest:
     """Write what a file holds as a version of the model in `folder`, judged on a table of labelled rows.
 
     A missing model.toml is drafted from the table, which needs the name of the column with the class.
+    `classes` names those of an ONNX file in the order of its probabilities, if it does not do so itself.
     """
     source = read_source(file, trust=trust)
+    if classes and not isinstance(source.model, bytes):
+        raise DataError(f"{file} names its classes itself: leave CLASSES out")
     content = read_content(data)
     with declared_folder(folder, Table(data, content, target), source, say) as (place, tell):
         declaration = load_declaration(place)
@@ -91,7 +105,7 @@ def import_file(
         frame = read_frame(content, declaration)
         if len(frame) != len(rows):
             raise DataError(f"{data} has {len(rows)} rows, pandas reads {len(frame)}: save it again as CSV")
-        return _Import(place, declaration, source, frame, training, version, tell).run()
+        return _Import(place, declaration, source, frame, training, version, tell, classes).run()
 
 
 def read_frame(content: bytes, declaration: Declaration) -> pd.DataFrame:
@@ -102,7 +116,7 @@ def read_frame(content: bytes, declaration: Declaration) -> pd.DataFrame:
         sep=table.separator,
         encoding=table.encoding,
         decimal=table.decimal,
-        na_values=["", *table.missing],
+        na_values=["", *(f"{blank}{text}" for text in table.missing for blank in ("", " "))],
         keep_default_na=False,
         low_memory=False,
         skiprows=1 if SEPARATOR_LINE.match(content[:64].decode(table.encoding, "replace")) else 0,
@@ -121,6 +135,7 @@ class _Import:
     data: TrainingData
     named: str | None
     say: Say
+    classes: Sequence[str] = ()
 
     @property
     def version(self) -> str:
@@ -129,7 +144,8 @@ class _Import:
     @cached_property
     def model(self) -> FrameModel | OnnxModel:
         if isinstance(self.source.model, bytes):
-            return OnnxModel(self.source.model, self.declaration)
+            rows = np.vstack(self.matrices)
+            return OnnxModel(self.source.model, self.declaration, rows, self.classes)
         return FrameModel(self.source.model, self.declaration, self.frame)
 
     @cached_property
@@ -148,6 +164,7 @@ class _Import:
     def run(self) -> Manifest:
         check_version(self.folder, self.declaration, self.version)
         check_labels(self.declaration, self.data)
+        check_threshold(self.declaration, self.source.model)
         self.say(f"{len(self.data.rows)} rows, {len(self.declaration.features)} features; {self.source.name}")
         for remark in self.source.remarks:
             self.say(remark)
@@ -208,7 +225,18 @@ class _Import:
 
     def _evaluation(self) -> Evaluation:
         """Evaluate once, on the rows given: nothing is fitted, so nothing is out of fold."""
-        evaluation = evaluate(self.declaration, self.data.matrix, self.data.labels, self.probabilities[None])
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", RuntimeWarning)
+                evaluation = evaluate(
+                    self.declaration, self.data.matrix, self.data.labels, self.probabilities[None]
+                )
+        except ValidationError:  # a metric that is no number
+            listed = ", ".join(feature.column for feature in self.declaration.features)
+            raise DataError(
+                "the model's probabilities of the labelled rows are so extreme, or so much the same, that "
+                f"they cannot be evaluated: does it read the columns in the order {listed}, in these units?"
+            ) from None
         remarks = "".join(f", {remark}" for remark in self.source.remarks)
         method = (
             f"Imported from {self.source.name}{remarks}, not trained here. Metrics of {len(self.data.rows)} "
@@ -236,6 +264,17 @@ def check_version(folder: Path, declaration: Declaration, version: str) -> None:
         return  # a version that cannot be served may be replaced
     if existing.imported is None:
         raise DataError(f"{folder / version} was trained here, and stays as it is: name another (VERSION=v2)")
+
+
+def check_threshold(declaration: Declaration, model: Any) -> None:
+    """Reject a threshold in model.toml that is not the one that the pipeline's maker set."""
+    threshold = None if isinstance(model, bytes) else declared_threshold(declaration, model)
+    declared = declaration.threshold
+    if threshold is not None and declared is not None and abs(threshold - declared) > ROUNDED:
+        raise DataError(
+            f"the pipeline answers {declaration.labels[1]} from {threshold:.6g} on, and model.toml from "
+            f"{declared:g}: set threshold there, or give the classifier without its threshold (estimator_)"
+        )
 
 
 def check_labels(declaration: Declaration, data: TrainingData) -> None:
@@ -266,6 +305,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     command.add_argument("--target", help="column that holds the class, to draft a missing model.toml")
     command.add_argument("--version", help="version to write (the model's default)")
+    command.add_argument(
+        "--classes", default="", help="classes of an ONNX file in the order of its probabilities: good,bad"
+    )
     command.add_argument("--trust", choices=["yes"], help="open a pickle, which runs code of its maker")
     options = command.parse_args(arguments)
 
@@ -280,6 +322,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             target=options.target,
             version=options.version,
             trust=options.trust is not None,
+            classes=[name.strip() for name in options.classes.split(",") if name.strip()],
         )
 
     return exit_code(work)

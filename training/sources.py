@@ -8,6 +8,7 @@ import importlib
 import io
 import re
 import warnings
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -29,6 +30,10 @@ PICKLES = {".joblib", ".pkl", ".pickle"}
 MLFLOW_FILE = "MLmodel"
 FLAVOR_FILE = re.compile(r"^\s+(?:pickled_model|data): ([\w-][\w.-]*\.(?:pkl|onnx|skops))$", re.MULTILINE)
 """The model's file in an MLmodel, which is YAML: a plain name in the same folder."""
+
+SKOPS_SCHEMA = "schema.json"
+MOST_SCHEMA_BYTES = 2**26
+"""The description of a skops file, which is read as a whole; that of 1,000 trees has some 20 MB."""
 
 TRUSTED = {"numpy.dtype"}
 
@@ -135,11 +140,23 @@ def _pickle(path: Path, content: bytes) -> Any:
         raise DataError(f"{path} needs the package '{error.name}': install it into .venv") from None
 
 
+def _check_unpacked(path: Path, content: bytes) -> None:
+    """Reject a ZIP archive that holds far more than its own size, before any of it is unpacked."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        sizes = {member.filename: member.file_size for member in archive.infolist()}
+    if sum(sizes.values()) > MOST_FILE_BYTES or sizes.get(SKOPS_SCHEMA, 0) > MOST_SCHEMA_BYTES:
+        raise DataError(
+            f"{path} is too large when it is unpacked: {sum(sizes.values()):,} bytes, "
+            f"{sizes.get(SKOPS_SCHEMA, 0):,} of them in {SKOPS_SCHEMA}, where {MOST_SCHEMA_BYTES:,} may be"
+        )
+
+
 def _skops(path: Path, content: bytes, *, trust: bool) -> Any:
     try:
         from skops import io as skops_io  # noqa: PLC0415  # optional
     except ModuleNotFoundError:
         raise DataError(f"{path} needs skops: install it into .venv (pip install skops)") from None
+    _check_unpacked(path, content)
     types = skops_io.get_untrusted_types(data=content)
     unknown = [name for name in types if not _is_known(name)]
     if not unknown or trust:

@@ -1,0 +1,85 @@
+"""What the encoders and the threshold of a fitted pipeline know, beyond the table that is given with it."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from sklearn.model_selection import FixedThresholdClassifier, TunedThresholdClassifierCV
+from sklearn.pipeline import Pipeline
+
+from bundle.spelling import BLANKS
+from training.table import DataError
+
+THRESHOLDS = (FixedThresholdClassifier, TunedThresholdClassifierCV)
+
+PANDAS_MISSING = {
+    "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A",
+    "NA", "NULL", "NaN", "None", "n/a", "nan", "null",
+}  # fmt: skip
+"""Cells that pandas.read_csv reads as missing, unless it is asked not to."""
+
+
+def fitted_steps(model: Any) -> list[Any]:
+    """Return the fitted steps, out of nested pipelines and of classifiers that only set a threshold."""
+    waiting, steps = [model], []
+    while waiting:
+        step = waiting.pop(0)
+        if isinstance(step, Pipeline):
+            waiting = [inner for _, inner in step.steps] + waiting
+        elif isinstance(step, THRESHOLDS):
+            waiting = [step.estimator_, *waiting]
+        elif step is not None and step != "passthrough":
+            steps.append(step)
+    return steps
+
+
+def known_texts(model: Any, column: str) -> list[str] | None:
+    """Return the texts that the encoder of a column knows, with their blanks; None if it has no encoder."""
+    known = [list(categories) for name, categories in _encoded(model) if name.strip() == column.strip()]
+    if not known:
+        return None
+    return list(dict.fromkeys(text for texts in known for text in texts if isinstance(text, str)))
+
+
+def spelled(known: list[str], category: str, column: str) -> str | None:
+    """Return a category as the encoder of its column spells it; DataError if it has two spellings."""
+    found = [text for text in known if text.strip(BLANKS) == category]
+    if len(found) > 1:
+        raise DataError(
+            f"the pipeline tells {' and '.join(map(repr, found))} of '{column}' apart, which differ in "
+            "blanks alone: fit it on trimmed texts"
+        )
+    return found[0] if found else None
+
+
+def maker_threshold(model: Any) -> tuple[object, float] | None:
+    """Return the class for which a pipeline answers from a probability on, and that probability."""
+    while isinstance(model, Pipeline):
+        model = model.steps[-1][1]
+    if not isinstance(model, THRESHOLDS):
+        return None
+    if model.response_method == "decision_function":
+        raise DataError(
+            f"the {type(model).__name__} has a threshold of decision_function: choose one of probabilities "
+            "(response_method='predict_proba')"
+        )
+    if isinstance(model, TunedThresholdClassifierCV):
+        positive, threshold = model._curve_scorer._get_pos_label(), model.best_threshold_  # noqa: SLF001
+    else:
+        positive, threshold = model.pos_label, 0.5 if model.threshold == "auto" else model.threshold
+    return model.classes_[1] if positive is None else positive, float(threshold)
+
+
+def _encoded(model: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the columns of the first step's encoders, and the categories of each."""
+    first = fitted_steps(model)[0]
+    everything = list(getattr(first, "feature_names_in_", ()))
+    branches = [(first, range(len(everything)))]
+    if hasattr(first, "transformers_"):
+        indexes = first._transformer_to_input_indices  # noqa: SLF001
+        branches = [(inner, indexes[name]) for name, inner, _ in first.transformers_]
+    for transformer, places in branches:
+        names = [str(everything[place]) for place in places] if everything else []
+        for step in [] if isinstance(transformer, str) else fitted_steps(transformer):
+            categories = getattr(step, "categories_", ())
+            if len(categories) == len(names):
+                yield from zip(names, categories, strict=True)
