@@ -15,6 +15,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from bundle.declaration import load_declaration
 from bundle.encoding import Encoder
 from bundle.manifest import load_manifest
+from tests.contract.test_feedback import settings_for
 from tests.contract.test_own_model import declare
 from tests.harness import HEART, Server
 from tests.systems import MODELS
@@ -37,8 +38,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def server(folder: Path) -> Iterator[Server]:
-    server = Server({"MODEL": ",".join(NAMES), "MODELS_DIR": str(folder)}).wait_until_ready()
+def server(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server of all three, which takes outcomes."""
+    outcomes = settings_for(tmp_path_factory.mktemp("outcomes"))
+    server = Server(outcomes | {"MODEL": ",".join(NAMES), "MODELS_DIR": str(folder)}).wait_until_ready()
     yield server
     assert server.stop() == 0
     assert not [line for line in server.lines if "Traceback" in line or '"level":"error"' in line]

@@ -161,6 +161,16 @@ def test_what_was_typed_survives_an_error_and_a_restart(folder: Path, visit: Vis
         server.stop()
 
 
+@pytest.mark.parametrize("scripts", [True, False], ids=["with JavaScript", "without"])
+def test_an_outcome_is_reported(server: Server, visit: Visit, *, scripts: bool) -> None:
+    page = visit(f"{server.url}/?example=1", java_script_enabled=scripts)
+    press(page)
+    page.get_by_label("True class").select_option("disease")
+    press(page, "Report")
+    expect(page.locator("#outcome")).to_contain_text("The outcome is recorded.")
+    expect(page.locator("#result")).to_have_count(1 if scripts else 0)
+
+
 def test_a_unit_is_converted_in_sight(server: Server, visit: Visit) -> None:
     page = visit(f"{server.url}/?example=0")
     page.get_by_label("Serum cholesterol chol").fill("6")

@@ -224,6 +224,13 @@ def test_a_table_has_the_limits_of_the_api(start: Callable[..., Server], system:
 
 
 @pytest.mark.heart
+def test_codes_of_a_table_are_shown_in_words(server: Server, system: System) -> None:
+    page = posted(server, "table", {"table": table_of([system.sample | {"ca": 4, "thal": 0}])})
+    (row,) = csv.DictReader(io.StringIO(page.fields["download"]["download"], newline=""))
+    assert (row["cp"], row["ca"], row["thal"]) == ("typical angina", "", "")
+
+
+@pytest.mark.heart
 def test_a_download_has_no_cell_that_a_spreadsheet_runs(server: Server) -> None:
     cells = ["=1+1", "+cmd", "-x", "@SUM(A1)", "\tx", "-1.5", "+2", "plain"]
     text = io.StringIO()
