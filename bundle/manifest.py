@@ -119,6 +119,9 @@ class Manifest(Record):
     chi_square: dict[int, float]
     probes: list[Probe] = Field(min_length=1)
 
+    def __repr__(self) -> str:
+        return f"<{self.model} {self.version}, {self.estimator.type}, sha256 {self.sha256[:12]}>"
+
     @property
     def served_file(self) -> str:
         """The file that predictions are computed from."""

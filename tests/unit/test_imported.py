@@ -272,6 +272,7 @@ def test_classes_are_served_in_declared_order(tmp_path: Path, frame: pd.DataFram
     renamed = frame.assign(default=frame.default.map({"yes": "t", "no": "z"}))
     made = pipeline(frame=renamed)
     manifest = export(made, renamed, "default", tmp_path / "credit", say=quiet)
+    assert repr(manifest).startswith("<credit v1, LogisticRegression, sha256 ")  # as a notebook shows it
     assert (list(made.classes_), manifest.classes) == (["t", "z"], ["z", "t"])
     check_served(tmp_path / "credit", renamed, made.predict_proba(renamed[FEATURES])[:, ::-1])
     assert "additive.json" in manifest.files
