@@ -107,13 +107,13 @@ def test_every_page_has_a_content_security_policy() -> None:
             status, headers, _ = ask(app, path)
             assert (status, headers["x-content-type-options"]) == (200, "nosniff"), path
             if "html" in headers["content-type"]:
-                own = route.path.startswith("/console/")
+                own = route.path == "/" or route.path.startswith("/console/")
                 check_policy(headers, forms="'self'" if own else "'none'")
                 if own:
                     assert "unsafe" not in headers["content-security-policy"]
                     assert headers["cache-control"] == "no-store"
                 pages.add(route.path)
-    console = {"/console/predict", "/console/table", "/console/models"}
+    console = {"/", "/console/predict", "/console/table", "/console/models"}
     assert pages == {"/docs", "/models/{name}/card", "/runbooks", "/runbooks/{alert}"} | console
 
 
