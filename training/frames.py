@@ -96,8 +96,8 @@ class FrameModel:
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise DataError(
-                f"the pipeline does not predict every row that model.toml allows: {reason}; correct the "
-                "declared categories and nullable, or the pipeline"
+                f"the pipeline does not predict every row that model.toml allows: {reason.rstrip('. ')}; "
+                "correct the declared range, categories and nullable, or the pipeline"
             ) from None
 
 

@@ -19,6 +19,7 @@ import joblib
 import sklearn
 from sklearn.base import is_regressor
 from sklearn.exceptions import InconsistentVersionWarning, NotFittedError
+from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from bundle.files import read_file
@@ -91,6 +92,12 @@ def classifier(model: Any) -> Any:
         model.classes_  # noqa: B018  # a pipeline asks its last step
     except (NotFittedError, AttributeError):
         raise DataError(f"the {name} is not fitted: fit it, and save it again") from None
+    calibrated = getattr(model, "calibrated_classifiers_", ())
+    if any(isinstance(part.estimator, Pipeline) for part in calibrated):
+        raise DataError(
+            f"the {name} holds a whole pipeline, which cannot be exported: make it the pipeline's last step, "
+            "around the classifier alone"
+        )
     if not hasattr(model, "predict_proba"):
         raise DataError(
             f"the {name} has no predict_proba: calibrate its classifier (CalibratedClassifierCV), or choose "

@@ -22,6 +22,7 @@ from onnxruntime import InferenceSession
 from skl2onnx import to_onnx
 from skl2onnx.common.data_types import FloatTensorType, StringTensorType
 from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import GradientBoostingClassifier, RandomForestClassifier
 from sklearn.impute import SimpleImputer
@@ -423,6 +424,10 @@ def test_a_skops_file_with_unknown_types_names_them_and_needs_trust(
         ),
         (lambda _: {"model": 1}, "a dict: give a fitted classifier or a pipeline"),
         (
+            lambda frame: CalibratedClassifierCV(pipeline(), cv=2).fit(frame[FEATURES], frame["default"]),
+            "holds a whole pipeline, which cannot be exported: make it the pipeline's last step",
+        ),
+        (
             lambda frame: pipeline().fit(frame[FEATURES], frame["default"].str.upper()),
             "has the classes NO, YES, model.toml has no_default, default",
         ),
@@ -438,7 +443,7 @@ def test_a_skops_file_with_unknown_types_names_them_and_needs_trust(
             lambda frame: pipeline(texts=OneHotEncoder()).fit(
                 frame[FEATURES].dropna(), frame["default"][frame[FEATURES].notna().all(axis=1)]
             ),
-            "does not predict every row that model.toml allows: Found unknown categories [nan]",
+            "Found unknown categories [nan] in column 0 during transform; correct the declared range",
         ),
     ],
 )
