@@ -17,7 +17,7 @@ from tests.systems import Page, System
 
 ERROR_TYPES = {
     "ValidationError", "MalformedBody", "PayloadTooLarge", "UnsupportedMediaType", "NotFound",
-    "MethodNotAllowed", "Timeout", "Overloaded", "ModelNotLoaded", "InternalError",
+    "MethodNotAllowed", "Timeout", "Overloaded", "ModelNotLoaded", "InternalError", "OtherSite",
 }  # fmt: skip
 STANDARD = {
     "process_virtual_memory_bytes", "process_resident_memory_bytes", "process_start_time_seconds",
