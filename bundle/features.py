@@ -138,6 +138,10 @@ class CategoryFeature(FeatureBase):
         listed = ", ".join(f"{code} ({name})" for name, code in self.codes.items())
         return f"one of {listed}, as a code or spelled out{self.or_unknown}"
 
+    def name_of(self, code: float) -> str:
+        """Return the category with a code, which must have one."""
+        return next(name for name, known in self.codes.items() if known == code)
+
     def encode(self, value: object) -> float:
         """Return the category's code; ValueError says what was expected.
 

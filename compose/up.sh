@@ -54,12 +54,10 @@ check_services() {
 
 # Docker would make an empty folder in the place of one that is missing.
 check_folder() {
-    local LC_ALL=C name='^[a-z][a-z0-9-]*$' folder=${MODELS_DIR:-$HERE/../models}/${MODEL-} versions
+    local LC_ALL=C name='^[a-z][a-z0-9-]*$' models=${MODELS_DIR:-$HERE/../models}
     [[ ${MODEL-} =~ $name ]] || fail "name a folder of models/, such as MODEL=iris"
-    [ -f "$folder/model.toml" ] || fail "models/$MODEL has no model.toml; make new MODEL=$MODEL drafts one"
-    versions=("$folder"/v*/bundle.json)
-    [ -f "${versions[0]}" ] || fail "models/$MODEL has no trained version; make train MODEL=$MODEL"
-    monitor_model "$(cd "$folder" && pwd)"
+    check_model "$MODEL" "$models"
+    monitor_model "$(cd "$models/$MODEL" && pwd)"
 }
 
 # Rules are shipped for the default names and those of the shipped models; a [metrics] section has others.

@@ -11,12 +11,11 @@ from typing import Any
 from bundle.declaration import load_declaration, model_folder
 from bundle.spelling import BLANKS, meaning
 from training import Say
-from training.columns import MOST_LISTED, Column, guess_columns
-from training.doubts import doubts
+from training.columns import MOST_LISTED, Column
 from training.draft import draft_model
 from training.encoders import PANDAS_MISSING, fitted_steps, known_texts
 from training.frames import declared_threshold
-from training.new import guess
+from training.new import doubted_columns, guess
 from training.new import read_columns as read_columns_of
 from training.onnx_file import input_names, letters, numeric_inputs
 from training.replacing import new_folder
@@ -171,11 +170,7 @@ def _guessed_again(draft: Draft, table: Table, missing: Sequence[str]) -> Draft:
     header, columns, _ = read_columns_of(path, content, written, draft.target)
     labels = columns.pop(header.index(draft.target))
     header.remove(draft.target)
-    guessed = guess_columns(header, columns, written.decimal, set(missing))
-    doubtful = [
-        replace(column, doubt=doubts(column, cells, labels, written.decimal, set(missing)))
-        for column, cells in zip(guessed, columns, strict=True)
-    ]
+    doubtful = doubted_columns(header, columns, labels, written.decimal, set(missing))
     found = table_format(written.separator, written.encoding, written.decimal, missing)
     return replace(draft, table=found, columns=doubtful)
 

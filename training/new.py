@@ -6,7 +6,7 @@ and categories, and never a row.
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from bundle.errors import BundleError
 from training import Say, interruptible
 from training.classes import guess_classes
 from training.cli import exit_code, rows_file
-from training.columns import guess_columns
+from training.columns import Column, guess_columns
 from training.doubts import doubts
 from training.draft import draft_model, draft_recipe
 from training.replacing import check_absent, new_folder
@@ -68,15 +68,27 @@ def guess(path: Path, content: bytes, target: str) -> Draft:
     check_target(target, cells, places)
     decimal, missing = guess_notation((sorted(set(column)) for column in columns), table.separator)
     classes, positive = guess_classes(target, cells)
-    guessed = [
-        replace(column, doubt=doubts(column, values, cells, decimal, set(missing)))
-        for column, values in zip(guess_columns(header, columns, decimal, set(missing)), columns, strict=True)
-    ]
+    guessed = doubted_columns(header, columns, cells, decimal, set(missing))
     if all(column.left_out for column in guessed):
         reasons = "; ".join(f"'{column.name}': {column.left_out}" for column in guessed[:MOST_REASONS])
         raise DataError(f"{path} has no column that can be a feature: {reasons}")
     found = table_format(table.separator, table.encoding, decimal, missing)
     return Draft(len(cells), found, target, classes, positive, guessed, foreign_words(path, content, table))
+
+
+def doubted_columns(
+    header: Sequence[str],
+    columns: Sequence[list[str]],
+    labels: Sequence[str],
+    decimal: str,
+    missing: Container[str],
+) -> list[Column]:
+    """Return what each column is, with all that is doubtful in it."""
+    guessed = guess_columns(header, columns, decimal, missing)
+    return [
+        replace(column, doubt=doubts(column, cells, labels, decimal, missing))
+        for column, cells in zip(guessed, columns, strict=True)
+    ]
 
 
 def read_columns(

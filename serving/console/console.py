@@ -52,10 +52,8 @@ class Console:
 
     def start(self, request: Request, *, depth: int = 0) -> Response:
         """Return the form of a model, empty or with one of its examples."""
-        query = request.query_params
         try:
-            target = self.targets.choose(query.get("model"), query.get("version"))
-            row = example(target.model, query.get("example"))
+            target, row = self.chosen(request.query_params)
         except ApiError as error:
             return self.problem(request, error, depth=depth)
         return self.form(target, typed_from(target.declaration, row) if row else {}, depth=depth)
@@ -64,8 +62,7 @@ class Console:
         """Return the form again, with the answer or with what is wrong beside each field."""
         record: RequestRecord = request.scope["record"]
         try:
-            typed = await self.posted(request)
-            target = self.targets.choose(typed.get("model"), typed.get("version"))
+            target, typed = await self.sent(request)
         except ApiError as error:
             return self.problem(request, error)
         row = typed_row(target.declaration, typed)
@@ -104,10 +101,8 @@ class Console:
 
     async def show_table(self, request: Request) -> Response:
         """Return the form for several rows, empty or with the example as its first row."""
-        query = request.query_params
         try:
-            target = self.targets.choose(query.get("model"), query.get("version"))
-            row = example(target.model, query.get("example"))
+            target, row = self.chosen(request.query_params)
         except ApiError as error:
             return self.problem(request, error)
         names = target.declaration.feature_names
@@ -118,8 +113,7 @@ class Console:
         """Return the table with a prediction for each row, or with what is wrong in which row."""
         record: RequestRecord = request.scope["record"]
         try:
-            typed = await self.posted(request)
-            target = self.targets.choose(typed.get("model"), typed.get("version"))
+            target, typed = await self.sent(request)
         except ApiError as error:
             return self.problem(request, error)
         text = typed.get("table", "")
@@ -155,14 +149,7 @@ class Console:
     def table(
         self, target: Target, text: str, *, failure: ApiError | None = None, status: int = 200, **shown: Any
     ) -> Response:
-        nothing: dict[str, Any] = {
-            "predicted": [],
-            "columns": [],
-            "names": [],
-            "rows": 0,
-            "version": "",
-            "download": "",
-        }
+        nothing: dict[str, Any] = {"predicted": [], "columns": [], "names": [], "rows": 0, "download": ""}
         most = target.batch.most
         return self.page(
             "table.html", target, status, text=text, failure=failure, most=most, **nothing | shown
@@ -174,11 +161,7 @@ class Console:
             text = await to_thread(rewritten, (await self.posted(request)).get("download", ""))
         except ApiError as error:
             return self.problem(request, error)
-        headers = {
-            "Cache-Control": "no-store",
-            "Content-Disposition": 'attachment; filename="predictions.csv"',
-        }
-        return Response(text, media_type="text/csv", headers=headers)
+        return Response(text, media_type="text/csv", headers=DOWNLOAD)
 
     async def show_models(self, _request: Request) -> Response:
         described = [(model, describe_model(model)) for model in self.models]
@@ -188,8 +171,7 @@ class Console:
         """Store an outcome, and say what became of it."""
         record: RequestRecord = request.scope["record"]
         try:
-            typed = await self.posted(request)
-            target = self.targets.choose(typed.get("model"), typed.get("version"))
+            target, typed = await self.sent(request)
         except ApiError as error:
             return self.problem(request, error)
         shown: dict[str, Any] = {
@@ -235,6 +217,16 @@ class Console:
             sentence=sentence,
             **shown,
         )
+
+    def chosen(self, query: Mapping[str, str]) -> tuple[Target, dict[str, Any]]:
+        """Return the target and the example, if any, that an address names; ApiError where there is none."""
+        target = self.targets.choose(query.get("model"), query.get("version"))
+        return target, example(target.model, query.get("example"))
+
+    async def sent(self, request: Request) -> tuple[Target, dict[str, str]]:
+        """Return the target that a form names, and its fields; ApiError where it is not to be answered."""
+        typed = await self.posted(request)
+        return self.targets.choose(typed.get("model"), typed.get("version")), typed
 
     async def posted(self, request: Request) -> dict[str, str]:
         return await read_form(request.scope["record"], request.receive, self.admission.limits)

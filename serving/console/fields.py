@@ -71,16 +71,20 @@ def form_fields(
 
 
 def form_field(feature: Feature, typed: Typed) -> Field:
-    label, _, bracket = feature.description.partition(" (")
+    label, hint = label_and_hint(feature)
     text = typed.get(VALUE + feature.name, "")
-    shown = Field(
-        feature.name, label or feature.name, bracket.removesuffix(")"), "text", feature.nullable, text
-    )
+    shown = Field(feature.name, label, hint, "text", feature.nullable, text)
     if isinstance(feature, NumberFeature):
         add_number(shown, feature, typed)
     else:
         add_options(shown, feature)
     return shown
+
+
+def label_and_hint(feature: Feature) -> tuple[str, str]:
+    """Return what a feature is called, and what its description says of it in brackets."""
+    label, _, bracket = feature.description.partition(" (")
+    return label or feature.name, bracket.removesuffix(")")
 
 
 def add_number(shown: Field, feature: NumberFeature, typed: Typed) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from bundle.declaration import Declaration
 from bundle.features import CategoryFeature, Feature
-from serving.console.fields import Value
+from serving.console.fields import Value, label_and_hint
 
 MIDDLE = 50
 LEFT_EDGE, RIGHT_EDGE = 0.12, 0.88
@@ -107,7 +107,7 @@ def bar(member: Mapping[str, Any], largest: float, declaration: Declaration) -> 
     start = MIDDLE if added > 0 else MIDDLE - length
     feature = declaration.feature(member["feature"])
     return Bar(
-        label=feature.description.partition(" (")[0] or feature.name,
+        label=label_and_hint(feature)[0],
         value=shown_value(member["value"], member["unit"]),
         contribution=added,
         error=member.get("standard_error"),
@@ -132,7 +132,7 @@ def spelled(feature: Feature, value: Value) -> Value:
     if value in feature.missing_codes:
         return None
     if isinstance(feature, CategoryFeature) and not isinstance(value, str | None):
-        return next(name for name, code in feature.codes.items() if code == value)
+        return feature.name_of(value)
     return value
 
 

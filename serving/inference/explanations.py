@@ -221,7 +221,7 @@ def _shown(feature: Feature, value: float) -> int | float | str | None:
     if math.isnan(value):
         return None
     if isinstance(feature, CategoryFeature):
-        return next(name for name, code in feature.codes.items() if code == value)
+        return feature.name_of(value)
     return int(value) if feature.type == "integer" else value
 
 

@@ -1,6 +1,5 @@
 """GET /, and the documentation in the browser with assets that come from this server."""
 
-import re
 from collections.abc import Callable, Sequence
 from functools import cache
 from html import escape
@@ -11,11 +10,11 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from serving.errors import NotFound
+from serving.http.accept import prefers_page
 from serving.http.schemas import Index, ModelReference, problems
 from serving.http.security_headers import Page
 from serving.inference.monitored_model import MonitoredModel
 
-QUALITY = re.compile(r"[01](\.[0-9]{0,3})?")
 STATIC = Path(fastapi_offline.__file__).parent / "static"
 ASSET_TYPES = {
     "swagger-ui-bundle.js": "text/javascript",
@@ -61,17 +60,6 @@ def asset_content(name: str) -> bytes:
     return START if name == "start.js" else (STATIC / name).read_bytes()
 
 
-def prefers_page(accept: str) -> bool:
-    """Return whether a client names text/html, and wants it more than JSON; */* names neither."""
-    wanted = {"text/html": 0.0, "application/json": 0.0}
-    for part in accept.split(","):
-        media_type, *parameters = (word.strip().lower() for word in part.split(";"))
-        if media_type in wanted:
-            quality = next((word[2:] for word in parameters if word.startswith("q=")), "1")
-            wanted[media_type] = float(quality) if QUALITY.fullmatch(quality) else 0.0
-    return wanted["text/html"] > wanted["application/json"]
-
-
 def pages_router(
     title: str,
     version: str,
@@ -102,7 +90,7 @@ def pages_router(
 
     @router.get("/", summary="What is served, and where", response_model=Index)
     async def show_index(request: Request, response: Response) -> Index | Response:
-        if for_browsers and prefers_page(request.headers.get("accept", "")):
+        if for_browsers and prefers_page(request.headers.get("accept", ""), over="application/json"):
             page = for_browsers(request)
             page.headers["Vary"] = "Accept"
             return page

@@ -9,6 +9,7 @@ from fastapi import APIRouter, Header
 from starlette.responses import Response
 
 from serving.errors import NotFound
+from serving.http.accept import prefers_page
 from serving.http.schemas import problems
 from serving.http.security_headers import Page
 
@@ -24,7 +25,7 @@ def runbooks_router(folder: Path) -> APIRouter:
 
     @router.get("/runbooks")
     async def list_all(accept: Annotated[str, Header()] = "") -> Response:
-        return page(pages / "index.html") if wants_page(accept) else markdown(listed)
+        return page(pages / "index.html") if prefers_page(accept, over="text/markdown") else markdown(listed)
 
     @router.get("/runbooks/{alert}", responses=problems(NotFound))
     async def show(alert: str, accept: Annotated[str, Header()] = "") -> Response:
@@ -34,7 +35,7 @@ def runbooks_router(folder: Path) -> APIRouter:
         name = alert.removesuffix(".md")
         if name not in runbooks:
             raise NotFound("There is no such runbook; GET /runbooks lists them.")
-        if wants_page(accept) and name == alert:
+        if prefers_page(accept, over="text/markdown") and name == alert:
             return page(pages / f"{name}.html")
         return markdown(content(runbooks[name]))
 
@@ -44,11 +45,6 @@ def runbooks_router(folder: Path) -> APIRouter:
 def list_runbooks(names: Iterable[str]) -> str:
     """Return the list as Markdown, for a reader at /runbooks."""
     return "# Runbooks\n\n" + "".join(f"- [{name}](runbooks/{name}.md)\n" for name in names)
-
-
-def wants_page(accept: str) -> bool:
-    """Return whether a client asks for HTML and not for Markdown, as browsers do."""
-    return "text/html" in accept and "text/markdown" not in accept
 
 
 def page(path: Path) -> Response:
