@@ -17,7 +17,7 @@ import requests
 import sqlalchemy as sql
 
 from serving.feedback.store import upgrade
-from tests.contract.test_feedback import ids, refusals, report, settings_for
+from tests.contract.test_feedback import ids, refusals, report, settings_for, write_key
 from tests.contract.test_feedback_token import report_with_token, with_token
 from tests.harness import SAMPLE, Server, eventually, problem
 from tests.postgresql import Postgresql
@@ -34,6 +34,7 @@ def database() -> Iterator[Postgresql]:
 @pytest.fixture
 def servers(tmp_path: Path) -> Iterator[Start]:
     """Start servers that share keys."""
+    write_key(tmp_path / "keys")  # before two of them start at once
     with ExitStack() as running:
 
         def start(url: str, **more: str) -> Server:

@@ -26,7 +26,7 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture
 def alertmanager(tmp_path: Path) -> Iterator[str]:
-    """The host and port of an Alertmanager."""
+    """The host and port of an Alertmanager that is ready: Prometheus sends what it could not send again after a minute."""
     address = f"127.0.0.1:{free_port()}"
     command = [
         str(PROGRAMS / "alertmanager"),
@@ -37,9 +37,19 @@ def alertmanager(tmp_path: Path) -> Iterator[str]:
         "--log.level=error",
     ]
     process = subprocess.Popen(command)
-    yield address
-    process.terminate()
-    process.wait()
+
+    def ready() -> bool:
+        try:
+            return requests.get(f"http://{address}/-/ready", timeout=5).ok
+        except requests.ConnectionError:
+            return False
+
+    try:
+        eventually(ready, "Alertmanager is ready", 60)
+        yield address
+    finally:
+        process.terminate()
+        process.wait()
 
 
 def sent(folder: Path, file: Path, alertmanager: str) -> dict[str, Any]:
