@@ -26,7 +26,10 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture
 def alertmanager(tmp_path: Path) -> Iterator[str]:
-    """The host and port of an Alertmanager that is ready: Prometheus sends what it could not send again after a minute."""
+    """The host and port of an Alertmanager that is ready.
+
+    Prometheus sends an alert that could not be sent again after a minute.
+    """
     address = f"127.0.0.1:{free_port()}"
     command = [
         str(PROGRAMS / "alertmanager"),
