@@ -3,8 +3,9 @@
 from grafana_foundation_sdk.builders import dashboard as dashboards
 from grafana_foundation_sdk.builders import gauge, timeseries
 
-from monitoring.alerting.objectives import DAYS, ERRORS, FAST, LATENCY, SLOW, SLOW_SECONDS, Burn, Objective
-from monitoring.dashboards.panels import GREEN, RED, RELEASES, YELLOW, new_dashboard, series, share
+from monitoring.dashboards.panels import RELEASES, new_dashboard, series, share
+from monitoring.panels.objectives import DAYS, ERRORS, FAST, LATENCY, SLOW, SLOW_SECONDS, Burn, Objective
+from monitoring.panels.panel import GREEN, RED, YELLOW
 
 
 def dashboard() -> dashboards.Dashboard:

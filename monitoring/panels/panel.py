@@ -1,10 +1,13 @@
 """A panel: what it is called, what it asks, and how its values are read."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from monitoring.panels.expressions import Expression
+from monitoring.panels.expressions import Aggregate, Expression, Percentile, Rate, Selector
+
+GREEN, YELLOW, RED = "green", "yellow", "red"
 
 
 class Kind(StrEnum):
@@ -47,3 +50,36 @@ class Panel:
 
     runbook: str | None = None
     """The name of the page of the alert that watches the same."""
+
+    most: float | None = None
+    """The highest value that there can be."""
+
+    width: int | None = None
+    """Of 24, on a dashboard; None leaves it to the kind."""
+
+
+def panel(
+    kind: Kind,
+    title: str,
+    description: str,
+    unit: str,
+    *queries: Query,
+    steps: tuple[tuple[float | None, str], ...] = (),
+    words: Mapping[str, str] | None = None,
+    runbook: str | None = None,
+    most: float | None = None,
+    width: int | None = None,
+) -> Panel:
+    """Return a panel whose key is made of its title."""
+    key = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
+    return Panel(key, title, description, unit, kind, queries, steps, words or {}, runbook, most, width)
+
+
+def percentiles(
+    buckets: Selector, window: str, by: Iterable[str] = (), percents: tuple[int, ...] = (50, 95, 99)
+) -> list[Query]:
+    """Return percentiles of a histogram's buckets by labels, which its legend shows."""
+    labels = tuple(by)
+    rates = Aggregate("sum", Rate(buckets, window), ("le", *labels))
+    legend = "".join(f"{{{{{label}}}}} " for label in labels)
+    return [Query(Percentile(percent, rates), f"{legend}p{percent}") for percent in percents]
