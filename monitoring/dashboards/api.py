@@ -27,6 +27,7 @@ def dashboard(names: Names, title: str, uid: str) -> dashboards.Dashboard:
         traffic.success_rate(),
         traffic.requests(),
         traffic.durations(),
+        traffic.percentiles(),
         predictions.by_result(),
         predictions.confidence(),
         predictions.latency(),

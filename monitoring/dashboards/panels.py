@@ -26,7 +26,6 @@ from grafana_foundation_sdk.models.heatmap import HeatmapColorMode
 from grafana_foundation_sdk.models.piechart import PieChartLegendValues
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
-from monitoring.panels.expressions import ByBin, Recorded
 from monitoring.panels.objectives import APP
 from monitoring.panels.panel import GREEN, RED, Kind, Panel
 from monitoring.panels.scope import Scope
@@ -257,7 +256,6 @@ def status(
 
 def bars(title: str, description: str, *queries: Query) -> barchart.Panel:
     """Return bars side by side for each version and bin, one of each query."""
-    queries = tuple((str(ByBin(Recorded(expression))), legend) for expression, legend in queries)
     names = {f"Value #{chr(ord('A') + number)}": name for number, (_, name) in enumerate(queries)}
     return (
         barchart.Panel()
@@ -269,10 +267,8 @@ def bars(title: str, description: str, *queries: Query) -> barchart.Panel:
         .x_field("bin")
         .targets(
             [
-                _query(number, (str(ByBin(Recorded(expression))), legend))
-                .instant()
-                .format(PromQueryFormat.TABLE)
-                for number, (expression, legend) in enumerate(queries)
+                _query(number, query).instant().format(PromQueryFormat.TABLE)
+                for number, query in enumerate(queries)
             ]
         )
         .with_transformation(DataTransformerConfig(id_val="merge", options={}))

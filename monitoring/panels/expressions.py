@@ -126,13 +126,36 @@ class ByBin(Expression):
 
 
 @dataclass(frozen=True)
-class Recorded(Expression):
-    """What only Prometheus can answer: it reads what rules have recorded, or alerts."""
+class AtLeast(Expression):
+    """The values, and what is less raised to this."""
 
-    promql: str
+    of: Expression
+    least: float
 
     def __str__(self) -> str:
-        return self.promql
+        return f"clamp_min({self.of}, {self.least:g})"
+
+
+@dataclass(frozen=True)
+class Divided(Expression):
+    """The values in units of this."""
+
+    of: Expression
+    by: float
+
+    def __str__(self) -> str:
+        return f"{self.of} / {self.by}"
+
+
+@dataclass(frozen=True)
+class OrZeroWhile(Expression):
+    """0 where there is no series, while there is one of this name."""
+
+    of: Expression
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.of} or on () 0 * count({self.name})"
 
 
 def quoted(value: str) -> str:
