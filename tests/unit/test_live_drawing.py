@@ -230,7 +230,7 @@ class Elements(HTMLParser):
         self.tags.append(tag)
         self.attributes += attrs
         if tag == "data":
-            self.values.append(dict(attrs)["value"])
+            self.values += [value for name, value in attrs if name == "value"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
