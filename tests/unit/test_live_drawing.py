@@ -207,7 +207,7 @@ def test_a_table_has_the_newest_first_and_not_all_of_many() -> None:
     assert all(later.time - earlier.time == 15 * 15 for earlier, later in pairwise(reversed(table.moments)))
 
 
-KINDS = {
+KINDS: dict[Kind, dict[str, Any]] = {
     Kind.LINES: {"lines": (line(1, 2),), "steps": STEPS},
     Kind.HEATMAP: {"lines": (line(1, 2, name="0.5"), line(1, 2, name="+Inf"))},
     Kind.NUMBER: {"lines": (line(1234),), "unit": "short"},
@@ -229,13 +229,12 @@ class Elements(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
         self.attributes += attrs
-        if tag == "data":
-            self.values += [value for name, value in attrs if name == "value"]
+        self.values += [value for name, value in attrs if (tag, name) == ("data", "value")]
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_kind_is_drawn_with_its_values_in_text_and_without_styles(kind: Kind) -> None:
-    given: dict[str, Any] = dict(KINDS[kind])
+    given = dict(KINDS[kind])
     lines = given.pop("lines", ())
     shown = shown_panel(reading(kind, *lines, runbook="FeatureDrift", **given))
     page = drawn(shown)
