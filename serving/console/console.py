@@ -11,6 +11,7 @@ from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
 from serving.console.fields import form_fields, sentence, typed_from, typed_row
+from serving.console.live.readings import LiveSource
 from serving.console.posts import as_json, read_form
 from serving.console.rendering import Renderer
 from serving.console.results import batch_cells, batch_columns, result_of, shown_value, spelled_out
@@ -46,6 +47,7 @@ class Console:
     admission: Admission
     feedback: FeedbackService | None
     renderer: Renderer
+    live: LiveSource
 
     async def show_form(self, request: Request) -> Response:
         return self.start(request, depth=1)
