@@ -48,7 +48,7 @@ class Console:
     admission: Admission
     feedback: FeedbackService | None
     renderer: Renderer
-    live: LiveSource | None = None
+    live: LiveSource
 
     async def show_form(self, request: Request) -> Response:
         return self.start(request, depth=1)
@@ -173,7 +173,6 @@ class Console:
     async def show_live(self, request: Request) -> Response:
         """Return the panels of a model, drawn from what the source knows now."""
         query = request.query_params
-        assert self.live  # noqa: S101  # the route is there only where there is a source
         try:
             target = self.targets.choose(query.get("model"), query.get("version"))
             minutes, feature = time_range(query.get("minutes")), known_feature(target, query.get("feature"))
@@ -230,7 +229,6 @@ class Console:
             depth=depth,
             target=target,
             targets=list(self.targets),
-            has_live=self.live is not None,
             takes_outcomes=self.feedback is not None,
             needs_token=self.feedback is not None and self.feedback.token is not None,
             sentence=sentence,
