@@ -128,4 +128,4 @@ def test_which_version_is_served_and_how_good_is_it(engineer: Visitor) -> None:
     expect(engineer.reads("#model-status")).to_contain_text("loaded")
     engineer.clicks("Models", "link")
     expect(engineer.reads("article .version")).to_have_text("v1")
-    expect(engineer.reads("tr:has-text('ROC AUC')")).to_contain_text(" to ")
+    expect(engineer.reads("tr:has-text('Area under the ROC curve')")).to_contain_text(" to ")
