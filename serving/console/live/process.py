@@ -14,7 +14,7 @@ from monitoring.panels.scope import Scope, Window
 from serving.console.live.chosen import Served, chosen_labels, panels_of, scope_of
 from serving.console.live.history import KEPT_SECONDS, SECONDS, History, Past, Sampled
 from serving.console.live.readings import Live, Reading, Section
-from serving.console.live.shaping import NO_DATA, Found, shaped
+from serving.console.live.shaping import Found, shaped
 from serving.console.live.values import UnansweredError, evaluate
 from serving.console.targets import Target
 
@@ -89,7 +89,7 @@ def reading(panel: Panel, past: Past) -> Reading:
         except UnansweredError as error:
             unanswered = str(error)
     made = shaped(panel, begin, end, found)
-    if made.says == NO_DATA and unanswered:
+    if unanswered and not (made.lines or made.bars or made.alerts):
         return Reading(panel, begin, end, says=unanswered)
     return made
 
