@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
 from time import monotonic, time
 
 import numpy as np
@@ -12,6 +12,7 @@ from monitoring.panels.expressions import Expression, Selector
 from monitoring.panels.panel import Kind, Panel
 from monitoring.panels.scope import Scope, Window
 from serving.console.live.chosen import Served, chosen_labels, panels_of, scope_of
+from serving.console.live.drift import record
 from serving.console.live.history import KEPT_SECONDS, SECONDS, History, Past, Sampled
 from serving.console.live.readings import Live, Reading, Section
 from serving.console.live.shaping import Found, shaped
@@ -66,6 +67,7 @@ class ProcessSource:
         return await asyncio.shield(self._made[key][1])
 
     def _live(self, declaration: Declaration, scope: Scope, past: Past) -> Live:
+        past = replace(past, recorded=record(past))
         since = np.datetime64(int(self.history.since), "s").item().strftime("%H:%M:%S")
         sections = tuple(
             Section(title, tuple(reading(panel, past) for panel in panels))
