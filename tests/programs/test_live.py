@@ -90,7 +90,8 @@ def test_drawn_values_are_prometheus_own_answer(
             assert live.problem is None
             readings = readings_of(live)
             both = len(readings["active-requests"].lines) == 2
-            return readings if both and all(readings[key].lines for key in LINES) else None
+            lines = [readings[key].lines for key in LINES]
+            return readings if both and all(line and len(line[0].points) > 2 for line in lines) else None
 
         readings = eventually(drawn, "both pods are drawn")
         assert readings

@@ -15,9 +15,9 @@ from monitoring.panels.expressions import Aggregate, Increase, Percentile, Rate,
 from monitoring.panels.panel import Kind, Query, panel
 from serving.app import create_app
 from serving.console.live.chosen import Served
-from serving.console.live.drift import record
+from serving.console.live.drift import BASES, record
 from serving.console.live.history import KEPT_SECONDS, MOST_BYTES, SECONDS, History
-from serving.console.live.process import BASES, ProcessSource
+from serving.console.live.process import ProcessSource
 from serving.console.live.shaping import Found, filled, shaped
 from serving.console.live.values import UnansweredError, evaluate
 from serving.metrics.vocabulary import Vocabulary

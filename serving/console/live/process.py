@@ -12,7 +12,7 @@ from monitoring.panels.expressions import Expression, Selector
 from monitoring.panels.panel import Kind, Panel
 from monitoring.panels.scope import Scope, Window
 from serving.console.live.chosen import Served, chosen_labels, panels_of, scope_of
-from serving.console.live.drift import record
+from serving.console.live.drift import BASES, record
 from serving.console.live.history import KEPT_SECONDS, SECONDS, History, Past, Sampled
 from serving.console.live.readings import Live, Reading, Section
 from serving.console.live.shaping import Found, shaped
@@ -23,15 +23,6 @@ MINUTES = KEPT_SECONDS // 60
 RATE = "1m"
 WHOLE = Window(f"{MINUTES}m", f"{MINUTES} minutes")
 SOON = "The first values come a few seconds after the start."
-BASES = (
-    "feature_reference_rows",
-    "feature_chi_square_quantile",
-    "feature_rejected_total",
-    "feature_out_of_range_total",
-    "feature_reference_share",
-    "feature_values_total",
-)
-"""What rules record drift from."""
 
 
 class ProcessSource:
