@@ -5,8 +5,8 @@ are many it keeps fewer moments of them, and where they are very many it leaves 
 """
 
 from array import array
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -49,6 +49,10 @@ class Past:
 
     labels: dict[str, tuple[str, ...]]
     left_out: frozenset[str]
+    recorded: Mapping[str, Mapping[tuple[tuple[str, str], ...], NDArray[np.float64]]] = field(
+        default_factory=dict
+    )
+    """What rules would have recorded, by name and labels."""
 
 
 class History:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
 from time import monotonic, time
 
 import numpy as np
@@ -12,9 +12,10 @@ from monitoring.panels.expressions import Expression, Selector
 from monitoring.panels.panel import Kind, Panel
 from monitoring.panels.scope import Scope, Window
 from serving.console.live.chosen import Served, chosen_labels, panels_of, scope_of
+from serving.console.live.drift import BASES, record
 from serving.console.live.history import KEPT_SECONDS, SECONDS, History, Past, Sampled
 from serving.console.live.readings import Live, Reading, Section
-from serving.console.live.shaping import NO_DATA, Found, shaped
+from serving.console.live.shaping import Found, shaped
 from serving.console.live.values import UnansweredError, evaluate
 from serving.console.targets import Target
 
@@ -22,15 +23,6 @@ MINUTES = KEPT_SECONDS // 60
 RATE = "1m"
 WHOLE = Window(f"{MINUTES}m", f"{MINUTES} minutes")
 SOON = "The first values come a few seconds after the start."
-BASES = (
-    "feature_reference_rows",
-    "feature_chi_square_quantile",
-    "feature_rejected_total",
-    "feature_out_of_range_total",
-    "feature_reference_share",
-    "feature_values_total",
-)
-"""What rules record drift from."""
 
 
 class ProcessSource:
@@ -66,6 +58,7 @@ class ProcessSource:
         return await asyncio.shield(self._made[key][1])
 
     def _live(self, declaration: Declaration, scope: Scope, past: Past) -> Live:
+        past = replace(past, recorded=record(past))
         since = np.datetime64(int(self.history.since), "s").item().strftime("%H:%M:%S")
         sections = tuple(
             Section(title, tuple(reading(panel, past) for panel in panels))
@@ -89,7 +82,7 @@ def reading(panel: Panel, past: Past) -> Reading:
         except UnansweredError as error:
             unanswered = str(error)
     made = shaped(panel, begin, end, found)
-    if made.says == NO_DATA and unanswered:
+    if unanswered and not (made.lines or made.bars or made.alerts):
         return Reading(panel, begin, end, says=unanswered)
     return made
 

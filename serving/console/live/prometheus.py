@@ -42,6 +42,8 @@ HOUR = Window("1h", "an hour")
 NUMBER = "asked"
 """A label that tells which of a panel's queries a series answers: all are one query."""
 
+NO_JSON = "what it answers is not Prometheus' JSON"
+
 OVER_TIME = (Kind.LINES, Kind.HEATMAP)
 
 
@@ -118,7 +120,9 @@ class PrometheusSource:
         key = (promql, minutes)
         if key not in self._answers:
             asked = asked_of(panel, promql, minutes)
-            self._answers[key] = (now, asked, asyncio.create_task(self._ask(asked)))
+            task = asyncio.create_task(self._ask(asked))
+            task.add_done_callback(lambda done: done.cancelled() or done.exception())
+            self._answers[key] = (now, asked, task)
         return self._answers[key][1:]
 
     async def _ask(self, asked: Asked) -> list[Found]:
@@ -147,7 +151,7 @@ class PrometheusSource:
             answer = Answer.model_validate(from_json(content.getvalue()))
             return list(found(answer.data.result))
         except (ValidationError, ValueError):
-            raise DownloadError("what it answers is not Prometheus' JSON") from None
+            raise DownloadError(NO_JSON) from None
 
     def _reading(self, panel: Panel, asked: Asked, task: asyncio.Task[list[Found]]) -> Reading:
         says = f"Prometheus at {self._shown} does not answer within {MOST_SECONDS} s."
@@ -156,6 +160,8 @@ class PrometheusSource:
                 return shaped(panel, asked.begin, asked.end, task.result())
             except PrometheusError as error:
                 says = str(error)
+            except (ValueError, IndexError):  # labels that the query does not make
+                says = f"Prometheus at {self._shown}: {NO_JSON}."
         return Reading(panel, asked.begin, asked.end, says=says)
 
 

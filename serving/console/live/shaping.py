@@ -40,7 +40,7 @@ def shaped(panel: Panel, begin: float, end: float, found: Sequence[Found]) -> Re
 
 
 def finite(points: Points) -> tuple[tuple[float, float], ...]:
-    return tuple((at, value) for at, value in points if math.isfinite(value))
+    return tuple((at, value) for at, value in points if math.isfinite(value) and math.isfinite(at))
 
 
 def filled(legend: str, labels: Mapping[str, str]) -> str:

@@ -55,6 +55,10 @@ def evaluate(expression: Expression, past: Past) -> Vector:
 
 
 def selected(expression: Selector, past: Past) -> Vector:
+    if expression.name in past.recorded:
+        matches = matcher_of(expression)
+        found = past.recorded[expression.name]
+        return {labels: values for labels, values in found.items() if matches(dict(labels))}
     return {labels: past.values[:, column] for labels, column in select(expression, past)}
 
 
