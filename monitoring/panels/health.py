@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from monitoring.panels.expressions import Aggregate, AtLeast, ByBin, Expression, OrZeroWhile, Selector
-from monitoring.panels.panel import Kind, Panel, Query, panel
+from monitoring.panels.panel import GREEN, RED, YELLOW, Kind, Panel, Query, panel
 from monitoring.panels.scope import Scope, Window
 
 BY_FEATURE = ("feature", "model_version")
@@ -29,6 +29,7 @@ class Health:
             "0.25, if chance does not explain it. `score` is the model's output.",
             "none",
             Query(Aggregate("max", self._of("job:feature:psi1h"), BY_FEATURE), LEGEND),
+            steps=((None, GREEN), (0.1, YELLOW), (0.25, RED)),
             runbook="FeatureDrift",
         )
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
@@ -53,6 +54,27 @@ engineer = operator
 
 
 @pytest.fixture
+def drifted(folder: Path, visit: Visit) -> Iterator[Visitor]:
+    """A visitor of a server that patients of 77 years alone have asked."""
+    server = Server({"MODEL": "heart-disease", "MODELS_DIR": str(folder)}).wait_until_ready()
+    row = load_declaration(HEART).example
+    eventually(lambda: "Only Prometheus knows" in server.get("/console/live").text, "it has two moments")
+    assert server.post("/predict/batch", {"instances": [row | {"age": 77}] * 400}).status_code == 200
+    eventually(lambda: known(server) > 0.9, "the page knows the drift")
+    visitor = Visitor(visit(server.url))
+    yield visitor
+    assert visitor.actions <= MOST_ACTIONS
+    server.stop()
+
+
+def known(server: Server) -> float:
+    """Return the share of the oldest patients that the page shows."""
+    page = server.get("/console/live?feature=age").text
+    found = re.search(r'&gt; 62</bdi></th><td class="number"><data value="([0-9.e-]+)"', page)
+    return float(found[1]) if found else 0.0
+
+
+@pytest.fixture
 def clinician(server: Server, visit: Visit) -> Iterator[Visitor]:
     visitor = Visitor(visit(server.url))
     yield visitor
@@ -92,9 +114,20 @@ def test_how_many_patients_with_disease_does_the_model_miss(clinician: Visitor) 
 
 def test_is_an_alert_firing_and_what_do_i_do(operator: Visitor) -> None:
     operator.clicks("Live", "link")
-    expect(operator.reads("#active-alerts")).to_contain_text("No alert is pending or firing.")
+    expect(operator.reads("#active-alerts")).to_contain_text("set PROMETHEUS_URL to see it")
     operator.clicks("Runbook: ApiErrorBurst", "link")
     expect(operator.reads("main, body")).to_contain_text("Mitigation")
+
+
+def test_which_feature_drifted_most_and_how(drifted: Visitor) -> None:
+    drifted.clicks("Live", "link")
+    expect(drifted.reads("#drift-by-feature tr:has-text('age v1')").get_by_role("img")).to_have_attribute(
+        "aria-label", "red"
+    )
+    drifted.clicks("age v1", "link")
+    row = drifted.reads("#values-against-training tr:has-text('> 62')")
+    expect(row).to_contain_text(re.compile("9[0-9.]+%|100%"))
+    expect(row).to_contain_text("19.8%")
 
 
 def test_which_errors_do_clients_get(operator: Visitor) -> None:
