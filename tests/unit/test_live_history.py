@@ -2,6 +2,7 @@
 
 import tracemalloc
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from serving.console.live.history import KEPT_SECONDS, MOST_BYTES, SECONDS, Hist
 from serving.console.live.process import ProcessSource
 from serving.console.live.shaping import Found, filled, shaped
 from serving.console.live.values import UnansweredError, evaluate
+from serving.metrics.counts import Counts
 from serving.metrics.vocabulary import Vocabulary
 from serving.settings import Settings, label_matchers
 from tests.systems import MODELS
@@ -197,3 +199,21 @@ def test_drift_is_the_index_of_the_rules() -> None:
     live, trained = np.array([60.5, 40.5]) / 101, (np.array([50, 150]) + 0.5) / 201
     (series,) = record(history.past())["job:feature:psi1h"].values()
     assert series[-1] == pytest.approx(((live - trained) * np.log(live / trained)).sum())
+
+
+def test_workers_are_kept_together(tmp_path: Path) -> None:
+    """Two workers count in one folder; the ring of either has the sum, and goes on without the other."""
+    declaration, clock = load_declaration(MODELS / "iris"), Clock()
+    registries = [CollectorRegistry(), CollectorRegistry()]
+    observers = [
+        Counts(registry, tmp_path).counter("events", "Events.", ["kind"]).labels(kind=str(declaration.name))
+        for registry in registries
+    ]
+    history = History(registries[0].collect, ["events_total"], clock)
+    history.tick()
+    clock.now += SECONDS
+    for observer in observers:
+        observer.inc(3)
+    history.tick()
+    (series,) = evaluate(Increase(Selector("events_total"), "15m"), history.past()).values()
+    assert series[-1] == 6

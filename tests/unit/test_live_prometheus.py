@@ -164,3 +164,11 @@ def test_no_password_is_shown(heart: ServedModel, caplog: pytest.LogCaptureFixtu
             live = read(port, heart, userinfo=f"user:{PASSWORD}@")
         assert PASSWORD not in f"{live.source} {live.problem} {said(live)} {caplog.text}"
     assert PASSWORD not in repr(Settings(prometheus_url=f"http://user:{PASSWORD}@127.0.0.1:1"))
+
+
+def test_a_client_passes_no_query_of_its_own(heart: ServedModel) -> None:
+    """A feature that the model does not have is asked for as if none were named."""
+    with serving(answering(json.dumps(EMPTY).encode())) as (port, asked):
+        asyncio.run(source_of(port, heart).read(target_of(heart), 15, '"} or vector(1) or up{a="'))
+    assert not [query for query in asked if "vector(1)" in query]
+    assert any(f'feature="{heart.declaration.feature_names[0]}"' in query for query in asked)
