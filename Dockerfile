@@ -44,12 +44,13 @@ ENTRYPOINT ["python", "-m", "training"]
 FROM application AS server
 COPY --from=serve-environment /opt/venv /opt/venv
 COPY serving serving
+COPY monitoring/panels monitoring/panels
 COPY monitoring/runbooks monitoring/runbooks
 COPY retrain_api retrain_api
 COPY --from=served-models models models
 COPY api_server.py ./
 USER root
-RUN python -m compileall -q api_server.py bundle registry retrain_api serving
+RUN python -m compileall -q api_server.py bundle monitoring registry retrain_api serving
 USER 10001:10001
 ENV HOST=0.0.0.0 PORT=8000
 EXPOSE 8000

@@ -265,6 +265,11 @@ print_addresses() {
     fi
 }
 
+print_live_page() {
+    echo "The console's live page shows all pods with:"
+    echo "  helm upgrade heart-disease-api helm-charts/heart-disease-api --namespace $NAMESPACE --reuse-values --set console.prometheusUrl=http://prometheus:9090"
+}
+
 print_forward_of_runbooks() {
     echo "Alerts link to runbooks on http://127.0.0.1:8000; --public-url names another address. The links work beside:"
     echo "  kubectl port-forward --namespace $NAMESPACE service/heart-disease-api 8000:80"
@@ -308,6 +313,7 @@ main() {
     step "checking the configuration in the cluster" check_configuration
     step "installing in namespace $NAMESPACE" apply
     print_addresses
+    print_live_page
     if [ -z "$PUBLIC_URL" ]; then print_forward_of_runbooks; fi
 }
 

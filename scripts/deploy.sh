@@ -9,6 +9,7 @@ RELEASE=heart-disease-api
 NAMESPACE=mlops
 MODEL=
 RULES=
+PROMETHEUS=
 BUILD=true
 DRY_RUN=false
 WATCHER=
@@ -131,7 +132,8 @@ install_chart() {
     case $version in v4*) rollback=--rollback-on-failure ;; esac
     set -- helm upgrade --install "$RELEASE" "$CHART" --namespace "$NAMESPACE" --create-namespace \
         --wait "$rollback" --timeout 3m ${MODEL:+--set-string "model.name=$MODEL"} \
-        ${RULES:+--set-file "metrics.prometheusRule.rules=$RULES"} "$@"
+        ${RULES:+--set-file "metrics.prometheusRule.rules=$RULES"} \
+        ${PROMETHEUS:+--set-string "console.prometheusUrl=$PROMETHEUS"} "$@"
     if $DRY_RUN; then
         run "$@"
         return
@@ -209,6 +211,14 @@ find_rules() {
     [ -f "$RULES" ] || fail "models/$MODEL has [metrics]: make rules MODEL=$MODEL writes its alerts and its dashboard"
 }
 
+# The console's live page shows all pods where deploy-monitoring.sh has put a Prometheus beside them.
+find_prometheus() {
+    local found
+    found=$(kubectl get service prometheus --namespace "$NAMESPACE" --ignore-not-found --output name) ||
+        fail "the cluster does not tell whether a Prometheus is in namespace $NAMESPACE; kubectl says above why"
+    if [ -n "$found" ]; then PROMETHEUS=http://prometheus:9090; fi
+}
+
 main() {
     while [ $# -gt 0 ]; do
         case $1 in
@@ -234,6 +244,7 @@ main() {
         step "building $IMAGE" build_image
         step "bringing it to $CONTEXT" bring_image
     fi
+    find_prometheus
     step "installing release $RELEASE in namespace $NAMESPACE" install_chart "$@"
     step "asking for a prediction" try_prediction
 }

@@ -14,6 +14,9 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 
 from bundle.errors import BundleError
 from serving.console.console import Console
+from serving.console.live.chosen import Served
+from serving.console.live.process import ProcessSource
+from serving.console.live.prometheus import PrometheusSource
 from serving.console.rendering import Renderer
 from serving.console.routes import console_router
 from serving.console.targets import Targets
@@ -29,7 +32,7 @@ from serving.http.routes.models import models_router
 from serving.http.routes.pages import pages_router
 from serving.http.routes.predict import PredictionEndpoint, model_endpoints, prediction_router
 from serving.http.routes.runbooks import runbooks_router
-from serving.inference.catalogue import ModelVersions, ServedModels, load_models
+from serving.inference.catalogue import ModelVersions, ServedModel, ServedModels, load_models
 from serving.inference.faults import Faults, with_faults
 from serving.inference.monitored_model import MonitoredModel
 from serving.metrics.event_loop import EventLoopLag
@@ -72,6 +75,9 @@ def create_app(
     declaration, version = models.main.main.model.declaration, project_version()
     rollout = make_rollout(tried, models.main, vocabulary)
     feedback = FeedbackService(settings.feedback, served, vocabulary) if settings.feedback else None
+    live = None
+    if settings.console:
+        live = live_source(settings, registry, served, tries_candidate=rollout is not None)
     app = Application(
         title=f"{declaration.title} API",
         version=version,
@@ -84,6 +90,7 @@ def create_app(
                 every(REFRESH_SECONDS, ProcessMetrics(vocabulary, declaration, version).refresh),
                 *feedback_tasks(feedback),
                 *([rollout.shadow.run] if rollout and rollout.shadow else []),
+                *([live.run] if isinstance(live, ProcessSource) else []),
             ],
             [monitored.count_pending for monitored in models.versions],
             [feedback.close] if feedback else [],
@@ -93,9 +100,9 @@ def create_app(
     faults = Faults(settings.faults, vocabulary) if settings.faults.active else None
     endpoints = prediction_endpoints(models, Admission(settings.limits, lifecycle, faults), feedback, rollout)
     console = None
-    if settings.console:
+    if live:
         forms = Admission(settings.limits, lifecycle, faults=None)
-        console = Console(Targets(endpoints), served, forms, feedback, Renderer(app.version))
+        console = Console(Targets(endpoints), served, forms, feedback, Renderer(app.version), live)
     required = [model for model in models.versions if rollout is None or model is not rollout.candidate]
     routers = [
         prediction_router(endpoints),
@@ -127,6 +134,16 @@ def create_app(
     else:
         show_newest_start(vocabulary)
     return app
+
+
+def live_source(
+    settings: Settings, registry: CollectorRegistry, models: Sequence[ServedModel], *, tries_candidate: bool
+) -> ProcessSource | PrometheusSource:
+    """Return what the console's live page asks: the Prometheus of the settings, else this process."""
+    served = Served(models[0].declaration, tries_candidate, settings.feedback is not None)
+    if settings.prometheus:
+        return PrometheusSource(settings.prometheus, served)
+    return ProcessSource(registry.collect, served, [model.declaration for model in models])
 
 
 def without_promoted(settings: RolloutSettings | None, served_version: str) -> RolloutSettings | None:

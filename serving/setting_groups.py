@@ -6,6 +6,7 @@ A part gets its group alone: what it depends on stands in its signature.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import SplitResult
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,14 @@ class FeedbackSettings:
 
     window_days: int
     """How long an outcome counts in the quality that is shown, from when it was received."""
+
+
+@dataclass(frozen=True)
+class PrometheusSettings:
+    """Where a Prometheus answers, and which labels all that belongs to this release has there."""
+
+    address: SplitResult
+    matchers: tuple[str, ...]
 
 
 @dataclass(frozen=True)

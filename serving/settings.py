@@ -11,6 +11,7 @@ from hashlib import blake2s
 from pathlib import Path
 from secrets import token_bytes
 from typing import Annotated, Literal, Self, TypeVar
+from urllib.parse import SplitResult
 
 from pydantic import Field, PrivateAttr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -26,6 +27,7 @@ from serving.setting_groups import (
     FaultSettings,
     FeedbackSettings,
     ModelSettings,
+    PrometheusSettings,
     RequestLimits,
     RolloutSettings,
 )
@@ -35,6 +37,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 VERSION = r"^v[1-9][0-9]*$"
 MODEL_FOLDER = re.compile(r"[a-z][a-z0-9-]*")
 FOLDERS = ("models_dir", "feedback_keys")
+LABEL = r'[a-zA-Z_][a-zA-Z0-9_]*="(?:[^"\\\x00-\x1f]|\\["\\])*"'
 MOST_DIGITS = 10
 Rate = Annotated[float, Field(ge=0, le=1)]
 
@@ -98,6 +101,8 @@ class Settings(ServerSettings):
 
     environment: Literal["development", "staging", "production"] = "development"
     console: bool = True
+    prometheus_url: str | None = Field(default=None, repr=False)
+    prometheus_labels: str = ""
     workers: int = Field(default=1, ge=1, le=64)
     model_version: Annotated[str, Field(pattern=VERSION)] | None = None
     mlflow_tracking_uri: str | None = Field(default=None, repr=False)
@@ -212,6 +217,15 @@ class Settings(ServerSettings):
         )
 
     @property
+    def prometheus(self) -> PrometheusSettings | None:
+        """Which Prometheus the console's live page asks; None where it asks none."""
+        if self.prometheus_url is None:
+            return None
+        return PrometheusSettings(
+            address=prometheus_address(self.prometheus_url), matchers=label_matchers(self.prometheus_labels)
+        )
+
+    @property
     def limits(self) -> RequestLimits:
         return RequestLimits(
             body_bytes=self.max_body_bytes,
@@ -236,6 +250,19 @@ class Settings(ServerSettings):
     def _mlflow(cls, value: str | None) -> str | None:
         if value is not None:
             server_address(value)
+        return value
+
+    @field_validator("prometheus_url")
+    @classmethod
+    def _prometheus(cls, value: str | None) -> str | None:
+        if value is not None:
+            prometheus_address(value)
+        return value
+
+    @field_validator("prometheus_labels")
+    @classmethod
+    def _release(cls, value: str) -> str:
+        label_matchers(value)
         return value
 
     @field_validator("feedback_database")
@@ -311,6 +338,25 @@ class Settings(ServerSettings):
         return self
 
 
+def prometheus_address(url: str) -> SplitResult:
+    """Return the parts of an address; ValueError says what is wrong with it, without repeating it."""
+    address = read_address(url)
+    if address.scheme not in ("http", "https") or not address.hostname:
+        raise ValueError(
+            "must be http://HOST:PORT or https://HOST:PORT, with USER:PASSWORD@ where it is asked for"
+        )
+    if address.query or address.fragment:
+        raise ValueError("must have no ? and no #")
+    return address
+
+
+def label_matchers(text: str) -> tuple[str, ...]:
+    """Return labels with their values, each as PromQL reads it; ValueError says how they are written."""
+    if not re.fullmatch(rf"\s*({LABEL}\s*(,\s*{LABEL}\s*)*)?", text):
+        raise ValueError('must be labels with their values, such as namespace="mlops", job="heart"')
+    return tuple(found[0] for found in re.finditer(LABEL, text))
+
+
 def lower(value: object) -> object:
     return value.lower() if isinstance(value, str) else value
 
@@ -353,7 +399,7 @@ def _sentence(fault: dict[str, object]) -> str:
 def _shown(name: str, value: object) -> str:
     """Return '=value' where a value can be told without a secret."""
     try:
-        if name == "mlflow_tracking_uri":
+        if name in ("mlflow_tracking_uri", "prometheus_url"):
             return f"={printable(shown(read_address(str(value))))}"
         float(str(value))
     except ValueError:

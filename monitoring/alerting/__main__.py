@@ -11,8 +11,9 @@ import yaml
 
 from bundle.concepts import CONCEPTS
 from bundle.declaration import Declaration, load_declaration
-from monitoring.alerting import model, objectives, requests, service
-from monitoring.alerting.names import Names, without_metrics
+from monitoring.alerting import model, requests, service
+from monitoring.panels import objectives
+from monitoring.panels.names import Names, without_metrics
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 RULES = PROJECT / "monitoring" / "rules"

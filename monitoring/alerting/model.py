@@ -1,8 +1,8 @@
 """Recordings and alerts on what a model answers, compared with its evaluation, and on a candidate."""
 
-from monitoring.alerting.names import Names
-from monitoring.alerting.objectives import BURST, SIGMAS
 from monitoring.alerting.requests import JOB, PERCENT, Rule, alert, record
+from monitoring.panels.names import Names
+from monitoring.panels.objectives import BURST, SIGMAS
 
 LEAST_SHIFT = 0.1
 LEAST_ROWS = 100

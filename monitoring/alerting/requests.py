@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from monitoring.alerting.names import Names
-from monitoring.alerting.objectives import (
+from monitoring.panels.names import Names
+from monitoring.panels.objectives import (
     APP,
     DAYS,
     ERRORS,

@@ -1,8 +1,8 @@
 """Alerts on the service: instances, clients, latency, saturation, and traffic that stays away."""
 
-from monitoring.alerting.names import Names
-from monitoring.alerting.objectives import APP, BURST, PREDICTIONS, PROBED, SLOW_SECONDS
 from monitoring.alerting.requests import DOWN, JOB, PERCENT, ROUTE, Rule, alert
+from monitoring.panels.names import Names
+from monitoring.panels.objectives import APP, BURST, PREDICTIONS, PROBED, SLOW_SECONDS
 
 POD = f"{JOB}, pod, instance"
 INSTANCE = "{{ or $labels.pod $labels.instance }}"

@@ -7,9 +7,9 @@ from grafana_foundation_sdk.builders import dashboard as dashboards
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
 from bundle.declaration import load_declaration
-from monitoring.alerting.names import Names, without_metrics
 from monitoring.dashboards import api, churn, fraud, health, iris, objectives, quality, versions
 from monitoring.dashboards.summary import summary
+from monitoring.panels.names import Names, without_metrics
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 Make = Callable[[], dashboards.Dashboard]

@@ -2,12 +2,8 @@
 
 from grafana_foundation_sdk.builders import dashboard as dashboards
 
-from monitoring.alerting.objectives import PREDICTIONS
 from monitoring.dashboards.panels import (
-    GREEN,
-    RED,
     VERSION,
-    YELLOW,
     alert_list,
     new_dashboard,
     number,
@@ -18,6 +14,8 @@ from monitoring.dashboards.panels import (
     status,
     while_up,
 )
+from monitoring.panels.objectives import PREDICTIONS
+from monitoring.panels.panel import GREEN, RED, YELLOW
 
 RATE = "[$__rate_interval]"
 API = 'job="ml-api"'

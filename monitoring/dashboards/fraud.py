@@ -3,9 +3,6 @@
 from grafana_foundation_sdk.builders import dashboard as dashboards
 
 from monitoring.dashboards.panels import (
-    GREEN,
-    RED,
-    YELLOW,
     new_dashboard,
     number,
     percentiles,
@@ -13,6 +10,7 @@ from monitoring.dashboards.panels import (
     share,
     while_up,
 )
+from monitoring.panels.panel import GREEN, RED, YELLOW
 
 RATE = "[$__rate_interval]"
 API = 'job="ml-model-service"'

@@ -2,11 +2,7 @@
 
 from grafana_foundation_sdk.builders import dashboard as dashboards
 
-from monitoring.alerting.objectives import PREDICTIONS
 from monitoring.dashboards.panels import (
-    GREEN,
-    RED,
-    YELLOW,
     new_dashboard,
     number,
     percentiles,
@@ -14,6 +10,8 @@ from monitoring.dashboards.panels import (
     share,
     while_up,
 )
+from monitoring.panels.objectives import PREDICTIONS
+from monitoring.panels.panel import GREEN, RED, YELLOW
 
 RATE = "[$__rate_interval]"
 NO_PROBES = 'endpoint!~"/(livez|readyz|startupz|metrics)"'

@@ -14,8 +14,8 @@ from bundle.declaration import Declaration, load_declaration, model_folder
 from bundle.errors import BundleError
 from bundle.metric_names import DEFAULT_METRICS
 from monitoring.alerting.__main__ import dump, for_release, groups, shared, shipped_rules, without
-from monitoring.alerting.names import Names
 from monitoring.dashboards import api
+from monitoring.panels.names import Names
 
 FOLDER = "monitoring"
 HEADER = (

@@ -26,17 +26,26 @@ from grafana_foundation_sdk.models.heatmap import HeatmapColorMode
 from grafana_foundation_sdk.models.piechart import PieChartLegendValues
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
-from monitoring.alerting import objectives
+from monitoring.panels.objectives import APP
+from monitoring.panels.panel import GREEN, RED, Kind, Panel
+from monitoring.panels.scope import Scope
 
 PROMETHEUS = DataSourceRef(type_val="prometheus", uid="prometheus")
 RELEASES = 'namespace=~"$namespace", job=~"$job"'
 """What is chosen of releases: each is a job."""
 
 SELECTOR = f'{RELEASES}, pod=~"$pod"'
-PREDICTIONS = f"{objectives.PREDICTIONS}, {SELECTOR}"
+CHOSEN = Scope(
+    releases=('namespace=~"$namespace"', 'job=~"$job"'),
+    pods=('pod=~"$pod"',),
+    targets=(APP,),
+    choose=lambda _, label: f'{label}=~"${label}"',
+    rate="$__rate_interval",
+    range="$__range",
+)
+"""What is chosen by the variables of a dashboard."""
 
 WIDTH = 24
-GREEN, YELLOW, RED = "green", "yellow", "red"
 NEUTRAL = "text"
 """The colour of text, for a figure that is neither good nor bad."""
 
@@ -112,6 +121,37 @@ def _variable(name: str, label: str, labels_of: str) -> dashboards.QueryVariable
 def single(name: str, label: str, labels_of: str) -> dashboards.QueryVariable:
     """Return a variable that has one value at a time, and never all."""
     return _variable(name, label, labels_of).include_all(False).multi(False)
+
+
+AnyPanel = timeseries.Panel | stat.Panel | gauge.Panel | heatmap.Panel | barchart.Panel
+
+
+def drawn(panel: Panel) -> AnyPanel:
+    """Return Grafana's panel of a declared one."""
+    page = f" Page: monitoring/runbooks/{panel.runbook}.md" if panel.runbook else ""
+    title, description, unit = panel.title, f"{panel.description}{page}", panel.unit
+    made = _of_kind(panel, title, description, unit)
+    return made.span(panel.width) if panel.width else made
+
+
+def _of_kind(panel: Panel, title: str, description: str, unit: str) -> AnyPanel:
+    queries = [(str(query.expression), query.legend) for query in panel.queries]
+    match panel.kind:
+        case Kind.LINES:
+            lines = series(title, description, unit, *queries)
+            return lines if panel.most is None else lines.max(panel.most)
+        case Kind.NUMBER:
+            return numbers(title, description, unit, queries[0])
+        case Kind.STATUS:
+            return status(title, description, queries[0][0], dict(panel.words))
+        case Kind.SHARE:
+            return share(title, description, queries[0][0], *panel.steps)
+        case Kind.HEATMAP:
+            return distribution(title, description, queries[0][0])
+        case Kind.BARS:
+            return bars(title, description, *queries)
+        case Kind.ALERTS:
+            raise ValueError(f"Grafana shows alerts by its own panel, not by '{panel.title}'")
 
 
 def _query(number: int, query: Query) -> prometheus.Dataquery:
@@ -195,7 +235,7 @@ def numbers(title: str, description: str, unit: str, query: Query, width: int = 
     """Return a figure of each series, with its legend."""
     expression, legend = query
     panel = number(title, description, unit, expression, width)
-    return panel.targets([_instant(expression).legend_format(legend)])
+    return panel.targets([_instant(expression).legend_format(legend)]) if legend else panel
 
 
 def status(
@@ -214,11 +254,6 @@ def status(
     )
 
 
-def by_bin(expression: str) -> str:
-    """Return the values of each version and bin; the bin's name begins with the version's."""
-    return f'label_join(max by (model_version, bin) ({expression}), "bin", " ", "model_version", "bin")'
-
-
 def bars(title: str, description: str, *queries: Query) -> barchart.Panel:
     """Return bars side by side for each version and bin, one of each query."""
     names = {f"Value #{chr(ord('A') + number)}": name for number, (_, name) in enumerate(queries)}
@@ -232,8 +267,8 @@ def bars(title: str, description: str, *queries: Query) -> barchart.Panel:
         .x_field("bin")
         .targets(
             [
-                _query(number, (by_bin(expression), legend)).instant().format(PromQueryFormat.TABLE)
-                for number, (expression, legend) in enumerate(queries)
+                _query(number, query).instant().format(PromQueryFormat.TABLE)
+                for number, query in enumerate(queries)
             ]
         )
         .with_transformation(DataTransformerConfig(id_val="merge", options={}))

@@ -11,6 +11,8 @@ from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
 from serving.console.fields import form_fields, sentence, typed_from, typed_row
+from serving.console.live.page import RANGES, live_shown
+from serving.console.live.readings import Live, LiveSource
 from serving.console.posts import as_json, read_form
 from serving.console.rendering import Renderer
 from serving.console.results import batch_cells, batch_columns, result_of, shown_value, spelled_out
@@ -46,6 +48,7 @@ class Console:
     admission: Admission
     feedback: FeedbackService | None
     renderer: Renderer
+    live: LiveSource
 
     async def show_form(self, request: Request) -> Response:
         return self.start(request, depth=1)
@@ -167,6 +170,20 @@ class Console:
         described = [(model, describe_model(model)) for model in self.models]
         return self.page("models.html", self.targets.main, described=described)
 
+    async def show_live(self, request: Request) -> Response:
+        """Return the panels of a model, drawn from what the source knows now."""
+        query = request.query_params
+        try:
+            target = self.targets.choose(query.get("model"), query.get("version"))
+            minutes, feature = time_range(query.get("minutes")), known_feature(target, query.get("feature"))
+        except ApiError as error:
+            return self.problem(request, error)
+        live = await self.live.read(target, minutes, feature)
+        return await to_thread(self.live_page, live, target, minutes, feature)
+
+    def live_page(self, live: Live, target: Target, minutes: int, feature: str | None) -> Response:
+        return self.page("live.html", target, **live_shown(live, target, minutes, feature))
+
     async def report(self, request: Request) -> Response:
         """Store an outcome, and say what became of it."""
         record: RequestRecord = request.scope["record"]
@@ -240,6 +257,21 @@ def example(model: ServedModel, number: str | None) -> dict[str, Any]:
     if not number.isdecimal() or len(number) > 2 or int(number) >= len(rows):  # noqa: PLR2004
         raise ValidationError("There is no such example; choose one of those that the page offers.")
     return rows[int(number)]
+
+
+def time_range(minutes: str | None) -> int:
+    """Return how many minutes a page shows, by default the fewest; ValidationError where it does not."""
+    lengths = {str(length): length for length in RANGES}
+    if minutes and minutes not in lengths:
+        raise ValidationError(f"There is no such time range; choose one of {', '.join(lengths)} minutes.")
+    return lengths.get(minutes or "", min(RANGES))
+
+
+def known_feature(target: Target, feature: str | None) -> str | None:
+    """Return the feature that an address names, if any; ValidationError where the model has no such one."""
+    if feature and feature not in target.declaration.feature_names:
+        raise ValidationError("The model has no such feature; choose one of those that the page offers.")
+    return feature or None
 
 
 def bearing(token: str) -> HTTPConnection:

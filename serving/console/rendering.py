@@ -2,9 +2,10 @@
 
 import hashlib
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from starlette.responses import Response
 
@@ -64,6 +65,7 @@ class Renderer:
         )
         environment.globals |= self._shared
         environment.filters["words"] = words
+        environment.filters["path_part"] = partial(quote, safe="")
         return environment
 
     def page(self, template: str, status: int = 200, *, depth: int = 1, **shown: Any) -> Response:

@@ -15,6 +15,7 @@ def console_router(console: Console) -> APIRouter:
     router.add_api_route("/table", console.predict_table, methods=["POST"])
     router.add_api_route("/download", console.download, methods=["POST"])
     router.add_api_route("/models", console.show_models, methods=["GET"])
+    router.add_api_route("/live", console.show_live, methods=["GET"])
     if console.feedback:
         router.add_api_route("/outcome", console.report, methods=["POST"])
 

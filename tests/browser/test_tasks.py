@@ -1,12 +1,15 @@
-"""What a clinician wants to know, each found in at most eight actions."""
+"""What a clinician, an engineer and an operator want to know, each found in at most eight actions."""
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from bundle.declaration import load_declaration
 from tests.browser.conftest import Visit
-from tests.harness import Server
+from tests.harness import HEART, Server, eventually
 
 MOST_ACTIONS = 8
 
@@ -33,6 +36,42 @@ class Visitor:
     def reads(self, where: str) -> Locator:
         self.actions += 1
         return self._page.locator(where).first
+
+
+@pytest.fixture
+def operator(server: Server, visit: Visit) -> Iterator[Visitor]:
+    """A visitor of a server that has answered predictions, one of them with an error."""
+    for _ in range(2):
+        server.post("/predict", {})
+        server.post("/predict", load_declaration(HEART).example)
+    eventually(lambda: "ValidationError" in server.get("/console/live").text, "the page knows the error")
+    visitor = Visitor(visit(server.url))
+    yield visitor
+    assert visitor.actions <= MOST_ACTIONS
+
+
+engineer = operator
+
+
+@pytest.fixture
+def drifted(folder: Path, visit: Visit) -> Iterator[Visitor]:
+    """A visitor of a server that patients of 77 years alone have asked."""
+    server = Server({"MODEL": "heart-disease", "MODELS_DIR": str(folder)}).wait_until_ready()
+    row = load_declaration(HEART).example
+    eventually(lambda: "Only Prometheus knows" in server.get("/console/live").text, "it has two moments")
+    assert server.post("/predict/batch", {"instances": [row | {"age": 77}] * 400}).status_code == 200
+    eventually(lambda: known(server) > 0.9, "the page knows the drift")
+    visitor = Visitor(visit(server.url))
+    yield visitor
+    assert visitor.actions <= MOST_ACTIONS
+    server.stop()
+
+
+def known(server: Server) -> float:
+    """Return the share of the oldest patients that the page shows."""
+    page = server.get("/console/live?feature=age").text
+    found = re.search(r'&gt; 62</bdi></th><td class="number"><data value="([0-9.e-]+)"', page)
+    return float(found[1]) if found else 0.0
 
 
 @pytest.fixture
@@ -71,3 +110,55 @@ def test_how_many_patients_with_disease_does_the_model_miss(clinician: Visitor) 
     row = clinician.reads("tr:has-text('False negative rate')")
     expect(row).to_contain_text("0.211")
     expect(row).to_contain_text("0.145 to 0.272")
+
+
+def test_is_an_alert_firing_and_what_do_i_do(operator: Visitor) -> None:
+    operator.clicks("Live", "link")
+    expect(operator.reads("#active-alerts")).to_contain_text("set PROMETHEUS_URL to see it")
+    operator.clicks("Runbook: ApiErrorBurst", "link")
+    expect(operator.reads("main, body")).to_contain_text("Mitigation")
+
+
+def test_which_feature_drifted_most_and_how(drifted: Visitor) -> None:
+    drifted.clicks("Live", "link")
+    expect(drifted.reads("#drift-by-feature tr:has-text('age v1')").get_by_role("img")).to_have_attribute(
+        "aria-label", "red"
+    )
+    drifted.clicks("age v1", "link")
+    row = drifted.reads("#values-against-training tr:has-text('> 62')")
+    expect(row).to_contain_text(re.compile("9[0-9.]+%|100%"))
+    expect(row).to_contain_text("19.8%")
+
+
+def test_which_errors_do_clients_get(operator: Visitor) -> None:
+    operator.clicks("Live", "link")
+    expect(operator.reads("#error-rate tbody tr")).to_contain_text("ValidationError")
+
+
+def test_how_slow_is_the_slowest_hundredth_of_predictions(operator: Visitor) -> None:
+    operator.clicks("Live", "link")
+    row = operator.reads("#request-duration-of-predictions tr:has-text('p99')")
+    expect(row).to_contain_text(re.compile(r"[0-9] (µs|ms|s)"))
+
+
+def test_what_share_is_positive_and_what_was_expected(engineer: Visitor) -> None:
+    engineer.clicks("Live", "link")
+    panel = "#share-of-predictions-against-expectation"
+    expect(engineer.reads(f"{panel} tr:has-text('v1 disease'):not(:has-text('expected'))")).to_contain_text(
+        "%"
+    )
+    expect(engineer.reads(f"{panel} tr:has-text('v1 disease expected')")).to_contain_text("41.6%")
+
+
+def test_how_sure_is_the_model_of_its_classes(engineer: Visitor) -> None:
+    engineer.clicks("Live", "link")
+    chart = engineer.reads("#prediction-confidence-distribution .chart")
+    expect(chart).to_have_attribute("aria-label", re.compile("most are 0.[0-9]+ to [01]"))
+
+
+def test_which_version_is_served_and_how_good_is_it(engineer: Visitor) -> None:
+    engineer.clicks("Live", "link")
+    expect(engineer.reads("#model-status")).to_contain_text("loaded")
+    engineer.clicks("Models", "link")
+    expect(engineer.reads("article .version")).to_have_text("v1")
+    expect(engineer.reads("tr:has-text('Area under the ROC curve')")).to_contain_text(" to ")

@@ -45,10 +45,13 @@ def test_the_server_has_the_files_of_bundles_and_no_data(server: str) -> None:
     assert set(listed) == expected
 
 
-def test_the_server_has_the_runbooks(server: str) -> None:
-    listed = run("buildah", "run", server, "--", "find", "/app/monitoring", "-type", "f").stdout.split()
-    runbooks = PROJECT / "monitoring" / "runbooks"
-    assert set(listed) == {f"/app/{path.relative_to(PROJECT)}" for path in runbooks.rglob("*.*")}
+def test_the_server_has_the_runbooks_and_the_panels(server: str) -> None:
+    found = run(
+        "buildah", "run", server, "--", "find", "/app/monitoring", "-type", "f", "-not", "-name", "*.pyc"
+    )
+    monitoring = PROJECT / "monitoring"
+    needed = [*(monitoring / "runbooks").rglob("*.*"), *(monitoring / "panels").glob("*.py")]
+    assert set(found.stdout.split()) == {f"/app/{path.relative_to(PROJECT)}" for path in needed}
 
 
 def test_the_server_runs_unprivileged_and_in_exec_form(server: str) -> None:

@@ -20,7 +20,7 @@ import yaml
 from kubernetes import client
 
 from monitoring.dashboards.__main__ import HEART
-from monitoring.dashboards.health import OR_NONE_MISSING
+from monitoring.panels.health import OR_NONE_MISSING
 from tests.cluster.conftest import (
     NAMESPACE,
     NODES,

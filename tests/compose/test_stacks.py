@@ -12,7 +12,7 @@ import requests
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from monitoring.dashboards.health import OR_NONE_MISSING
+from monitoring.panels.health import OR_NONE_MISSING
 from tests.compose.conftest import COMPOSE, STACKS, Stack
 from tests.harness import PROJECT, eventually, panel_queries, run
 from tests.systems import System

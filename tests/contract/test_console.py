@@ -164,7 +164,7 @@ def test_declared_texts_are_text(start: Callable[..., Server], tmp_path: Path) -
     text = text.replace('description = "Age"', f"description = {json.dumps(hostile)}")
     (folder / "model.toml").write_text(text, encoding="utf-8")
     server = start(MODELS_DIR=str(tmp_path))
-    for path in ("predict?example=0", "table", "models"):
+    for path in ("predict?example=0", "table", "live", "models"):
         page = opened(server, f"/console/{path}")
         assert page.tags.count("script") == 1
         assert hostile in page.text

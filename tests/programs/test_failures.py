@@ -19,8 +19,8 @@ import pytest
 from bench.prometheus import Prometheus
 from bundle.concepts import LATENCY_BUCKETS
 from monitoring.alerting.__main__ import CHARTS_RULES, RULES
-from monitoring.alerting.names import Names
-from monitoring.alerting.objectives import PREDICTIONS
+from monitoring.panels.names import Names
+from monitoring.panels.objectives import PREDICTIONS
 from tests.harness import Server, eventually
 from tests.programs.failures import ALL_RELEASES, FAILURES, PAGE, Failure, page_with_table
 from tests.programs.stage import Stage

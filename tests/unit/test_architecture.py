@@ -17,7 +17,8 @@ CONSOLE = PROJECT / "serving" / "console"
 ALLOWED = {
     "bundle": {"bundle"},
     "registry": {"bundle", "registry"},
-    "serving": {"bundle", "registry", "serving"},
+    "monitoring/panels": {"bundle", "monitoring"},
+    "serving": {"bundle", "monitoring", "registry", "serving"},
     "retrain_api": {"bundle", "registry", "retrain_api", "serving"},
     "training": {"bundle", "registry", "training"},
     "models": {"bundle", "training"},
@@ -95,10 +96,17 @@ def sources(package: str) -> list[Path]:
 
 @pytest.mark.parametrize("package", ALLOWED)
 def test_imports_go_one_way(package: str) -> None:
-    ours = {*ALLOWED, "api_server", "tests", "bench"}
+    ours = {*ALLOWED, "api_server", "tests", "bench", "monitoring"}
     for file in sources(package):
         imported = {name.partition(".")[0] for name in imports(file)} & ours
         assert imported <= ALLOWED[package], file
+
+
+def test_what_the_image_has_of_monitoring_stands_alone() -> None:
+    for package in ("serving", "monitoring/panels"):
+        for file in sources(package):
+            read = {name for name in imports(file) if name.partition(".")[0] == "monitoring"}
+            assert all(name.startswith("monitoring.panels") for name in read), file
 
 
 @pytest.mark.parametrize("room", ROOMS)

@@ -1,13 +1,13 @@
 """Alerts on budgets over simulated years: rare at exactly the objective, and soon after it is missed.
 
-The condition is computed from monitoring/alerting/objectives.py as PromQL does from the rules.
+The condition is computed from monitoring/panels/objectives.py as PromQL does from the rules.
 """
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from monitoring.alerting.objectives import ERRORS, FAST, SIGMAS, SLOW, Burn
+from monitoring.panels.objectives import ERRORS, FAST, SIGMAS, SLOW, Burn
 
 YEAR = 365 * 24 * 60
 MINUTES = {"5m": 5, "30m": 30, "1h": 60, "2h": 120, "6h": 360, "1d": 1440, "3d": 4320}

@@ -12,8 +12,8 @@ import yaml
 from bundle.concepts import CONCEPTS
 from bundle.declaration import load_declaration
 from bundle.metric_names import DEFAULT_METRICS
-from monitoring.alerting import objectives
 from monitoring.dashboards.__main__ import CLUSTER, DASHBOARDS, render
+from monitoring.panels import objectives
 from tests.harness import PROJECT
 from tests.systems import MODELS
 from tests.systems import PAGES as VOCABULARIES

@@ -310,6 +310,17 @@ def test_deploying_a_model_serves_it_and_asks_with_its_own_example(cluster: Stan
     assert "model.name" not in next(call for call in cluster.calls() if "upgrade" in call)
 
 
+def test_deploying_beside_prometheus_lets_the_live_page_show_all_pods(tmp_path: Path) -> None:
+    asked = "--set-string console.prometheusUrl=http://prometheus:9090"
+    for answer, expected in (("service/prometheus", True), ("", False)):
+        answers = {"kubectl get service prometheus *": say(answer) if answer else "true"} | ANSWERS
+        cluster = StandIns(tmp_path / str(expected), answers)
+        assert cluster.run(DEPLOY, "--no-build", "--", "--set", "service.type=ClusterIP").returncode == 0
+        upgrade = next(call for call in cluster.calls() if "upgrade" in call)
+        assert (asked in upgrade) is expected
+        assert upgrade.endswith("--set service.type=ClusterIP"), "what the user sets wins"
+
+
 COUNTERS = 'api_requests_total{endpoint="/predict",status_code="200"}'
 TRAFFIC = {  # four requests, which the counter of a pod shows once they were sent
     "kubectl get service --namespace*": f"rm -f $folder/temporary/sent; {say('heart-disease-api:30080')}",

@@ -117,7 +117,7 @@ MISTAKES = [
 
 POSSIBLE = {
     "CANARY_KEY_HEADER", "FAULT_CANDIDATE_FILE", "FAULT_ENGINE_FILE", "HOST", "MLFLOW_TRACKING_TOKEN",
-    "MLFLOW_TRACKING_URI",
+    "MLFLOW_TRACKING_URI", "PROMETHEUS_URL",
 }  # fmt: skip
 """Settings that accept some of them."""
 

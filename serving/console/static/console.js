@@ -1,8 +1,10 @@
 // Improves pages that work without it: answers without a reload, units in sight, files, copies, restarts.
 
 const connection = document.getElementById("connection");
+const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
 const RETRY_MILLISECONDS = 1000;
-let waiting = false;
+const READ_MILLISECONDS = 10000;
+let alive;
 
 // Replaces the part of this page that the form names by the same part of the answer.
 async function send(form) {
@@ -14,7 +16,8 @@ async function send(form) {
     show(await response.text(), response, form.dataset.part);
   } catch {
     say("The API does not answer. Your values are still here; the page tries again.");
-    waitUntilAlive();
+    await waitUntilAlive();
+    say("The API answers again. Your values are still here: send them once more.");
   } finally {
     button.removeAttribute("aria-disabled");
   }
@@ -45,19 +48,92 @@ function show(text, response, part) {
 }
 
 function say(words) {
-  connection.textContent = words;
+  if (connection.textContent !== words) connection.textContent = words;
 }
 
-async function waitUntilAlive() {
-  if (waiting) return;
-  waiting = true;
+function waitUntilAlive() {
+  alive ??= askUntilAlive().finally(() => (alive = undefined));
+  return alive;
+}
+
+async function askUntilAlive() {
   for (;;) {
     await new Promise((resume) => setTimeout(resume, RETRY_MILLISECONDS));
-    const alive = await fetch(document.body.dataset.alive, { cache: "no-store" }).catch(() => null);
-    if (alive?.ok) break;
+    const response = await fetch(document.body.dataset.alive, { cache: "no-store" }).catch(() => null);
+    if (response?.ok) return;
   }
-  waiting = false;
-  say("The API answers again. Your values are still here: send them once more.");
+}
+
+// Reads the page again and again while somebody sees it, and changes what has changed.
+async function follow(live) {
+  const pause = document.getElementById("pause");
+  pause.hidden = false;
+  pause.addEventListener("click", () => {
+    pause.setAttribute("aria-pressed", pause.getAttribute("aria-pressed") === "false");
+  });
+  for (;;) {
+    await new Promise((resume) => setTimeout(resume, live.dataset.every * 1000));
+    while (document.hidden) await new Promise((resume) => document.addEventListener("visibilitychange", resume, { once: true }));
+    if (pause.getAttribute("aria-pressed") === "false") await read(live);
+  }
+}
+
+async function read(live) {
+  let response, text;
+  try {
+    response = await fetch(location.href, { cache: "no-store", signal: AbortSignal.timeout(READ_MILLISECONDS) });
+    text = await response.text();
+  } catch {
+    say("The API does not answer. These are the last values; the page tries again.");
+    await waitUntilAlive();
+    say("The API answers again.");
+    return;
+  }
+  const fresh = new DOMParser().parseFromString(text, "text/html").getElementById("live");
+  if (!fresh) {
+    say(`The API could not answer (${response.status}). These are the last values; the page tries again.`);
+    return;
+  }
+  say("");
+  localize(fresh);
+  const focused = document.activeElement?.id;
+  change(live, fresh);
+  if (focused && document.activeElement?.id !== focused) document.getElementById(focused)?.focus({ preventScroll: true });
+}
+
+// Makes an element like a fresh one; what stays the same keeps its focus, its scroll position and whether it is open.
+function change(old, fresh) {
+  if (old.nodeType !== Node.ELEMENT_NODE) {
+    if (old.data !== fresh.data) old.data = fresh.data;
+    return;
+  }
+  const kept = old.nodeName === "DETAILS" ? ["open"] : [];
+  for (const { name } of [...old.attributes]) {
+    if (!fresh.hasAttribute(name) && !kept.includes(name)) old.removeAttribute(name);
+  }
+  for (const { name, value } of fresh.attributes) {
+    if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+  }
+  const known = new Map([...old.children].filter((child) => child.id).map((child) => [child.id, child]));
+  const children = [...fresh.childNodes];
+  for (const [index, wanted] of children.entries()) {
+    const present = known.get(wanted.id) ?? old.childNodes[index];
+    if (present && present !== old.childNodes[index]) old.insertBefore(present, old.childNodes[index]);
+    if (!present) old.append(wanted);
+    else if (present.nodeName === wanted.nodeName && (present.id ?? "") === (wanted.id ?? "")) change(present, wanted);
+    else present.replaceWith(wanted);
+  }
+  while (old.childNodes.length > children.length) old.lastChild.remove();
+}
+
+// Writes times of day in the browser's zone.
+function localize(part) {
+  for (const shown of part.querySelectorAll("[data-time]")) {
+    const seconds = shown.textContent.length > "00:00".length ? "2-digit" : undefined;
+    const form = { hour: "2-digit", minute: "2-digit", second: seconds, hourCycle: "h23" };
+    shown.textContent = new Date(shown.dataset.time * 1000).toLocaleTimeString("en", form);
+  }
+  for (const shown of part.querySelectorAll("[data-zone]")) shown.textContent = zone;
 }
 
 // Shows what a value in another unit is in the model's own, as the server will read it.
@@ -119,3 +195,8 @@ for (const kind of ["input", "change"]) {
   });
 }
 improve();
+const live = document.getElementById("live");
+if (live) {
+  localize(live);
+  follow(live);
+}

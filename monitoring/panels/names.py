@@ -4,6 +4,7 @@ from bundle.concepts import CONCEPTS
 from bundle.declaration import Declaration
 from bundle.errors import BundleError
 from bundle.metric_names import DEFAULT_METRICS, MetricName
+from monitoring.panels.expressions import Selector
 
 CONCEPT = {concept.name: concept for concept in CONCEPTS}
 
@@ -67,3 +68,7 @@ class Names:
         except KeyError as error:
             raise self._lacks(f"a label of {concept} that shows {error.args[0]}") from None
         return f"{named.name}{suffix}{{{chosen}}}" if chosen else f"{named.name}{suffix}"
+
+    def select(self, concept: str, *matchers: str, suffix: str = "") -> Selector:
+        """Return the series of a concept; matchers name labels, as they stand."""
+        return Selector(f"{self._named(concept).name}{suffix}", matchers)

@@ -1,4 +1,4 @@
-"""What is promised of predictions, and over which windows it is looked at: rules and dashboards read it here."""
+"""What is promised of predictions, and over which windows it is looked at, for rules and for panels."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,8 @@ APP = 'app="heart-disease-api"'
 PROBED = 'probed="heart-disease-api"'
 """Label of a release's Service that is probed from outside."""
 
-PREDICTIONS = 'endpoint=~".*/predict(/batch)?"'
+PREDICTION_PATHS = '".*/predict(/batch)?"'
+PREDICTIONS = f"endpoint=~{PREDICTION_PATHS}"
 """The routes that predict, where the label is called endpoint."""
 
 SLOW_SECONDS = 0.25
@@ -20,7 +21,7 @@ DAYS = 30
 
 @dataclass(frozen=True)
 class Objective:
-    """`allowed` is the share of predictions that may be bad; `series` names what is recorded of the bad ones."""
+    """`allowed` is the share of predictions that may be bad; `series` names what is recorded of these."""
 
     name: str
     series: str
@@ -36,8 +37,9 @@ LATENCY = Objective("Latency", "prediction_slow", 0.01, f"of predictions take mo
 class Burn:
     """A pace at which a budget is spent, over a long window and still over a short one.
 
-    `least` is the fewest bad predictions in the long window that count: five within an hour, or seven within longer.
-    increase() extrapolates, and may show half of one less. Paces and windows: Beyer et al., "The Site Reliability Workbook" (2018), chapter 5.
+    `least` is the fewest bad predictions in the long window that count: five within an hour, or seven within
+    longer. increase() extrapolates, and may show half of one less. Paces and windows: Beyer et al., "The Site
+    Reliability Workbook" (2018), chapter 5.
     """
 
     pace: float
@@ -51,7 +53,7 @@ SLOW = (Burn(3, "1d", "2h", 6.5), Burn(1, "3d", "6h", 6.5))
 WINDOWS = ("5m", "30m", "1h", "2h", "6h", "1d", "3d")
 
 SIGMAS = 4
-"""By so many standard errors a number or a share must be off what is allowed or expected, or it may be chance."""
+"""So many standard errors off what is allowed or expected must a figure be, or it may be chance."""
 
 BURST = 4.5
 """Five events; increase() extrapolates, and may show half of one less."""

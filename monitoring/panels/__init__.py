@@ -1,0 +1,1 @@
+"""What the panels of dashboards and of the console ask, declared once."""

@@ -1,0 +1,190 @@
+"""The live page of a release whose Prometheus is known: all pods, and what its rules record.
+
+Only the panels' own queries are asked. The answers are kept for a few seconds for all who look, and
+Prometheus gets no more time and no more memory than an answer takes.
+"""
+
+import asyncio
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from time import monotonic, time
+from urllib.parse import urlencode
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import from_json
+
+from monitoring.panels.panel import Kind, Panel
+from monitoring.panels.scope import Window
+from registry.address import shown
+from registry.credentials import NOBODY
+from registry.download import DownloadError, Origin
+from serving.console.live.chosen import Served, chosen_labels, panels_of, scope_of
+from serving.console.live.readings import Live, Reading, Section
+from serving.console.live.shaping import Found, shaped
+from serving.console.targets import Target
+from serving.setting_groups import PrometheusSettings
+
+FRESH_SECONDS = 5
+MOST_SECONDS = 2
+MOST_BYTES = 1024 * 1024
+AT_ONCE = 4
+"""Queries that Prometheus gets together."""
+
+STEPS = 180
+"""Points of a line."""
+
+RATE = "2m"
+"""Window of a rate: two scrapes, where they are a minute apart."""
+
+HOUR = Window("1h", "an hour")
+NUMBER = "asked"
+"""A label that tells which of a panel's queries a series answers: all are one query."""
+
+NO_JSON = "what it answers is not Prometheus' JSON"
+
+OVER_TIME = (Kind.LINES, Kind.HEATMAP)
+
+
+class PrometheusError(Exception):
+    """Prometheus gave no usable answer; the sentence says why."""
+
+
+class Answered(BaseModel):
+    """A series of an answer: a point, or several."""
+
+    metric: dict[str, str]
+    value: tuple[float, str] | None = None
+    values: list[tuple[float, str]] = []
+
+
+class Data(BaseModel):
+    """What a query found."""
+
+    result: list[Answered]
+
+
+class Answer(BaseModel):
+    """What Prometheus' HTTP API answers."""
+
+    status: str
+    data: Data
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A panel's query, and when it is over; a panel that shows one moment has no step."""
+
+    promql: str
+    begin: float
+    end: float
+    step: int | None
+
+
+class PrometheusSource:
+    """Answers the page from a Prometheus. `read` takes as long as MOST_SECONDS, whatever that does."""
+
+    def __init__(self, settings: PrometheusSettings, served: Served) -> None:
+        self._address = settings.address
+        self._shown = shown(settings.address)
+        self._headers = NOBODY.headers(settings.address)
+        self._matchers = settings.matchers
+        self._served = served
+        self._answers: dict[tuple[str, int], tuple[float, Asked, asyncio.Task[list[Found]]]] = {}
+        self._turns = asyncio.Semaphore(AT_ONCE)
+        self._failed: tuple[float, str] | None = None
+
+    async def read(self, target: Target, minutes: int, feature: str | None) -> Live:
+        """Return what Prometheus knows of the last minutes."""
+        rate = RATE if minutes * 60 // STEPS < 60 else f"{2 * minutes * 60 // STEPS}s"  # noqa: PLR2004
+        scope = scope_of(chosen_labels(target, feature), self._matchers, rate, minutes, HOUR)
+        sections = list(panels_of(self._served, target.declaration, scope))
+        panels = [panel for _, panels in sections for panel in panels]
+        answers = {panel.key: self._answer(panel, minutes) for panel in panels}
+        await asyncio.wait([task for _, task in answers.values()], timeout=MOST_SECONDS)
+        read = {panel.key: self._reading(panel, *answers[panel.key]) for panel in panels}
+        problems = [said for reading in read.values() if (said := reading.says) and self._shown in said]
+        whose = ", ".join(self._matchers) or "all that it scrapes"
+        return Live(
+            f"Prometheus, all pods ({whose})",
+            problems[0] if problems else None,
+            tuple(Section(title, tuple(read[panel.key] for panel in panels)) for title, panels in sections),
+        )
+
+    def _answer(self, panel: Panel, minutes: int) -> tuple[Asked, asyncio.Task[list[Found]]]:
+        """Return the answer that is kept, or that is being asked for."""
+        now = monotonic()
+        self._answers = {key: entry for key, entry in self._answers.items() if now - entry[0] < FRESH_SECONDS}
+        promql = together(panel)
+        key = (promql, minutes)
+        if key not in self._answers:
+            asked = asked_of(panel, promql, minutes)
+            task = asyncio.create_task(self._ask(asked))
+            task.add_done_callback(lambda done: done.cancelled() or done.exception())
+            self._answers[key] = (now, asked, task)
+        return self._answers[key][1:]
+
+    async def _ask(self, asked: Asked) -> list[Found]:
+        """Return the series that Prometheus finds; PrometheusError where it does not answer."""
+        async with self._turns:
+            if self._failed and monotonic() - self._failed[0] < MOST_SECONDS:
+                raise PrometheusError(self._failed[1])
+            try:
+                return await asyncio.to_thread(self._exchange, asked)
+            except DownloadError as error:
+                self._failed = (monotonic(), f"Prometheus at {self._shown}: {error}.")
+                raise PrometheusError(self._failed[1]) from None
+
+    def _exchange(self, asked: Asked) -> list[Found]:
+        parameters = {"query": asked.promql, "timeout": f"{MOST_SECONDS}s"}
+        if asked.step:
+            endpoint = "query_range"
+            parameters |= {"start": f"{asked.begin:.3f}", "end": f"{asked.end:.3f}", "step": str(asked.step)}
+        else:
+            endpoint = "query"
+            parameters |= {"time": f"{asked.end:.3f}"}
+        content = BytesIO()
+        origin = Origin(self._address, self._headers, "Prometheus", MOST_SECONDS)
+        origin.get(f"/api/v1/{endpoint}?{urlencode(parameters)}", MOST_BYTES, content)
+        try:
+            answer = Answer.model_validate(from_json(content.getvalue()))
+            return list(found(answer.data.result))
+        except (ValidationError, ValueError):
+            raise DownloadError(NO_JSON) from None
+
+    def _reading(self, panel: Panel, asked: Asked, task: asyncio.Task[list[Found]]) -> Reading:
+        says = f"Prometheus at {self._shown} does not answer within {MOST_SECONDS} s."
+        if task.done():
+            try:
+                return shaped(panel, asked.begin, asked.end, task.result())
+            except PrometheusError as error:
+                says = str(error)
+            except (ValueError, IndexError):  # labels that the query does not make
+                says = f"Prometheus at {self._shown}: {NO_JSON}."
+        return Reading(panel, asked.begin, asked.end, says=says)
+
+
+def together(panel: Panel) -> str:
+    """Return one query for all of a panel's, whose answers tell which they are of."""
+    if len(panel.queries) == 1:
+        return str(panel.queries[0].expression)
+    return " or ".join(
+        f'label_replace({query.expression}, "{NUMBER}", "{number}", "", "")'
+        for number, query in enumerate(panel.queries)
+    )
+
+
+def asked_of(panel: Panel, promql: str, minutes: int) -> Asked:
+    """Return the query of a panel over the last minutes, up to a whole step."""
+    step = minutes * 60 // STEPS
+    end = math.floor(time() / step) * step if panel.kind in OVER_TIME else time()
+    return Asked(promql, end - minutes * 60, end, step if panel.kind in OVER_TIME else None)
+
+
+def found(result: Sequence[Answered]) -> Iterator[Found]:
+    for series in result:
+        labels: Mapping[str, str] = {name: value for name, value in series.metric.items() if name != NUMBER}
+        number = int(series.metric.get(NUMBER, "0"))
+        points = series.values or ([series.value] if series.value else [])
+        yield Found(number, labels, [(at, float(value)) for at, value in points])
