@@ -113,7 +113,7 @@ def test_every_page_has_a_content_security_policy() -> None:
                     assert "unsafe" not in headers["content-security-policy"]
                     assert headers["cache-control"] == "no-store"
                 pages.add(route.path)
-    console = {"/", "/console/predict", "/console/table", "/console/models"}
+    console = {"/", "/console/predict", "/console/table", "/console/live", "/console/models"}
     assert pages == {"/docs", "/models/{name}/card", "/runbooks", "/runbooks/{alert}"} | console
 
 
