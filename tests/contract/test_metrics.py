@@ -224,7 +224,9 @@ def test_labels_come_from_closed_sets(server: Server) -> None:
     assert types <= ERROR_TYPES | {"OtherSite"}  # of a form, and not of the API
     endpoints = {dict(labels)["endpoint"] for name, labels in series if name == "api_requests_total"}
     documented = set(server.get("/openapi.json").json()["paths"])
-    console = {f"/console/{page}" for page in ("predict", "table", "download", "models", "static/{file}")}
+    console = {
+        f"/console/{page}" for page in ("predict", "table", "download", "live", "models", "static/{file}")
+    }
     pages = {"/docs", "/docs/{asset}", "/openapi.json", "/runbooks", "/runbooks/{alert}"}
     assert endpoints - documented == {"unmatched"} | pages | console
     assert not [name for name, _ in series if name.endswith("_created")]
