@@ -6,6 +6,7 @@ skl2onnx in float64 where that is possible, and the estimator behind both in flo
 """
 
 import re
+import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -20,12 +21,16 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from bundle.features import CategoryFeature
+from training.encoders import fitted_steps
 from training.frames import Column, FrameModel
 from training.graph import Graph
 from training.table import DataError
 
 OPSETS = {"": 18, "ai.onnx.ml": 3}
 FLOAT, DOUBLE = TensorProto.FLOAT, TensorProto.DOUBLE
+MOST_REASON = 160
+"""Characters of what a converter says."""
+
 TYPES: dict[int, Any] = {FLOAT: FloatTensorType, DOUBLE: DoubleTensorType}
 PRECISIONS = [(DOUBLE, FLOAT), (FLOAT, FLOAT), (DOUBLE, DOUBLE)]
 """Types of the transformers and of the estimator, in the order in which they are tried."""
@@ -58,7 +63,8 @@ class _Conversion:
         first, *others = self._model.steps
         everything = range(len(self._model.columns))
         if isinstance(first, ColumnTransformer):
-            tensor = self._graph.concatenated([self._branch(*branch) for branch in _branches(first)])
+            branches = [(inner, self._places(first, inputs)) for inner, inputs in _branches(first)]
+            tensor = self._graph.concatenated([self._branch(*branch) for branch in branches])
             width = max(places.stop for places in first.output_indices_.values())
         elif others and any(column.texts for column in self._model.columns):
             tensor = self._branch(first, everything)
@@ -76,17 +82,25 @@ class _Conversion:
         _, probabilities = self._graph.embedded(part, {"values": tensor})
         return self._graph.finished(probabilities, self._model.order)
 
+    def _places(self, first: ColumnTransformer, inputs: Sequence[int]) -> Sequence[int]:
+        """Return where columns of the first step are among those of the model, which lack what it drops."""
+        if not hasattr(first, "feature_names_in_"):
+            return inputs
+        places = {column.name: place for place, column in enumerate(self._model.columns)}
+        return [places[first.feature_names_in_[place]] for place in inputs]
+
     def _branch(self, transformer: Any, places: Sequence[int]) -> str:
         columns = [self._model.columns[place] for place in places]
         if _is_identity(transformer) and not any(column.texts for column in columns):
             return self._numbers(places)
         if all(self._is_category(column) for column in columns):
             return self._tables(transformer, places)
-        if any(column.texts for column in columns):
+        if any(column.texts is not None for column in columns):
             raise DataError(
                 f"'{type(transformer).__name__}' reads numbers and strings at once "
                 f"({', '.join(column.name for column in columns)}): give each its own transformer"
             )
+        check_encoders(transformer, [column.name for column in columns])
         part = exported(transformer, len(places), self._kind)
         return self._graph.cast(self._graph.embedded(part, {"values": self._numbers(places)})[0], self._kind)
 
@@ -163,12 +177,26 @@ def exported(model: Any, width: int, kind: int) -> Any:
             custom_conversion_functions={SimpleImputer: _convert_imputer},
             custom_shape_calculators={SimpleImputer: _keep_shape},
         )
+    except DataError:
+        raise
     except Exception as error:  # noqa: BLE001  # converters raise anything
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        reason = textwrap.shorten(reason, MOST_REASON, placeholder=" ...")
         if found := re.search(r"<class '(?:\w+\.)*(\w+)'>", reason):
             raise DataError(f"'{found[1]}' cannot be exported to ONNX") from None
         name = type(model[-1] if isinstance(model, Pipeline) else model).__name__
         raise DataError(f"'{name}' cannot be exported to ONNX: {reason}") from None
+
+
+def check_encoders(transformer: Any, names: Sequence[str]) -> None:
+    """Reject an encoder of numbers that knows a missing one, for which ONNX has no category."""
+    for step in fitted_steps(transformer):
+        for name, categories in zip(names, getattr(step, "categories_", ()), strict=False):
+            if categories.dtype.kind == "f" and np.isnan(categories).any():
+                raise DataError(
+                    f"'{type(step).__name__}' reads the numbers of '{name}' with missing ones among them, "
+                    "which cannot be exported to ONNX: fill them first (SimpleImputer), or make them text"
+                )
 
 
 def _branches(transformer: ColumnTransformer) -> list[tuple[Any, list[int]]]:
@@ -195,9 +223,14 @@ def _keep_shape(operator: Any) -> None:
 def _convert_imputer(scope: Any, operator: Any, container: Any) -> None:
     """Fill in float64 too, which skl2onnx's own converter cannot."""
     imputer = operator.raw_operator
-    if imputer.add_indicator or not np.isfinite(imputer.statistics_).all():
-        raise NotImplementedError(
-            "SimpleImputer with add_indicator, or with a column of missing values alone"
+    if imputer.add_indicator:
+        raise DataError(
+            "'SimpleImputer' with add_indicator=True cannot be exported to ONNX: fit the pipeline without it"
+        )
+    if not np.isfinite(imputer.statistics_).all():
+        raise DataError(
+            "'SimpleImputer' cannot be exported to ONNX after it was fitted on a column of missing values "
+            "alone: leave that column out"
         )
     double = isinstance(operator.inputs[0].type, DoubleTensorType)
     kind = DOUBLE if double else FLOAT

@@ -13,7 +13,7 @@ from bundle.spelling import BLANKS, meaning
 from training import Say
 from training.columns import MOST_LISTED, Column
 from training.draft import draft_model
-from training.encoders import PANDAS_MISSING, fitted_steps, known_texts
+from training.encoders import PANDAS_MISSING, fitted_steps, known_texts, unread_names
 from training.frames import declared_threshold
 from training.new import doubted_columns, guess
 from training.new import read_columns as read_columns_of
@@ -66,6 +66,8 @@ def declared_folder(folder: Path, table: Table, source: Source, say: Say) -> Ite
         draft = with_known_missing(draft, table, source)
     draft = replace(draft, columns=read_columns(source.model, draft.columns))
     check_codes_known(source.model, draft.columns)
+    if unread := [] if isinstance(source.model, bytes) else sorted(unread_names(source.model)):
+        say(f"The pipeline drops {', '.join(unread)}: no features of what is served")
     text = draft_model(
         folder.name,
         table.target,
@@ -93,6 +95,12 @@ def declared_folder(folder: Path, table: Table, source: Source, say: Say) -> Ite
 def read_columns(model: Any, columns: Sequence[Column]) -> list[Column]:
     """Return the columns that a model reads, with every category that its encoders know."""
     names = _inputs(model)
+    width = getattr(model, "n_features_in_", len(columns))
+    if names is None and width != len(columns):
+        raise DataError(
+            f"the pipeline was fitted on {width} columns without names, and the table has {len(columns)} "
+            "beside the class: give a table with those alone, in their order, or fit it on a DataFrame"
+        )
     spelled = {letters(column.name) for column in columns}
     if names is not None and (absent := [name for key, name in names.items() if key not in spelled]):
         raise DataError(
@@ -125,12 +133,15 @@ def check_codes_known(model: Any, columns: Sequence[Column]) -> None:
 
 
 def _inputs(model: Any) -> dict[str, str] | None:
-    """Return the columns that a model reads, by their letters; None if it reads all as an array."""
+    """Return the columns that a model reads, by their letters; None if it reads them as an array."""
     if isinstance(model, bytes):
         inputs = input_names(model)
         return None if len(inputs) == 1 else {letters(name): name for name in inputs}
     names = getattr(model, "feature_names_in_", None)
-    return None if names is None else {letters(str(name).strip()): str(name) for name in names}
+    if names is None:
+        return None
+    unread = unread_names(model)
+    return {letters(str(name).strip()): str(name) for name in names if str(name) not in unread}
 
 
 def with_known_missing(draft: Draft, table: Table, source: Source) -> Draft:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+from sklearn.compose import ColumnTransformer
 from sklearn.model_selection import FixedThresholdClassifier, TunedThresholdClassifierCV
 from sklearn.pipeline import Pipeline
 
@@ -30,6 +31,17 @@ def fitted_steps(model: Any) -> list[Any]:
         elif step is not None and step != "passthrough":
             steps.append(step)
     return steps
+
+
+def unread_names(model: Any) -> frozenset[str]:
+    """Return the columns that a fitted pipeline certainly does not read: its first step drops them."""
+    first = fitted_steps(model)[0]
+    everything = list(getattr(first, "feature_names_in_", ()))
+    if not everything or not isinstance(first, ColumnTransformer):
+        return frozenset()
+    indexes = first._transformer_to_input_indices  # noqa: SLF001
+    read = {place for name, inner, _ in first.transformers_ if inner != "drop" for place in indexes[name]}
+    return frozenset(str(name) for place, name in enumerate(everything) if place not in read)
 
 
 def known_texts(model: Any, column: str) -> list[str] | None:

@@ -12,7 +12,14 @@ from numpy.typing import NDArray
 from bundle.declaration import Declaration
 from bundle.features import CategoryFeature, Feature
 from bundle.spelling import BLANKS, meaning
-from training.encoders import PANDAS_MISSING, fitted_steps, known_texts, maker_threshold, spelled
+from training.encoders import (
+    PANDAS_MISSING,
+    fitted_steps,
+    known_texts,
+    maker_threshold,
+    spelled,
+    unread_names,
+)
 from training.metrics import Floats, Labels
 from training.table import DataError, Rows, Value
 
@@ -107,8 +114,8 @@ def class_order(declaration: Declaration, classes: Sequence[object]) -> list[int
     found = [class_index(indexes, value) for value in classes]
     if sorted(-1 if index is None else index for index in found) != list(range(len(declaration.classes))):
         raise DataError(
-            f"the model has the classes {_listed(classes)}, model.toml has {_listed(declaration.labels)}: "
-            "declare each, with target as the model has it"
+            f"the model has the classes {_listed(classes)}, and the column '{declaration.target}' of the "
+            f"data {_listed(declaration.targets)}: name them alike, as the model does"
         )
     return [found.index(index) for index in range(len(found))]
 
@@ -179,16 +186,21 @@ def column_name(feature: Feature, frame: pd.DataFrame) -> str:
 
 
 def _columns(pipeline: Any, declaration: Declaration, frame: pd.DataFrame) -> list[Column]:
-    """Return the pipeline's columns in its order, which is the declared one if it was fitted on an array."""
+    """Return the pipeline's columns in its order, which is the declared one if it was fitted on an array.
+
+    A column that it drops is among them where it is declared.
+    """
     sources = [column_name(feature, frame) for feature in declaration.features]
     indexes = {name.strip(): i for i, name in enumerate(sources)}
-    names = list(getattr(pipeline, "feature_names_in_", sources))
+    inputs = list(getattr(pipeline, "feature_names_in_", sources))
+    unread = unread_names(pipeline)
+    names = [name for name in inputs if name.strip() in indexes or name not in unread]
     if unknown := [name for name in names if name.strip() not in indexes]:
         raise DataError(f"the pipeline reads {_listed(unknown)}, which model.toml does not declare")
     if unused := [name for name in indexes if name not in {read.strip() for read in names}]:
         raise DataError(f"model.toml declares {_listed(unused)}, which the pipeline does not read")
-    if (width := getattr(pipeline, "n_features_in_", len(names))) != len(names):
-        raise DataError(f"the pipeline reads {width} columns, model.toml declares {len(names)}")
+    if (width := getattr(pipeline, "n_features_in_", len(inputs))) != len(inputs):
+        raise DataError(f"the pipeline reads {width} columns, model.toml declares {len(inputs)}")
     places = [indexes[name.strip()] for name in names]
     return [
         _column(name, index, declaration, frame[sources[index]], known_texts(pipeline, name))

@@ -23,7 +23,7 @@ from skl2onnx import to_onnx
 from skl2onnx.common.data_types import FloatTensorType, StringTensorType
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.calibration import CalibratedClassifierCV
-from sklearn.compose import ColumnTransformer
+from sklearn.compose import ColumnTransformer, make_column_selector
 from sklearn.ensemble import GradientBoostingClassifier, RandomForestClassifier
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression
@@ -50,7 +50,7 @@ from tests.harness import Server
 from tests.mlflow import Answer, RawServer, answered, has_alias
 from training.export import ParityError
 from training.frames import rows_of
-from training.importing import export, main
+from training.importing import export, import_file, main
 from training.table import DataError
 
 NUMBERS = ["age", "amount"]
@@ -287,6 +287,42 @@ def test_a_search_and_a_pipeline_on_an_array_are_imported(tmp_path: Path, frame:
     check_served(tmp_path / "credit", rows, search.predict_proba(rows[["age", "amount"]].to_numpy()))
 
 
+@pytest.mark.parametrize("way", ["names", "places", "function"])
+def test_columns_that_a_pipeline_drops_are_no_features(tmp_path: Path, frame: pd.DataFrame, way: str) -> None:
+    rows = frame.fillna({"amount": 0.0, "job": "none"})
+    rows.insert(0, "Client No.", [f"C-{number:05}" for number in range(len(rows))])
+    rows.insert(3, "note", np.arange(len(rows)) % 7)
+    columns: dict[str, tuple[Any, Any, Any]] = {
+        "names": (["home type", "job"], ["amount", "age"], ["Client No.", "note"]),
+        "places": ([5, 4], slice(1, 3), [0, 3]),
+        "function": (
+            make_column_selector("^job$"),
+            make_column_selector("^age$"),
+            make_column_selector("^Client No.$"),
+        ),
+    }
+    texts, numbers, dropped = columns[way]
+    transformer = ColumnTransformer(
+        [
+            ("none", "drop", dropped),
+            ("texts", OneHotEncoder(), texts),
+            ("numbers", StandardScaler(), numbers),
+        ],
+        remainder="drop" if way == "function" else "passthrough",
+    )
+    made = make_pipeline(transformer, LogisticRegression(max_iter=1000))
+    made.fit(rows.drop(columns="default"), rows["default"])
+    said: list[str] = []
+    export(made, rows, "default", tmp_path / "credit", say=said.append)
+    read = {"age", "job"} if way == "function" else {"age", "amount", "job", "home type"}
+    assert {feature.column for feature in load_declaration(tmp_path / "credit").features} == read
+    assert [line for line in said if "Client No." in line and "no features" in line]
+    check_served(tmp_path / "credit", rows, made.predict_proba(rows.drop(columns="default")))
+    file, _ = write_joblib(made, tmp_path)
+    rows[["default", *read]].to_csv(tmp_path / "read.csv", index=False)
+    import_file(tmp_path / "again", file, tmp_path / "read.csv", quiet, target="default", trust=True)
+
+
 @pytest.fixture(scope="module")
 def imported(tmp_path_factory: pytest.TempPathFactory, frame: pd.DataFrame) -> tuple[Path, Pipeline]:
     """A model with two versions: v1 served from ONNX, v2 additive."""
@@ -429,11 +465,23 @@ def test_a_skops_file_with_unknown_types_names_them_and_needs_trust(
         ),
         (
             lambda frame: pipeline().fit(frame[FEATURES], frame["default"].str.upper()),
-            "has the classes NO, YES, model.toml has no_default, default",
+            "has the classes NO, YES, and the column 'default' of the data no, yes: name them alike",
         ),
         (
             lambda frame: pipeline(numbers=make_pipeline(SimpleImputer(), SplineTransformer()), frame=frame),
             "'SplineTransformer' cannot be exported to ONNX",
+        ),
+        (
+            lambda frame: pipeline(numbers=SimpleImputer(add_indicator=True), frame=frame),
+            "'SimpleImputer' with add_indicator=True cannot be exported to ONNX: fit the pipeline without it",
+        ),
+        (
+            lambda frame: pipeline(numbers=OneHotEncoder(handle_unknown="ignore"), frame=frame),
+            "'OneHotEncoder' reads the numbers of 'amount' with missing ones among them, which cannot be",
+        ),
+        (
+            lambda frame: LogisticRegression().fit(frame[["age"]].to_numpy(), frame["default"]),
+            "was fitted on 1 columns without names, and the table has 4 beside the class",
         ),
         (
             lambda frame: pipeline(numbers=FunctionTransformer(np.nan_to_num), frame=frame),

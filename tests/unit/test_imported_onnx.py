@@ -148,7 +148,7 @@ def test_an_order_that_nothing_proves_has_to_be_named(
     assert "export it with ZipMap, or name the order, such as CLASSES=good,bad" in said
     said, code = run(tmp_path, frame, softmax(), capsys, "--classes", "good,worse")
     assert code == 1
-    assert "the model has the classes good, worse, model.toml has good, bad" in said
+    assert "the model has the classes good, worse, and the column 'y' of the data good, bad" in said
     said, code = run(tmp_path, frame, softmax(), capsys, "--classes", "bad,good")
     assert code == 0, said
     assert served(tmp_path, [{"a": 2, "b": 0, "c": 0}])[0, 0] > 0.99
