@@ -151,7 +151,7 @@ class Declaration(Declared):
     target: Text | None = None
     """column of the data that holds the class"""
     table: TableFormat = TableFormat()
-    """how CSV files of this model are written; only `make new` guesses it"""
+    """how CSV files of this model are written; `make new` guesses it once, and you correct it here"""
     default_version: Version
     """version that is served"""
     versions: dict[Version, VersionDeclaration] = Field(min_length=1)

@@ -6,6 +6,7 @@ and categories, and never a row.
 
 import argparse
 import sys
+from collections import Counter
 from collections.abc import Container, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -66,7 +67,7 @@ def guess(path: Path, content: bytes, target: str) -> Draft:
     cells = columns.pop(header.index(target))
     header.remove(target)
     check_target(target, cells, places)
-    decimal, missing = guess_notation((sorted(set(column)) for column in columns), table.separator)
+    decimal, missing = guess_notation(map(Counter, columns), table.separator)
     classes, positive = guess_classes(target, cells)
     guessed = doubted_columns(header, columns, cells, decimal, set(missing))
     if all(column.left_out for column in guessed):

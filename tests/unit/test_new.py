@@ -276,7 +276,58 @@ def test_a_word_among_numbers_is_doubted(
     feature = guessed(table, draft, (cells[place % len(cells)] for place in range(60)))
     assert feature.type == "category"
     said = [line for line in capsys.readouterr().out.splitlines() if "are numbers" in line]
+    assert all("means missing belongs into table.missing" in line for line in said)
     assert [line.partition(";")[0] for line in said] == ([f"  a: {doubt}"] if doubt else [])
+
+
+def heights(*words: str) -> list[str]:
+    """Return decimal-comma numbers, and words in some rows among them."""
+    return [
+        words[place % 20] if place % 20 < len(words) else f"1{place % 90},{place % 7}" for place in range(900)
+    ]
+
+
+def drafted(table: Callable[..., Path], draft: Draft, cells: list[str]) -> Declaration:
+    lines = [f"{cell};{place * 7 % 11};{LABELS[place % 60]}" for place, cell in enumerate(cells)]
+    return draft(table("Größe (cm);b;late", *lines), "late")
+
+
+def test_a_word_in_place_of_a_missing_number_is_read_as_missing_and_to_be_reviewed(
+    table: Callable[..., Path], draft: Draft, models: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    declaration = drafted(table, draft, heights("k. A."))
+    feature = declaration.features[0]
+    assert (feature.type, feature.nullable) == ("number", True)
+    assert (declaration.table.decimal, declaration.table.missing) == (",", ("k. A.",))
+    rows, _ = read_table(models / "credit" / "data.csv", declaration)
+    assert sum(row["Grosse_cm"] is None for row in rows) == 45
+    assert (
+        "  Größe (cm): 'k. A.' in 45 rows is read as missing: if it means something else, correct "
+        "table.missing and the table\n"
+    ) in capsys.readouterr().out.partition("To review:")[2]
+
+
+@pytest.mark.parametrize(
+    ("cells", "listed"),
+    [
+        (heights("<0.5"), "'<0.5' (45 rows)"),
+        (heights("a", "b", "c", "d"), "'a' (45 rows), 'b' (45 rows), 'c' (45 rows) and 1 more"),
+        ([*heights()[:-1], 60 * "x"], f"'{40 * 'x'}' (1 rows)"),
+        ([*heights()[:-400], *(400 * ["none known"])], "'none known' (400 rows)"),
+    ],
+)
+def test_any_other_text_among_numbers_is_left_out_with_what_to_do(
+    table: Callable[..., Path],
+    draft: Draft,
+    capsys: pytest.CaptureFixture[str],
+    cells: list[str],
+    listed: str,
+) -> None:
+    assert drafted(table, draft, cells).feature_names == ["b"]
+    assert (
+        f"  Größe (cm): it is numbers but for {listed}: correct these cells, or empty them if they mean "
+        "missing, and draft it again; or declare the feature by hand, and list them in table.missing\n"
+    ) in capsys.readouterr().out.partition("Left out:")[2]
 
 
 def test_a_category_that_reads_as_a_number_is_its_own_code(table: Callable[..., Path], draft: Draft) -> None:
