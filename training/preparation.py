@@ -11,6 +11,7 @@ from bundle.declaration import Declaration, load_declaration
 from bundle.encoding import Matrix
 from bundle.features import CategoryFeature, NumberFeature
 from training import Say
+from training.baseline import remarks
 from training.data import TrainingData, load_training_data
 from training.evaluation import FOLDS
 from training.export import export_files
@@ -37,17 +38,24 @@ def check_data(
 ) -> TrainingData:
     """Return the rows that a model is trained on, if they can be evaluated."""
     training = load_training_data(folder, declaration, recipe, data)
-    counts = np.bincount(training.labels, minlength=len(declaration.classes)).tolist()
-    named = (f"{count} {label}" for count, label in zip(counts, declaration.labels, strict=True))
     check_classes(declaration, training.labels)
     check_columns(declaration, training)
-    say(f"data: {len(training.rows)} rows: {', '.join(named)}")
+    rows = class_rows(declaration, training.labels)
+    say(f"data: {len(training.rows)} rows: {', '.join(f'{count} {label}' for label, count in rows.items())}")
+    for remark in remarks(rows):
+        say(f"data: {remark}")
     return training
+
+
+def class_rows(declaration: Declaration, labels: Labels) -> dict[str, int]:
+    """Return how many rows each class has, in declared order."""
+    counts = np.bincount(labels, minlength=len(declaration.classes)).tolist()
+    return dict(zip(declaration.labels, counts, strict=True))
 
 
 def check_classes(declaration: Declaration, labels: Labels) -> None:
     """Reject data with so few rows of a class that some fold of the evaluation has none."""
-    counts = np.bincount(labels, minlength=len(declaration.classes)).tolist()
+    counts = class_rows(declaration, labels).values()
     for count, (target, label) in zip(counts, declaration.targets.items(), strict=True):
         if count < FOLDS:
             column = f" ({target} in the column '{declaration.target}')" if declaration.target else ""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from bundle.declaration import TableFormat
 from bundle.errors import printable
+from training.baseline import rare_positive
 from training.classes import Class
 from training.columns import Column
 
@@ -31,6 +32,12 @@ class Draft:
         return [column for column in self.columns if not column.left_out]
 
     @property
+    def doubts(self) -> list[tuple[str, str]]:
+        """What to review, each with the column that it is about; an empty text is nothing."""
+        rare = rare_positive({declared.label: declared.rows for declared in self.classes})
+        return [(self.target, rare), *((column.name, column.doubt) for column in self.columns)]
+
+    @property
     def foreign_words(self) -> list[str]:
         """Words outside of ASCII, which show whether the encoding is right."""
         categories = [category for column in self.features for category in column.codes]
@@ -46,9 +53,8 @@ def review(folder: Path, draft: Draft) -> Iterator[str]:
     yield from (f"{name:14}{printable(text)}" for name, text in _found(draft))
     yield ""
     yield from _table(features)
-    for title, reason in (("Left out:", "left_out"), ("To review:", "doubt")):
-        reasons = [(column.name, getattr(column, reason)) for column in draft.columns]
-        yield from _list(title, [(name, text) for name, text in reasons if text])
+    yield from _list("Left out:", [(column.name, column.left_out) for column in draft.columns])
+    yield from _list("To review:", draft.doubts)
     yield from ("", *_next(folder))
 
 
@@ -77,7 +83,7 @@ def _table(features: list[Column]) -> Iterator[str]:
 
 
 def _list(title: str, reasons: list[tuple[str, str]]) -> Iterator[str]:
-    if reasons:
+    if reasons := [(name, reason) for name, reason in reasons if reason]:
         yield from ("", title, *_capped([f"  {_cut(name)}: {reason}" for name, reason in reasons]))
 
 
