@@ -10,6 +10,7 @@ from bundle.concepts import check_metrics
 from bundle.declaration import Declaration, load_declaration
 from bundle.encoding import Matrix
 from bundle.features import CategoryFeature, NumberFeature
+from bundle.metric_names import lacked_by_rules
 from training import Say
 from training.baseline import remarks
 from training.data import TrainingData, load_training_data
@@ -30,6 +31,8 @@ def check_declaration(folder: Path, say: Say) -> Declaration:
     say(f"model.toml: {len(declaration.features)} features; classes {', '.join(declaration.labels)}")
     check_metrics(declaration)
     say(f"metrics: {len(declaration.metrics)} names, all of known concepts and dimensions")
+    if lacked := lacked_by_rules(declaration.metrics):
+        say(f"metrics: make rules would refuse them, as it needs {', '.join(lacked)}")
     return declaration
 
 
