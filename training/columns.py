@@ -15,6 +15,7 @@ from bundle.spelling import check_codes, meaning
 from training.evaluation import FOLDS
 from training.sniff import are_numbers
 from training.table import read_number
+from training.yes_no import no_and_yes
 
 MOST_CATEGORIES = 30
 FEW_VALUES = 10
@@ -47,6 +48,12 @@ class Column:
     example: int | float | str = 0
     doubt: str = ""
     left_out: str = ""
+
+    @property
+    def coded_by_alphabet(self) -> bool:
+        """Whether codes have no other reason than the order of the names."""
+        words = {category for category, code in self.codes.items() if meaning(category) != code}
+        return bool(words - set(no_and_yes(words) or ()))
 
 
 def guess_columns(
@@ -197,7 +204,12 @@ def _category_doubt(counts: Counter[str]) -> str:
 
 
 def _codes(names: list[str]) -> dict[str, int]:
-    """Return the code of each category: a name that reads as a whole number is its own code."""
+    """Return the code of each category: a name that reads as a whole number is its own code.
+
+    No is 0 and yes 1, as a client that sends such a code means them; other names are in order.
+    """
+    if pair := no_and_yes(names):
+        names = [*pair, *(name for name in names if name not in pair)]
     meanings = [meaning(name) for name in names]
     own = [
         int(value) if isinstance(value, float) and value.is_integer() and abs(value) <= EXACT else None

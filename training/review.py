@@ -8,7 +8,7 @@ from bundle.declaration import TableFormat
 from bundle.errors import printable
 from training.baseline import rare_positive
 from training.classes import Class
-from training.columns import Column
+from training.columns import MOST_LISTED, Column
 
 MOST_LINES = 60
 WIDEST = 50
@@ -35,7 +35,8 @@ class Draft:
     def doubts(self) -> list[tuple[str, str]]:
         """What to review, each with the column that it is about; an empty text is nothing."""
         rare = rare_positive({declared.label: declared.rows for declared in self.classes})
-        return [(self.target, rare), *((column.name, column.doubt) for column in self.columns)]
+        found = [(self.target, rare), *((column.name, column.doubt) for column in self.columns)]
+        return [*found, ("codes", by_alphabet(self.features))]
 
     @property
     def foreign_words(self) -> list[str]:
@@ -43,6 +44,16 @@ class Draft:
         categories = [category for column in self.features for category in column.codes]
         found = [*self.foreign, *categories, *(declared.target for declared in self.classes)]
         return list(dict.fromkeys(word for word in found if not word.isascii()))[:5]
+
+
+def by_alphabet(features: list[Column]) -> str:
+    """Name the features whose codes are guessed, as a client may send a code in place of a text."""
+    names = [column.feature for column in features if column.coded_by_alphabet]
+    if not names:
+        return ""
+    more = f" and {len(names) - MOST_LISTED} more" if len(names) > MOST_LISTED else ""
+    listed = f"{', '.join(names[:MOST_LISTED])}{more}"
+    return f"those of {listed} follow the alphabet: clients may send them, so give them your own numbers"
 
 
 def review(folder: Path, draft: Draft) -> Iterator[str]:

@@ -39,8 +39,8 @@ separator     semicolon
 encoding      cp1252 (reads as Größe (m²), häuschen, schloß)
 decimal sign  comma
 missing       empty cells, -, ?
-class         ja: 72 rows
-class         nein: 48 rows; guessed to be the positive class, as it is rarer
+class         no_Zahlt (nein in 'Zahlt'): 48 rows
+class         Zahlt (ja in 'Zahlt'): 72 rows; guessed to be the positive class, by its value
 
 column      feature     type      missing  values
 Größe (m²)  Grosse_m2   number    0        30 to 69.9, median 49.95
@@ -59,6 +59,7 @@ To review:
   Größe (m²): it alone tells the class of 100.0% of rows: take it out if it is known only after the class is
   Stockwerke: 4 whole numbers: if they are codes, declare a category
   Art: 1 of 4 values have fewer than 10 rows
+  codes: those of Art follow the alphabet: clients may send them, so give them your own numbers
 
 Next, in {folder}/model.toml: write what is 'Not stated yet', see whether the positive
 class and the types are right, and give a number its unit and the range of what is possible. Then:
@@ -337,11 +338,47 @@ def test_a_category_that_reads_as_a_number_is_its_own_code(table: Callable[..., 
 
 
 @pytest.mark.parametrize(
+    ("cells", "codes", "alphabetical"),
+    [
+        (("ja", "nein"), {"nein": 0, "ja": 1}, False),
+        (("Si", "No"), {"No": 0, "Si": 1}, False),
+        (("oui", "non"), {"non": 0, "oui": 1}, False),
+        (("yes", "no"), {"no": 0, "yes": 1}, False),
+        (("TRUE", "FALSE"), {"FALSE": 0, "TRUE": 1}, False),
+        (("J", "N"), {"N": 0, "J": 1}, False),
+        (("y", "n"), {"n": 0, "y": 1}, False),
+        (("wahr", "falsch"), {"falsch": 0, "wahr": 1}, False),
+        (("ja", "nein", "egal"), {"nein": 0, "ja": 1, "egal": 2}, True),
+        (("m", "f"), {"f": 0, "m": 1}, True),
+        (("nein", "no", "ja"), {"nein": 0, "ja": 1, "no": 2}, True),
+        (("ja", "Ja", "nein"), {"Ja": 0, "ja": 1, "nein": 2}, True),
+        (("yes", "no", "0"), {"0": 0, "no": 1, "yes": 2}, False),
+    ],
+)
+def test_no_is_0_and_other_codes_follow_the_alphabet_and_are_to_be_reviewed(
+    table: Callable[..., Path],
+    draft: Draft,
+    capsys: pytest.CaptureFixture[str],
+    *,
+    cells: tuple[str, ...],
+    codes: dict[str, int],
+    alphabetical: bool,
+) -> None:
+    feature = guessed(table, draft, (cells[place % len(cells)] for place in range(60)))
+    assert isinstance(feature, CategoryFeature)
+    assert feature.codes == codes
+    review = "codes: those of a follow the alphabet: clients may send them"
+    assert (review in capsys.readouterr().out) == alphabetical
+
+
+@pytest.mark.parametrize(
     ("common", "rare", "labels", "predictions"),
     [
         ("0", "1", ["no_late", "late"], [0, 1]),
         ("1", "0", ["no_late", "late"], [0, 1]),
         ("no", "yes", ["no_late", "late"], ["no", "yes"]),
+        ("ja", "nein", ["no_late", "late"], ["nein", "ja"]),
+        ("J", "N", ["no_late", "late"], ["N", "J"]),
         ("TRUE", "FALSE", ["no_late", "late"], ["FALSE", "TRUE"]),
         ("-1", "1", ["no_late", "late"], [-1, 1]),
         ("0.0", "1.0", ["no_late", "late"], [0, 1]),
