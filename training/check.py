@@ -40,7 +40,10 @@ def check(folder: Path, data: Path | None, say: Say) -> None:
     declaration = check_declaration(folder, say)
     recipe = load_recipe(folder)
     say("recipe.py: it is imported")
-    rows = few_rows(declaration, check_data(folder, declaration, recipe, data, say))
+    every = check_data(folder, declaration, recipe, data, say)
+    rows = few_rows(declaration, every)
+    if len(rows.rows) < len(every.rows):
+        say(f"data: the quick fit takes a sample of {len(rows.rows)} of them; make train takes all")
     with tempfile.TemporaryDirectory(prefix="check-") as temporary:
         models = Path(temporary)
         model = models / declaration.name

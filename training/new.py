@@ -26,6 +26,7 @@ from training.sniff import (
     foreign_words,
     guess_format,
     guess_notation,
+    is_parquet,
     read_source,
     table_format,
 )
@@ -40,7 +41,7 @@ def new(models: Path, name: str, path: Path, target: str, *, say: Say) -> None:
     folder = model_folder(models, name)
     check_absent(folder)
     content = read_source(path)
-    draft = guess(path, content, target)
+    draft = replace(guess(path, content, target), converted=is_parquet(path))
     model = draft_model(name, target, draft.classes, draft.features, draft.table)
     with new_folder(folder) as drafted:
         (drafted / "data.csv").write_bytes(content)

@@ -26,6 +26,8 @@ class Draft:
     positive: str
     columns: list[Column]
     foreign: list[str]
+    converted: bool = False
+    """Whether the table is a copy of a Parquet file, whose separator is nobody's choice."""
 
     @property
     def features(self) -> list[Column]:
@@ -66,15 +68,16 @@ def review(folder: Path, draft: Draft) -> Iterator[str]:
     yield from _table(features)
     yield from _list("Left out:", [(column.name, column.left_out) for column in draft.columns])
     yield from _list("To review:", draft.doubts)
-    yield from ("", *_next(folder))
+    yield from ("", *_next(folder, binary=len(draft.classes) == 2))  # noqa: PLR2004
 
 
 def _found(draft: Draft) -> Iterator[tuple[str, str]]:
     table = draft.table
     words = f" (reads as {', '.join(draft.foreign_words)})" if draft.foreign_words else ""
-    yield "separator", NAMED[table.separator]
-    yield "encoding", f"{table.encoding}{words}"
-    yield "decimal sign", NAMED[table.decimal]
+    if not draft.converted:
+        yield "separator", NAMED[table.separator]
+        yield "encoding", f"{table.encoding}{words}"
+        yield "decimal sign", NAMED[table.decimal]
     yield "missing", ", ".join(["empty cells", *table.missing])
     for declared in draft.classes:
         written = "" if declared.target == declared.label else f" ({declared.target} in '{draft.target}')"
@@ -108,8 +111,10 @@ def _cut(text: str) -> str:
     return safe if len(safe) <= WIDEST else f"{safe[: WIDEST - 3]}..."
 
 
-def _next(folder: Path) -> Iterator[str]:
-    yield f"Next, in {folder / 'model.toml'}: write what is 'Not stated yet', see whether the positive"
-    yield "class and the types are right, and give a number its unit and the range of what is possible. Then:"
+def _next(folder: Path, *, binary: bool) -> Iterator[str]:
+    guessed = "the positive class and the types are" if binary else "the types are"
+    yield f"Next, in {folder / 'model.toml'}: write what is 'Not stated yet', see whether {guessed}"
+    yield "right, and give a number its unit and the range of what is possible. Then:"
+    yield f"  make check MODEL={folder.name}"
     yield f"  make train MODEL={folder.name}"
     yield f"  MODEL={folder.name} make run"

@@ -45,11 +45,15 @@ MOST_PLACEHOLDER_ROWS = 0.2
 
 def read_source(path: Path) -> bytes:
     """Return a table's bytes; a Parquet file is written as CSV in UTF-8."""
-    if path.is_file() and path.stat().st_size >= len(PARQUET):
-        with path.open("rb") as file:
-            if file.read(len(PARQUET)) == PARQUET:
-                return _from_parquet(path)
-    return read_content(path)
+    return _from_parquet(path) if is_parquet(path) else read_content(path)
+
+
+def is_parquet(path: Path) -> bool:
+    """Return whether a file begins as Parquet does."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(PARQUET)) == PARQUET
 
 
 def guess_format(path: Path, content: bytes, target: str) -> TableFormat:
@@ -220,9 +224,10 @@ def _from_parquet(path: Path) -> bytes:
 
 
 def _cell(value: object) -> str:
-    """Return a value of a Parquet file as a cell; lists and the like become texts, which are left out."""
+    """Return a value of a Parquet file as a cell, as pandas writes it into CSV: True and False for a boolean.
+
+    Lists and the like become texts, which are left out.
+    """
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
-    if isinstance(value, bool):
-        return str(value).lower()
     return value.isoformat() if isinstance(value, date | datetime | time) else str(value)

@@ -228,6 +228,15 @@ def test_check_says_each_step_and_writes_nothing(tmp_path: Path) -> None:
     assert folder.is_dir()
 
 
+def test_the_rows_of_a_quick_fit_are_said_to_be_a_sample(iris: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.preparation.MOST_ROWS", 60)
+    said: list[str] = []
+    check(iris, None, said.append)
+    (line,) = [line for line in said if "sample" in line]
+    assert line.startswith("data: the quick fit takes a sample of ")
+    assert line.endswith(" of them; make train takes all")
+
+
 def test_a_server_that_does_not_start_is_reported(tmp_path: Path) -> None:
     sentence = r"the server does not start: .*nope/model\.toml is missing"
     with pytest.raises(DataError, match=sentence), served(tmp_path, "nope"):
@@ -348,7 +357,17 @@ DECLARATIONS = [
             *("rot13", "hex", "zlib", "nothing"),
         )
     ),
-    ("threshold = 0.5", "threshold = 1.5", "threshold: must be less than 1"),
+    ("threshold = 0.5", "threshold = 150", "threshold: must be less than 1"),
+    (
+        "threshold = 0.5",
+        "threshold = 40",
+        "threshold: must be less than 1.0: it is a share, such as 0.4 for 40 %",
+    ),
+    (
+        '{ "mmol/l" = 38.67 }',
+        '{ "mg/dl" = 100 }',
+        "features.chol: other_units has 'mg/dl', which is the unit itself: remove it there",
+    ),
     (
         'default_version = "v1"',
         'default_version = "1"',

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pandas as pd
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
@@ -61,8 +62,9 @@ To review:
   Art: 1 of 4 values have fewer than 10 rows
   codes: those of Art follow the alphabet: clients may send them, so give them your own numbers
 
-Next, in {folder}/model.toml: write what is 'Not stated yet', see whether the positive
-class and the types are right, and give a number its unit and the range of what is possible. Then:
+Next, in {folder}/model.toml: write what is 'Not stated yet', see whether the positive class and the types are
+right, and give a number its unit and the range of what is possible. Then:
+  make check MODEL=miete
   make train MODEL=miete
   MODEL=miete make run
 """
@@ -442,9 +444,42 @@ def test_a_parquet_file_becomes_the_same_rows(tmp_path: Path, draft: Draft, mode
     rows, labels = read_table(models / "credit" / "data.csv", declaration)
     assert [row["age"] for row in rows] == columns["age"]
     assert [row["income"] for row in rows][6:9] == [6 * 1.1, None, 8 * 1.1]
-    assert rows[2] == {"age": 2, "income": 2.2, "member": "true", "city": "Köln"}
+    assert rows[2] == {"age": 2, "income": 2.2, "member": "True", "city": "Köln"}
     assert rows[3]["city"] == 'a "b", c'
     assert labels == ["late" if label == "yes" else "no_late" for label in LABELS]
+
+
+def test_a_parquet_file_and_its_frames_csv_become_the_same_draft(
+    tmp_path: Path, draft: Draft, models: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frame = pd.DataFrame({"member": [place % 3 == 0 for place in range(60)], "late": LABELS})
+    frame.to_parquet(tmp_path / "credit.parquet")
+    frame.to_csv(tmp_path / "credit.csv", index=False)
+    draft(tmp_path / "credit.parquet", "late")
+    of_parquet = capsys.readouterr().out
+    draft(tmp_path / "credit.csv", "late", "credit-2")
+    of_csv = capsys.readouterr().out
+    drafted = [(models / name / "model.toml").read_text() for name in ("credit", "credit-2")]
+    assert drafted[0].splitlines()[3:] == drafted[1].splitlines()[3:]
+    written = [line for line in of_csv.splitlines() if line.startswith(("separator", "encoding", "decimal"))]
+    assert len(written) == 3
+    assert not [line for line in written if line in of_parquet]
+
+
+def test_three_classes_have_no_positive_one_to_review(
+    table: Callable[..., Path], draft: Draft, capsys: pytest.CaptureFixture[str]
+) -> None:
+    draft(table("a,kind", *(f"{place % 9},{'xyz'[place % 3]}" for place in range(60))), "kind")
+    assert "positive" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("verb", ["check", "train"])
+def test_what_to_do_next_is_what_the_document_says(
+    table: Callable[..., Path], draft: Draft, capsys: pytest.CaptureFixture[str], verb: str
+) -> None:
+    draft(table("a,late", *(f"{place % 9},{label}" for place, label in enumerate(LABELS))), "late")
+    said = capsys.readouterr().out.splitlines()
+    assert f"  make {verb} MODEL=credit" in said[-3:]
 
 
 def test_an_existing_folder_stays_as_it_is(
