@@ -127,7 +127,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = parser("training.check", "Check in seconds that a model can be trained and served.")
     options = command.parse_args(arguments)
     models, name = options.models_dir, options.model
-    return exit_code(lambda: check(model_folder(models, name), options.data, print))
+    return exit_code(lambda: check(model_folder(models, name), options.data, print), show_cells=True)
 
 
 if __name__ == "__main__":

@@ -228,6 +228,33 @@ def test_check_says_each_step_and_writes_nothing(tmp_path: Path) -> None:
     assert folder.is_dir()
 
 
+@pytest.mark.parametrize(
+    ("cell", "shown"),
+    [
+        ("k. A.", ": it is 'k. A.'"),
+        (60 * "x", f": it is '{40 * 'x'}'"),
+        ("\x1bred", ": it is '\\x1bred'"),
+        ("no. 4711", ""),
+        ("250", ""),
+    ],
+)
+def test_a_text_that_cannot_be_read_is_shown_on_the_terminal_alone(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], cell: str, shown: str
+) -> None:
+    folder = copied(HEART, tmp_path)
+    header, first, *others = (folder / "data.csv").read_text(encoding="utf-8").splitlines()
+    cells = first.split(",")
+    cells[header.split(",").index(load_declaration(folder).feature("age").column)] = cell
+    (folder / "data.csv").write_text("\n".join([header, ",".join(cells), *others]), encoding="utf-8")
+    options = ["--models-dir", str(tmp_path)]
+    wrong = "line 2: the cell of 'age' is not a whole number from 18 to 120 (years){}\n"
+    for main in (check_main, train):
+        assert main(options) == 1
+        assert capfd.readouterr().err.endswith(wrong.format(shown))
+    assert exit_code(lambda: check(folder, None, print)) == 1
+    assert capfd.readouterr().err.endswith(wrong.format("")), "as make retrain, whose output is a Job's log"
+
+
 def test_the_rows_of_a_quick_fit_are_said_to_be_a_sample(iris: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("training.preparation.MOST_ROWS", 60)
     said: list[str] = []
