@@ -151,7 +151,7 @@ class Declaration(Declared):
     target: Text | None = None
     """column of the data that holds the class"""
     table: TableFormat = TableFormat()
-    """how CSV files of this model are written; only `make new` guesses it"""
+    """how CSV files of this model are written; `make new` guesses it once, and you correct it here"""
     default_version: Version
     """version that is served"""
     versions: dict[Version, VersionDeclaration] = Field(min_length=1)
@@ -297,6 +297,14 @@ def reject_renamed(declared: dict[str, object]) -> None:
             raise ValueError(f"{name} is now called {RENAMED[name]}: rename it")
 
 
+def _capital_switch(content: str, error: tomllib.TOMLDecodeError) -> str:
+    """Return what to write where a line has True or False as Python writes them."""
+    place = re.search(r"\(at line (\d+), column (\d+)\)", str(error))
+    line = content.splitlines()[int(place[1]) - 1][int(place[2]) - 1 :] if place else ""
+    found = re.match(r"(?i:true|false)\b", line)
+    return f": write {found[0].lower()}" if found else ""
+
+
 def model_folder(models: Path, name: str) -> Path:
     """Return the folder of a model; BundleError for a name that no model can have, such as `../x`."""
     if not re.fullmatch(MODEL_NAME, name):
@@ -338,5 +346,7 @@ def read_declaration(folder: Path) -> Declaration:
     except ValidationError as error:
         reason = first_reason(error, "the declaration", declared)
         raise BundleError(f"{path} is not a valid declaration: {reason}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise BundleError(f"{path} cannot be read: {error}{_capital_switch(content, error)}") from None
     except ValueError as error:  # not UTF-8, not TOML, or a number of thousands of digits
         raise BundleError(f"{path} cannot be read: {error}") from None

@@ -97,12 +97,19 @@ def _is_alternative(part: int | str) -> bool:
     return part in ALTERNATIVES or (isinstance(part, str) and part.startswith(("function-", "constrained-")))
 
 
+def _as_a_share(error: ErrorDetails) -> str:
+    """Return a hint where a share was most likely written in percent."""
+    if error["type"] != "less_than" or error.get("ctx", {}).get("lt") != 1 or not 1 < error["input"] < 100:  # noqa: PLR2004
+        return ""
+    return f": it is a share, such as {error['input'] / 100:g} for {error['input']:g} %"
+
+
 def _reason(error: ErrorDetails) -> str:
     context = error.get("ctx", {})
     if error["type"] == "string_pattern_mismatch" and context["pattern"] in PATTERNS:
         return f"must be {PATTERNS[context['pattern']]}"
     if error["type"] in REASONS:
-        return REASONS[error["type"]].format_map(context)
+        return REASONS[error["type"]].format_map(context) + _as_a_share(error)
     return error["msg"].removeprefix("Value error, ")
 
 

@@ -13,6 +13,11 @@ Factor = Annotated[Number, Field(gt=0)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
 
 
+def no_boolean(value: object) -> str:
+    """Return what to add to the words about a value that is a boolean of JSON, which no feature takes."""
+    return ", not a JSON boolean" if isinstance(value, bool) else ""
+
+
 class Declared(BaseModel):
     """A table of model.toml; a member's own docstring is its line in docs/models.md."""
 
@@ -34,7 +39,7 @@ class FeatureBase(Declared):
     """whole numbers that mean a missing value"""
     rising: tuple[tuple[Number | str, ...], ...] = ()
     """two classes alone: values along which the positive class becomes likelier by domain knowledge; the gate
-    of `make retrain` holds a version to it"""
+    of `make retrain` holds a version to it, such as `[[0, 1, 2], ["normal", "fixed_defect"]]`"""
 
     @property
     def or_unknown(self) -> str:
@@ -59,6 +64,12 @@ class NumberFeature(FeatureBase):
     other_units: dict[Text, Factor] = {}
     """of a number: units in which the console accepts it too, and what each is multiplied by, such as
     `{ "mmol/l" = 38.67 }`"""
+
+    @model_validator(mode="after")
+    def _units_distinct(self) -> Self:
+        if self.unit and self.unit in self.other_units:
+            raise ValueError(f"other_units has '{self.unit}', which is the unit itself: remove it there")
+        return self
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -104,7 +115,7 @@ class NumberFeature(FeatureBase):
                 return float(value)  # type: ignore[arg-type]
         elif value is None and self.nullable:
             return math.nan
-        raise ValueError(f"must be {self.expectation}")
+        raise ValueError(f"must be {self.expectation}{no_boolean(value)}")
 
 
 class CategoryFeature(FeatureBase):
@@ -151,7 +162,7 @@ class CategoryFeature(FeatureBase):
             encoded = self.values.get(value)
             if encoded is not None:
                 return encoded
-        raise ValueError(f"must be {self.expectation}")
+        raise ValueError(f"must be {self.expectation}{no_boolean(value)}")
 
 
 Feature = Annotated[NumberFeature | CategoryFeature, Field(discriminator="type")]

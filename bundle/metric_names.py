@@ -1,5 +1,6 @@
 """What a declaration calls a metric, and the names of a declaration that gives none."""
 
+from collections.abc import Mapping
 from typing import Annotated
 
 from pydantic import Field
@@ -41,3 +42,28 @@ DEFAULT_METRICS = {
     )
 }
 """By concept: what a model without [metrics] measures, which rules and dashboards for such models read."""
+
+NEEDED_BY_RULES: dict[str, tuple[str, ...]] = {
+    "requests": ("method", "endpoint", "status"),
+    "request_duration": (),
+    "errors": ("error_type",),
+    "active_requests": (),
+    "predictions": ("version", "result"),
+    "prediction_duration": (),
+    "confidence": (),
+    "model_loaded": (),
+    "expected_share": (),
+}
+"""By concept: the dimensions that `make rules` needs a label for; the label of the endpoint has its name."""
+
+
+def lacked_by_rules(metrics: Mapping[str, MetricName]) -> list[str]:
+    """Return what [metrics] lacks of the names and labels that `make rules` needs, in words."""
+    lacked = [f"metrics.{concept}" for concept in NEEDED_BY_RULES if concept not in metrics]
+    for concept, dimensions in NEEDED_BY_RULES.items():
+        labels = metrics[concept].labels if concept in metrics else labelled_by(dimensions)
+        absent = [dimension for dimension in dimensions if dimension not in labels.values()]
+        lacked += [f"a label of metrics.{concept} that shows {dimension}" for dimension in absent]
+        if "endpoint" in set(dimensions) - set(absent) and labels.get("endpoint") != "endpoint":
+            lacked.append(f"the name endpoint for the label of metrics.{concept} that shows the endpoint")
+    return lacked

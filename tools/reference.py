@@ -10,7 +10,7 @@ from typing import Any
 
 from bundle.concepts import CONCEPTS, MODEL, Concept
 from bundle.declaration import Declaration
-from bundle.metric_names import DEFAULT_METRICS
+from bundle.metric_names import DEFAULT_METRICS, NEEDED_BY_RULES
 from training.recipe import RETURNS, SIGNATURES
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
@@ -31,7 +31,11 @@ def render() -> dict[Path, str]:
             "common names": common_rows(),
             "default names": default_rows(),
         },
-        "models.md": {"members of model.toml": member_rows(), "functions of recipe.py": function_rows()},
+        "models.md": {
+            "members of model.toml": member_rows(),
+            "metrics that rules need": needed_lines(),
+            "functions of recipe.py": function_rows(),
+        },
     }
     pages = {}
     for name, of_page in tables.items():
@@ -82,6 +86,19 @@ def default_rows() -> Iterator[str]:
             for label, dimension in named.labels.items()
         ]
         yield f"| {concept} | `{named.name}` | {', '.join(labels)} |"
+
+
+def needed_lines() -> Iterator[str]:
+    """Return a [metrics] section with the names that `make rules` needs, each with all its labels."""
+    yield "```toml"
+    for concept, dimensions in NEEDED_BY_RULES.items():
+        needed = f"  # rules need the labels of {', '.join(dimensions)}" if dimensions else ""
+        yield f"[metrics.{concept}]{needed}"
+        yield f'name = "credit_{DEFAULT_METRICS[concept].name.removeprefix("model_")}"'
+        if shown := DEFAULT_METRICS[concept].labels:
+            labels = [f'{label} = "{dimension}"' for label, dimension in shown.items()]
+            yield f"labels = {{ {', '.join(labels)} }}"
+    yield "```"
 
 
 def member_rows() -> Iterator[str]:

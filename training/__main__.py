@@ -17,7 +17,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         folder = model_folder(options.models_dir, options.model)
         build(folder, options.version, options.data, say=print)
 
-    return exit_code(work)
+    return exit_code(work, show_cells=True)
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ from bundle.manifest import (
 )
 from bundle.score import scores
 from training import Say
+from training.baseline import remarks
 from training.card import plots, render_card, render_page
 from training.data import TrainingData, load_recipe
 from training.distribution import describe, describe_score, quantiles
@@ -37,7 +38,7 @@ from training.export import export_files
 from training.failures import FailedVersions
 from training.fitting import fit, pickled
 from training.metrics import Floats
-from training.preparation import check_data, check_declaration, check_fit, few_rows
+from training.preparation import check_data, check_declaration, check_fit, class_rows, few_rows
 from training.probes import make_probes
 from training.recipe import Recipe
 from training.replacing import replace_file, replaced_folder
@@ -142,6 +143,8 @@ def build_version(
         probabilities = out_of_fold(build_pipeline, data.matrix, data.labels, len(declaration.classes))
     evaluation = evaluate(declaration, data.matrix, data.labels, probabilities)
     say_metrics(evaluation, say)
+    for remark in remarks(class_rows(declaration, data.labels)):
+        say(f"  {remark}")
     pipeline = fit(build_pipeline(), data.matrix, data.labels)
     files = export_files(pipeline, declaration, data.matrix, say)
     return write_bundle(

@@ -40,7 +40,10 @@ def check(folder: Path, data: Path | None, say: Say) -> None:
     declaration = check_declaration(folder, say)
     recipe = load_recipe(folder)
     say("recipe.py: it is imported")
-    rows = few_rows(declaration, check_data(folder, declaration, recipe, data, say))
+    every = check_data(folder, declaration, recipe, data, say)
+    rows = few_rows(declaration, every)
+    if len(rows.rows) < len(every.rows):
+        say(f"data: the quick fit takes a sample of {len(rows.rows)} of them; make train takes all")
     with tempfile.TemporaryDirectory(prefix="check-") as temporary:
         models = Path(temporary)
         model = models / declaration.name
@@ -124,7 +127,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = parser("training.check", "Check in seconds that a model can be trained and served.")
     options = command.parse_args(arguments)
     models, name = options.models_dir, options.model
-    return exit_code(lambda: check(model_folder(models, name), options.data, print))
+    return exit_code(lambda: check(model_folder(models, name), options.data, print), show_cells=True)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from training.columns import MOST_LISTED, distinct, identifier
 from training.evaluation import FOLDS
 from training.sniff import are_numbers
 from training.table import DataError, read_number
+from training.yes_no import no_and_yes
 
 MOST_CLASSES = 50
 MOST_NUMERIC_CLASSES = 20
@@ -82,6 +83,8 @@ def _check_regression(column: str, counts: Counter[str]) -> None:
 
 
 def _positive_last(pair: list[str], counts: Counter[str]) -> tuple[list[str], str]:
+    if known := no_and_yes(pair):
+        return list(known), "by its value"
     negative = [cell for cell in pair if cell.lower() in NEGATIVE]
     positive = [cell for cell in pair if cell.lower() in POSITIVE]
     if len(negative) == 1 or len(positive) == 1:
@@ -97,7 +100,7 @@ def _labels(column: str, ordered: list[str], *, numeric: bool) -> list[str]:
     """Return distinct labels: words where the values are 0 and 1 or yes and no."""
     name = identifier(column, "target")
     yes_or_no = len(ordered) == 2 and ordered[0].lower() in NEGATIVE  # noqa: PLR2004
-    if yes_or_no and (numeric or ordered[1].lower() in POSITIVE | {"1"}):
+    if no_and_yes(ordered) or (yes_or_no and (numeric or ordered[1].lower() in POSITIVE | {"1"})):
         return [f"no_{name}", name]
     labels: list[str] = []
     for place, cell in enumerate(ordered):

@@ -18,7 +18,7 @@ from registry.mlflow import MlflowServer
 from training import INTERRUPTED, interruptible
 from training.failures import FAILURES, sentence
 from training.recipe import described
-from training.table import DataError
+from training.table import CellError, DataError
 
 UNREAD = 128 + signal.SIGPIPE
 
@@ -75,9 +75,10 @@ def mlflow_server(wanted: str) -> MlflowServer:
     return MlflowServer(uri, credentials)
 
 
-def exit_code(work: Callable[[], object]) -> int:
+def exit_code(work: Callable[[], object], *, show_cells: bool = False) -> int:
     """Do the work and return 0, or print a sentence about each failure and return 1.
 
+    `show_cells` adds the text of the cell that cannot be read: for a terminal, not for the log of a Job.
     130 if it is interrupted, 141 if nobody reads the output any more.
     """
     interruptible(cleanly=True)
@@ -85,7 +86,8 @@ def exit_code(work: Callable[[], object]) -> int:
         failures = _failures(work)
         sys.stdout.flush()
         for failure in failures:
-            print(f"error: {sentence(failure)}", file=sys.stderr)
+            shown = failure.shown if show_cells and isinstance(failure, CellError) else ""
+            print(f"error: {sentence(failure)}{shown}", file=sys.stderr)
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:

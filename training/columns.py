@@ -15,10 +15,13 @@ from bundle.spelling import check_codes, meaning
 from training.evaluation import FOLDS
 from training.sniff import are_numbers
 from training.table import read_number
+from training.yes_no import no_and_yes
 
 MOST_CATEGORIES = 30
 FEW_VALUES = 10
 MOST_LISTED = 6
+MOST_WORDS = 3
+MOST_CHARACTERS = 40
 
 DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([T ].*)?", re.ASCII)
 DIGITS_BY_THREES = re.compile(r"[+-]?\d{1,3}([., ']\d{3})+([.,]\d+)?", re.ASCII)
@@ -45,6 +48,12 @@ class Column:
     example: int | float | str = 0
     doubt: str = ""
     left_out: str = ""
+
+    @property
+    def coded_by_alphabet(self) -> bool:
+        """Whether codes have no other reason than the order of the names."""
+        words = {category for category, code in self.codes.items() if meaning(category) != code}
+        return bool(words - set(no_and_yes(words) or ()))
 
 
 def guess_columns(
@@ -100,7 +109,7 @@ def _guess_column(name: str, feature: str, cells: list[str], decimal: str, missi
         return Column(name, left_out="it has the same value in each row that has one")
     if are_numbers(counts, decimal) and not any(map(LEADING_ZERO.fullmatch, counts)):
         return _guess_number(name, feature, present, decimal, absent)
-    return _guess_category(name, feature, counts, absent)
+    return _guess_category(name, feature, counts, decimal, absent)
 
 
 def _guess_number(name: str, feature: str, present: list[str], decimal: str, absent: int) -> Column:
@@ -125,8 +134,8 @@ def _guess_number(name: str, feature: str, present: list[str], decimal: str, abs
     return Column(name, feature, kind, absent, shown, example=middle, doubt=doubt)
 
 
-def _guess_category(name: str, feature: str, counts: Counter[str], absent: int) -> Column:
-    if reason := _no_category(counts):
+def _guess_category(name: str, feature: str, counts: Counter[str], decimal: str, absent: int) -> Column:
+    if reason := _no_category(counts, decimal):
         return Column(name, left_out=reason)
     try:
         codes = _codes(sorted(counts))
@@ -140,9 +149,10 @@ def _guess_category(name: str, feature: str, counts: Counter[str], absent: int) 
     )
 
 
-def _no_category(counts: Counter[str]) -> str:
-    numbers = sum(are_numbers([cell], ".") for cell in counts)
-    coded = numbers == len(counts) and any(map(LEADING_ZERO.fullmatch, counts))
+def _no_category(counts: Counter[str], decimal: str) -> str:
+    words = [cell for cell in counts if not are_numbers([cell], decimal)]
+    numbers = len(counts) - len(words)
+    coded = not words and any(map(LEADING_ZERO.fullmatch, counts))
     rows, many = counts.total(), len(counts) > MOST_CATEGORIES or 2 * len(counts) > counts.total()
     reasons = {
         "it holds codes with leading zeros, such as 007, too many for categories": (many and coded),
@@ -153,14 +163,13 @@ def _no_category(counts: Counter[str]) -> str:
         "it holds dates: a model needs numbers, such as days until another date": all(
             DATE.fullmatch(cell) for cell in counts
         ),
-        "its numbers have separators of thousands, or another decimal sign than the table": not coded
+        "its numbers have separators of thousands, or another decimal sign than the table: write 1541.9 or "
+        "1541,9 as in the other columns, and draft it again": not coded
         and all(
             DIGITS_BY_THREES.fullmatch(cell) or are_numbers([cell], ".") or are_numbers([cell], ",")
             for cell in counts
         ),
-        f"{len(counts) - numbers} of its {len(counts)} different values are no numbers": (
-            many and 2 * numbers > len(counts)
-        ),
+        _numbers_but_for(words, counts): many and 2 * numbers > len(counts),
         f"it holds text: {len(counts)} different values in {rows} rows": many,
         "its values hold special blanks or control characters": any(
             cell != cell.strip() or not cell.isprintable() for cell in counts
@@ -169,11 +178,25 @@ def _no_category(counts: Counter[str]) -> str:
     return next((reason for reason, applies in reasons.items() if applies), "")
 
 
+def _numbers_but_for(words: Collection[str], counts: Counter[str]) -> str:
+    """Say which cells keep a column from being numbers, and what to do."""
+    ranked = sorted(words, key=lambda word: (-counts[word], word))
+    listed = ", ".join(f"'{word[:MOST_CHARACTERS]}' ({counts[word]} rows)" for word in ranked[:MOST_WORDS])
+    more = f" and {len(ranked) - MOST_WORDS} more" if len(ranked) > MOST_WORDS else ""
+    return (
+        f"it is numbers but for {listed}{more}: correct these cells, or empty them if they mean missing, and "
+        "draft it again; or declare the feature by hand, and list them in table.missing"
+    )
+
+
 def _category_doubt(counts: Counter[str]) -> str:
     odd = sorted(cell for cell in counts if not any(are_numbers([cell], decimal) for decimal in ".,"))
     if 0 < 2 * len(odd) < len(counts):
         listed = ", ".join(f"'{cell}'" for cell in odd[:MOST_LISTED])
-        return f"{len(counts) - len(odd)} of {len(counts)} values are numbers: look at {listed}"
+        return (
+            f"{len(counts) - len(odd)} of {len(counts)} values are numbers: look at {listed}; what means "
+            "missing belongs into table.missing"
+        )
     if len({cell.casefold() for cell in counts}) < len(counts):
         return "values that differ in capitals alone are different categories"
     rare = sum(count < FOLDS for count in counts.values())
@@ -181,7 +204,12 @@ def _category_doubt(counts: Counter[str]) -> str:
 
 
 def _codes(names: list[str]) -> dict[str, int]:
-    """Return the code of each category: a name that reads as a whole number is its own code."""
+    """Return the code of each category: a name that reads as a whole number is its own code.
+
+    No is 0 and yes 1, as a client that sends such a code means them; other names are in order.
+    """
+    if pair := no_and_yes(names):
+        names = [*pair, *(name for name in names if name not in pair)]
     meanings = [meaning(name) for name in names]
     own = [
         int(value) if isinstance(value, float) and value.is_integer() and abs(value) <= EXACT else None

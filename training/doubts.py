@@ -7,8 +7,10 @@ import numpy as np
 from sklearn.tree import DecisionTreeClassifier
 
 from training.columns import Column
+from training.sniff import MARKERS_AMONG_NUMBERS
 from training.table import read_number
 
+MOST_CHARACTERS = 40
 FEWEST_ROWS, MOST_ROWS = 50, 10_000
 SMALLEST_LEAF = 5
 MOST_ERRORS = 0.02
@@ -35,8 +37,24 @@ def doubts(
         else column.codes[cell]
         for cell in cells
     ]
-    found = [column.doubt, placeholder(values) if number else "", leak(values, labels)]
+    found = [
+        column.doubt,
+        read_as_missing(cells, missing),
+        placeholder(values) if number else "",
+        leak(values, labels),
+    ]
     return "; ".join(filter(None, found))
+
+
+def read_as_missing(cells: Sequence[str], missing: Container[str]) -> str:
+    """Doubt words that are read as missing, although not every table means that by them."""
+    counts = Counter(
+        cell for cell in cells if cell in missing and cell and cell.lower() not in MARKERS_AMONG_NUMBERS
+    )
+    if not counts:
+        return ""
+    listed = ", ".join(f"'{cell[:MOST_CHARACTERS]}' in {rows} rows" for cell, rows in sorted(counts.items()))
+    return f"{listed} is read as missing: if it means something else, correct table.missing and the table"
 
 
 def placeholder(values: Sequence[float]) -> str:

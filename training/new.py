@@ -6,6 +6,7 @@ and categories, and never a row.
 
 import argparse
 import sys
+from collections import Counter
 from collections.abc import Container, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +26,7 @@ from training.sniff import (
     foreign_words,
     guess_format,
     guess_notation,
+    is_parquet,
     read_source,
     table_format,
 )
@@ -39,7 +41,7 @@ def new(models: Path, name: str, path: Path, target: str, *, say: Say) -> None:
     folder = model_folder(models, name)
     check_absent(folder)
     content = read_source(path)
-    draft = guess(path, content, target)
+    draft = replace(guess(path, content, target), converted=is_parquet(path))
     model = draft_model(name, target, draft.classes, draft.features, draft.table)
     with new_folder(folder) as drafted:
         (drafted / "data.csv").write_bytes(content)
@@ -66,7 +68,7 @@ def guess(path: Path, content: bytes, target: str) -> Draft:
     cells = columns.pop(header.index(target))
     header.remove(target)
     check_target(target, cells, places)
-    decimal, missing = guess_notation((sorted(set(column)) for column in columns), table.separator)
+    decimal, missing = guess_notation(map(Counter, columns), table.separator)
     classes, positive = guess_classes(target, cells)
     guessed = doubted_columns(header, columns, cells, decimal, set(missing))
     if all(column.left_out for column in guessed):

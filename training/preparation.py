@@ -10,7 +10,9 @@ from bundle.concepts import check_metrics
 from bundle.declaration import Declaration, load_declaration
 from bundle.encoding import Matrix
 from bundle.features import CategoryFeature, NumberFeature
+from bundle.metric_names import lacked_by_rules
 from training import Say
+from training.baseline import remarks
 from training.data import TrainingData, load_training_data
 from training.evaluation import FOLDS
 from training.export import export_files
@@ -29,6 +31,8 @@ def check_declaration(folder: Path, say: Say) -> Declaration:
     say(f"model.toml: {len(declaration.features)} features; classes {', '.join(declaration.labels)}")
     check_metrics(declaration)
     say(f"metrics: {len(declaration.metrics)} names, all of known concepts and dimensions")
+    if lacked := lacked_by_rules(declaration.metrics):
+        say(f"metrics: make rules would refuse them, as it needs {', '.join(lacked)}")
     return declaration
 
 
@@ -37,17 +41,24 @@ def check_data(
 ) -> TrainingData:
     """Return the rows that a model is trained on, if they can be evaluated."""
     training = load_training_data(folder, declaration, recipe, data)
-    counts = np.bincount(training.labels, minlength=len(declaration.classes)).tolist()
-    named = (f"{count} {label}" for count, label in zip(counts, declaration.labels, strict=True))
     check_classes(declaration, training.labels)
     check_columns(declaration, training)
-    say(f"data: {len(training.rows)} rows: {', '.join(named)}")
+    rows = class_rows(declaration, training.labels)
+    say(f"data: {len(training.rows)} rows: {', '.join(f'{count} {label}' for label, count in rows.items())}")
+    for remark in remarks(rows):
+        say(f"data: {remark}")
     return training
+
+
+def class_rows(declaration: Declaration, labels: Labels) -> dict[str, int]:
+    """Return how many rows each class has, in declared order."""
+    counts = np.bincount(labels, minlength=len(declaration.classes)).tolist()
+    return dict(zip(declaration.labels, counts, strict=True))
 
 
 def check_classes(declaration: Declaration, labels: Labels) -> None:
     """Reject data with so few rows of a class that some fold of the evaluation has none."""
-    counts = np.bincount(labels, minlength=len(declaration.classes)).tolist()
+    counts = class_rows(declaration, labels).values()
     for count, (target, label) in zip(counts, declaration.targets.items(), strict=True):
         if count < FOLDS:
             column = f" ({target} in the column '{declaration.target}')" if declaration.target else ""

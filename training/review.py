@@ -6,8 +6,9 @@ from pathlib import Path
 
 from bundle.declaration import TableFormat
 from bundle.errors import printable
+from training.baseline import rare_positive
 from training.classes import Class
-from training.columns import Column
+from training.columns import MOST_LISTED, Column
 
 MOST_LINES = 60
 WIDEST = 50
@@ -25,10 +26,19 @@ class Draft:
     positive: str
     columns: list[Column]
     foreign: list[str]
+    converted: bool = False
+    """Whether the table is a copy of a Parquet file, whose separator is nobody's choice."""
 
     @property
     def features(self) -> list[Column]:
         return [column for column in self.columns if not column.left_out]
+
+    @property
+    def doubts(self) -> list[tuple[str, str]]:
+        """What to review, each with the column that it is about; an empty text is nothing."""
+        rare = rare_positive({declared.label: declared.rows for declared in self.classes})
+        found = [(self.target, rare), *((column.name, column.doubt) for column in self.columns)]
+        return [*found, ("codes", by_alphabet(self.features))]
 
     @property
     def foreign_words(self) -> list[str]:
@@ -36,6 +46,16 @@ class Draft:
         categories = [category for column in self.features for category in column.codes]
         found = [*self.foreign, *categories, *(declared.target for declared in self.classes)]
         return list(dict.fromkeys(word for word in found if not word.isascii()))[:5]
+
+
+def by_alphabet(features: list[Column]) -> str:
+    """Name the features whose codes are guessed, as a client may send a code in place of a text."""
+    names = [column.feature for column in features if column.coded_by_alphabet]
+    if not names:
+        return ""
+    more = f" and {len(names) - MOST_LISTED} more" if len(names) > MOST_LISTED else ""
+    listed = f"{', '.join(names[:MOST_LISTED])}{more}"
+    return f"those of {listed} follow the alphabet: clients may send them, so give them your own numbers"
 
 
 def review(folder: Path, draft: Draft) -> Iterator[str]:
@@ -46,18 +66,18 @@ def review(folder: Path, draft: Draft) -> Iterator[str]:
     yield from (f"{name:14}{printable(text)}" for name, text in _found(draft))
     yield ""
     yield from _table(features)
-    for title, reason in (("Left out:", "left_out"), ("To review:", "doubt")):
-        reasons = [(column.name, getattr(column, reason)) for column in draft.columns]
-        yield from _list(title, [(name, text) for name, text in reasons if text])
-    yield from ("", *_next(folder))
+    yield from _list("Left out:", [(column.name, column.left_out) for column in draft.columns])
+    yield from _list("To review:", draft.doubts)
+    yield from ("", *_next(folder, binary=len(draft.classes) == 2))  # noqa: PLR2004
 
 
 def _found(draft: Draft) -> Iterator[tuple[str, str]]:
     table = draft.table
     words = f" (reads as {', '.join(draft.foreign_words)})" if draft.foreign_words else ""
-    yield "separator", NAMED[table.separator]
-    yield "encoding", f"{table.encoding}{words}"
-    yield "decimal sign", NAMED[table.decimal]
+    if not draft.converted:
+        yield "separator", NAMED[table.separator]
+        yield "encoding", f"{table.encoding}{words}"
+        yield "decimal sign", NAMED[table.decimal]
     yield "missing", ", ".join(["empty cells", *table.missing])
     for declared in draft.classes:
         written = "" if declared.target == declared.label else f" ({declared.target} in '{draft.target}')"
@@ -77,7 +97,7 @@ def _table(features: list[Column]) -> Iterator[str]:
 
 
 def _list(title: str, reasons: list[tuple[str, str]]) -> Iterator[str]:
-    if reasons:
+    if reasons := [(name, reason) for name, reason in reasons if reason]:
         yield from ("", title, *_capped([f"  {_cut(name)}: {reason}" for name, reason in reasons]))
 
 
@@ -91,8 +111,10 @@ def _cut(text: str) -> str:
     return safe if len(safe) <= WIDEST else f"{safe[: WIDEST - 3]}..."
 
 
-def _next(folder: Path) -> Iterator[str]:
-    yield f"Next, in {folder / 'model.toml'}: write what is 'Not stated yet', see whether the positive"
-    yield "class and the types are right, and give a number its unit and the range of what is possible. Then:"
+def _next(folder: Path, *, binary: bool) -> Iterator[str]:
+    guessed = "the positive class and the types are" if binary else "the types are"
+    yield f"Next, in {folder / 'model.toml'}: write what is 'Not stated yet', see whether {guessed}"
+    yield "right, and give a number its unit and the range of what is possible. Then:"
+    yield f"  make check MODEL={folder.name}"
     yield f"  make train MODEL={folder.name}"
     yield f"  MODEL={folder.name} make run"

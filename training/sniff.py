@@ -4,7 +4,8 @@ import codecs
 import csv
 import io
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from datetime import date, datetime, time
 from pathlib import Path
 from unicodedata import category
@@ -34,14 +35,25 @@ MARKERS = {"?", "-", "na", "n/a", "#n/a", "nan", "null"}
 MARKERS_AMONG_NUMBERS = MARKERS | {"--", ".", "*", "none", "unknown", "missing", "n.a.", "(null)", "\\n"}
 """Cells that stand for a missing value, in lower case; some may be a category's name in a column of words."""
 
+MOST_PLACEHOLDERS = 3
+FEWEST_ROWS = 3
+FEWEST_NUMBERS = 11
+"""A word among fewer different numbers is a category, such as that of a count that ends with `more`."""
+
+MOST_PLACEHOLDER_ROWS = 0.2
+
 
 def read_source(path: Path) -> bytes:
     """Return a table's bytes; a Parquet file is written as CSV in UTF-8."""
-    if path.is_file() and path.stat().st_size >= len(PARQUET):
-        with path.open("rb") as file:
-            if file.read(len(PARQUET)) == PARQUET:
-                return _from_parquet(path)
-    return read_content(path)
+    return _from_parquet(path) if is_parquet(path) else read_content(path)
+
+
+def is_parquet(path: Path) -> bool:
+    """Return whether a file begins as Parquet does."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(PARQUET)) == PARQUET
 
 
 def guess_format(path: Path, content: bytes, target: str) -> TableFormat:
@@ -104,19 +116,44 @@ def guess_separator(text: str, target: str) -> str:
     return max(fitting or SEPARATORS, key=lambda separator: len(headers[separator]))
 
 
-def guess_notation(columns: Iterable[Iterable[str]], separator: str) -> tuple[str, list[str]]:
-    """Return the decimal sign, and the cells that stand for a missing value, of columns of distinct cells."""
-    signs = {".": 0, ",": 0}
+def guess_notation(columns: Iterable[Mapping[str, int]], separator: str) -> tuple[str, list[str]]:
+    """Return the decimal sign, and the cells that mean a missing value, of columns: the rows of each cell."""
+    signs = {sign: [0, 0] for sign in ".,"}  # columns of numbers alone, and those of numbers and others
     missing: set[str] = set()
-    for cells in columns:
-        marked = {cell for cell in cells if cell.lower() in MARKERS_AMONG_NUMBERS}
-        rest = [cell for cell in cells if cell and cell not in marked]
-        numeric = {sign: bool(rest) and are_numbers(rest, sign) for sign in signs}
-        for sign in signs:
-            signs[sign] += numeric[sign] and any(sign in cell for cell in rest)
-        missing |= marked if any(numeric.values()) else {cell for cell in marked if cell.lower() in MARKERS}
+    for counts in columns:
+        marked = {cell for cell in counts if cell.lower() in MARKERS_AMONG_NUMBERS}
+        rest = {cell: rows for cell, rows in counts.items() if cell and cell not in marked}
+        numeric = False
+        for sign, votes in signs.items():
+            numbers = {cell for cell in rest if are_numbers([cell], sign)}
+            words = placeholders(rest, numbers)
+            if rest and numbers | words == rest.keys():
+                numeric = True
+                missing |= words
+            if any(sign in cell for cell in numbers):
+                votes[0] += len(numbers) == len(rest)
+                votes[1] += 2 * len(numbers) > len(rest)
+        missing |= marked if numeric else {cell for cell in marked if cell.lower() in MARKERS}
     comma = separator != "," and signs[","] > signs["."]
     return "," if comma else ".", sorted(missing)
+
+
+def placeholders(counts: Mapping[str, int], numbers: AbstractSet[str]) -> set[str]:
+    """Return the words that most likely mean a missing value, as nearly all other cells are numbers.
+
+    Few words without digits, each in several rows, among many different numbers: neither `<0.5`, which is a
+    measurement, nor a word that occurs once, which may be a mistake.
+    """
+    words = counts.keys() - numbers
+    rows = [counts[cell] for cell in words]
+    likely = (
+        0 < len(words) <= MOST_PLACEHOLDERS
+        and min(rows) >= FEWEST_ROWS
+        and sum(rows) <= MOST_PLACEHOLDER_ROWS * sum(counts.values())
+        and len(numbers) >= FEWEST_NUMBERS
+        and not any(character.isdigit() for cell in words for character in cell)
+    )
+    return words if likely else set()
 
 
 def are_numbers(cells: Iterable[str], decimal: str) -> bool:
@@ -187,9 +224,10 @@ def _from_parquet(path: Path) -> bytes:
 
 
 def _cell(value: object) -> str:
-    """Return a value of a Parquet file as a cell; lists and the like become texts, which are left out."""
+    """Return a value of a Parquet file as a cell, as pandas writes it into CSV: True and False for a boolean.
+
+    Lists and the like become texts, which are left out.
+    """
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
-    if isinstance(value, bool):
-        return str(value).lower()
     return value.isoformat() if isinstance(value, date | datetime | time) else str(value)

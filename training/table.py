@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bundle.declaration import Declaration, TableFormat
+from bundle.errors import printable
 from bundle.features import CategoryFeature, NumberFeature
 from bundle.spelling import BLANKS, DECIMAL, parse_number
 
@@ -44,10 +45,23 @@ UTF_16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 NEWLINE = b"\n"
 MOST_LISTED = 20
 MOST_CHARACTERS = 60
+MOST_OF_A_CELL = 40
 
 
 class DataError(Exception):
     """The data cannot be used for training; the message says what to do."""
+
+
+class CellError(DataError):
+    """A cell of a table is not what its column needs; `shown` has its text, for the terminal alone.
+
+    A text with a digit may be a patient's number, and stays out; logs have no cell at all.
+    """
+
+    def __init__(self, sentence: str, cell: str) -> None:
+        super().__init__(sentence)
+        plain = cell and not any(character.isdigit() for character in cell)
+        self.shown = f": it is '{printable(cell[:MOST_OF_A_CELL])}'" if plain else ""
 
 
 def read_table(
@@ -147,7 +161,7 @@ def _read_rows(path: Path, declaration: Declaration) -> tuple[Rows, list[str]]:
         cell, *others = (cells[index] for index in indexes)
         if cell not in targets:
             listed = " and ".join(targets)
-            raise DataError(f"{place}: the column '{declaration.target}' may only hold {listed}")
+            raise CellError(f"{place}: the column '{declaration.target}' may only hold {listed}", cell)
         labels.append(targets[cell])
         values = zip(features, others, strict=True)
         rows.append({feature.name: _value(place, feature, other, table) for feature, other in values})
@@ -193,7 +207,7 @@ def _value(place: str, feature: NumberFeature | CategoryFeature, cell: str, tabl
         said = str(error)  # of the encoder: what must be
         expected = said.removeprefix("must be ") if said.startswith("must be ") else feature.expectation
         expected = expected.replace(", or null", ", or an empty cell")  # which JSON has instead
-        raise DataError(f"{place}: the cell of '{feature.column}' is not {expected}") from None
+        raise CellError(f"{place}: the cell of '{feature.column}' is not {expected}", cell) from None
     return value
 
 

@@ -12,7 +12,7 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from bundle.concepts import check_metrics
 from bundle.declaration import Declaration, load_declaration, model_folder
 from bundle.errors import BundleError
-from bundle.metric_names import DEFAULT_METRICS
+from bundle.metric_names import DEFAULT_METRICS, lacked_by_rules
 from monitoring.alerting.__main__ import dump, for_release, groups, shared, shipped_rules, without
 from monitoring.dashboards import api
 from monitoring.panels.names import Names
@@ -29,11 +29,12 @@ def render(declaration: Declaration) -> dict[str, str]:
     `rules.yaml` has what no shipped file of rules has, for a Prometheus that loads both; `chart-rules.yaml`
     has everything, for one release.
     """
-    names = Names(declaration)
-    if names.label("requests", "endpoint") != "endpoint":
+    if lacked := lacked_by_rules(declaration.metrics):
         raise BundleError(
-            f"model.toml of '{declaration.name}': objectives need metrics.requests to call the route endpoint"
+            f"model.toml of '{declaration.name}': rules need {', '.join(lacked)} (an example is in "
+            "docs/models.md)"
         )
+    names = Names(declaration)
     own = without(shipped_rules(), groups(Names(declaration, common=False), named=False))
     own = [group | {"name": f"{group['name']}-{declaration.name}"} for group in own]
     board = api.dashboard(names, declaration.title, f"{declaration.name}-api").build()

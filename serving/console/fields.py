@@ -32,7 +32,7 @@ class Option:
 
 @dataclass
 class Field:
-    """One input: `errors` and `warnings` are the API's own sentences about its value."""
+    """One input: `errors` and `warnings` are the API's sentences about its value, in words of the form."""
 
     name: str
     label: str
@@ -64,10 +64,35 @@ def form_fields(
     by_name = {shown.name: shown for shown in fields}
     for error in errors:
         if error.known and error.field in by_name:
-            by_name[error.field].errors.append(f"'{error.field}' {error.detail}.")
+            expected = in_a_form(model.declaration.feature(error.field), error.detail, typed)
+            by_name[error.field].errors.append(f"'{error.field}' {expected}.")
     for warning in warnings:
         by_name[warning["field"]].warnings.append(f"{sentence(warning['detail'])}.")
     return fields
+
+
+def in_a_form(feature: Feature, detail: str, typed: Typed) -> str:
+    """Return the API's words about a value as a form has them: the chosen unit, no null, a decimal point."""
+    detail = detail.replace(feature.or_unknown, f", or {NOT_KNOWN}") if feature.or_unknown else detail
+    if not isinstance(feature, NumberFeature):
+        return detail
+    unit = typed.get(UNIT + feature.name, feature.unit)
+    if feature.range and unit in feature.other_units and detail.startswith("must be "):
+        low, high = (bound / feature.other_units[unit] for bound in feature.range)
+        unknown = f", or {NOT_KNOWN}" if feature.or_unknown else ""
+        detail = f"must be a number from {low:.4g} to {high:.4g} ({unit}){unknown}"
+    text = typed.get(VALUE + feature.name, "").strip()
+    pointed = text.replace(",", ".")
+    comma = pointed != text and is_number(pointed)
+    return f"{detail}, with a decimal point: {pointed}" if comma else detail
+
+
+def is_number(text: str) -> bool:
+    try:
+        parse_number(text)
+    except ValueError:
+        return False
+    return True
 
 
 def form_field(feature: Feature, typed: Typed) -> Field:

@@ -4,8 +4,8 @@ import csv
 import io
 from collections.abc import Iterable, Sequence
 
-from bundle.declaration import Declaration
-from bundle.features import CategoryFeature, Feature
+from bundle.declaration import Declaration, TableFormat
+from bundle.features import CategoryFeature, Feature, NumberFeature
 from bundle.spelling import parse_number
 from serving.console.fields import Value
 from serving.errors import ValidationError
@@ -16,29 +16,41 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def read_table(text: str, declaration: Declaration) -> list[dict[str, Value]]:
-    """Return the rows below a header of feature names; ValidationError says where a line does not fit it."""
+    """Return the rows below a header; ValidationError says where a line does not fit it.
+
+    The header has the names of features, or those of their columns in the training table.
+    """
     lines = read_cells(text.removeprefix("\ufeff"), declaration)
     if not lines:
         raise ValidationError("There is no table; paste one whose first line names the features.")
     header, *rows = lines
+    header = feature_names(header, declaration)
     if len(set(header)) < len(header):
         raise ValidationError("Two columns of the table have the same name; remove one.")
     features = {feature.name: feature for feature in declaration.features}
+    table = declaration.table
     for number, cells in enumerate(rows):
         if len(cells) != len(header):
             raise ValidationError(
                 f"Row {number} has {len(cells)} cells, and the header has {len(header)}; rows count from 0."
             )
     return [
-        {name: read_cell(features.get(name), cell) for name, cell in zip(header, cells, strict=True)}
+        {name: read_cell(features.get(name), cell, table) for name, cell in zip(header, cells, strict=True)}
         for cells in rows
     ]
+
+
+def feature_names(header: Sequence[str], declaration: Declaration) -> list[str]:
+    """Return a header in which a column of the training table has its feature's name; others stay."""
+    names = {feature.column: feature.name for feature in declaration.features}
+    names |= {name: name for name in declaration.feature_names}
+    return [names.get(name, name) for name in header]
 
 
 def read_cells(text: str, declaration: Declaration) -> list[list[str]]:
     """Return the cells of all lines that are not blank, by the separator that gives most features."""
     first = text.lstrip().partition("\n")[0]
-    names = set(declaration.feature_names)
+    names = {name for feature in declaration.features for name in (feature.name, feature.column)}
     separator = max(SEPARATORS, key=lambda s: len(names & {c.strip(' "\r') for c in first.split(s)}))
     try:
         lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
@@ -48,12 +60,17 @@ def read_cells(text: str, declaration: Declaration) -> list[list[str]]:
     return [line for line in cells if any(line)]
 
 
-def read_cell(feature: Feature | None, cell: str) -> Value:
-    """Return the value in a cell: empty is missing, a category's name stays, a number is read."""
-    if not cell:
-        return None
+def read_cell(feature: Feature | None, cell: str, table: TableFormat) -> Value:
+    """Return the value in a cell: empty is missing, a category's name stays, a number is read.
+
+    What is missing in the training table is so here, and a comma is a decimal sign if it is one there.
+    """
     if isinstance(feature, CategoryFeature) and cell in feature.codes:
         return cell
+    if not cell or cell in table.missing:
+        return None
+    if isinstance(feature, NumberFeature) and table.decimal == "," and "." not in cell:
+        cell = cell.replace(",", ".")
     try:
         return parse_number(cell)
     except ValueError:

@@ -143,6 +143,15 @@ def test_a_missing_value_and_another_unit_are_what_the_api_would_read(server: Se
 
 
 @pytest.mark.heart
+def test_a_wrong_value_is_said_in_the_words_of_the_form(server: Server) -> None:
+    fields = opened(server, "/console/predict?example=0").fields["predict"]
+    page = posted(server, "predict", fields | {"value.chol": "6,0", "unit.chol": "mmol/l"}, 422)
+    sentence = "'chol' must be a number from 1.293 to 25.86 (mmol/l), with a decimal point: 6.0."
+    assert page.texts["errors-chol"] == sentence
+    assert sentence in page.texts["failure"]
+
+
+@pytest.mark.heart
 def test_a_value_outside_of_the_training_data_is_warned_of_beside_its_field(server: Server) -> None:
     fields = opened(server, "/console/predict?example=0").fields["predict"] | {"value.age": "100"}
     page = posted(server, "predict", fields)

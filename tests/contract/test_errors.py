@@ -11,6 +11,7 @@ import requests
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bundle.features import no_boolean
 from tests.harness import SAMPLE, Server, eventually, problem, raw_exchange
 from tests.systems import System
 
@@ -81,6 +82,7 @@ def test_an_invalid_value_is_rejected(server: Server, system: System, value: str
     expected = system.number.expectation
     if system.number.range is None and re.match("-?[0-9]", value):
         expected += " from {:.9g} to {:.9g}".format(*system.number.accepted)
+    expected += no_boolean(json.loads(value))
     assert document["errors"] == [{"field": name, "detail": f"must be {expected}"}]
     assert document["detail"] == f"'{name}' must be {expected}."
 

@@ -216,15 +216,52 @@ def test_check_says_each_step_and_writes_nothing(tmp_path: Path) -> None:
         "metrics: 11 names, all of known concepts and dimensions",
         "recipe.py: it is imported",
         "data: 303 rows: 164 no_disease, 139 disease",
+        "data: accuracy 0.5413 is what always answering 'no_disease' gives",
         "v1: logistic_regression is fitted to 303 rows",
         "v1: ONNX against scikit-learn: ",
         "v1: the model is additive: it is served from additive.json",
         "a request with the example: 200, 0",
         "heart-disease can be trained: make train MODEL=heart-disease",
     ]
-    assert [line.startswith(start) for line, start in zip(lines, expected, strict=True)] == [True] * 9, lines
+    assert [line.startswith(start) for line, start in zip(lines, expected, strict=True)] == [True] * 10, lines
     assert sorted(path for path in tmp_path.rglob("*") if "__pycache__" not in path.parts) == before
     assert folder.is_dir()
+
+
+@pytest.mark.parametrize(
+    ("cell", "shown"),
+    [
+        ("k. A.", ": it is 'k. A.'"),
+        (60 * "x", f": it is '{40 * 'x'}'"),
+        ("\x1bred", ": it is '\\x1bred'"),
+        ("no. 4711", ""),
+        ("250", ""),
+    ],
+)
+def test_a_text_that_cannot_be_read_is_shown_on_the_terminal_alone(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], cell: str, shown: str
+) -> None:
+    folder = copied(HEART, tmp_path)
+    header, first, *others = (folder / "data.csv").read_text(encoding="utf-8").splitlines()
+    cells = first.split(",")
+    cells[header.split(",").index(load_declaration(folder).feature("age").column)] = cell
+    (folder / "data.csv").write_text("\n".join([header, ",".join(cells), *others]), encoding="utf-8")
+    options = ["--models-dir", str(tmp_path)]
+    wrong = "line 2: the cell of 'age' is not a whole number from 18 to 120 (years){}\n"
+    for main in (check_main, train):
+        assert main(options) == 1
+        assert capfd.readouterr().err.endswith(wrong.format(shown))
+    assert exit_code(lambda: check(folder, None, print)) == 1
+    assert capfd.readouterr().err.endswith(wrong.format("")), "as make retrain, whose output is a Job's log"
+
+
+def test_the_rows_of_a_quick_fit_are_said_to_be_a_sample(iris: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.preparation.MOST_ROWS", 60)
+    said: list[str] = []
+    check(iris, None, said.append)
+    (line,) = [line for line in said if "sample" in line]
+    assert line.startswith("data: the quick fit takes a sample of ")
+    assert line.endswith(" of them; make train takes all")
 
 
 def test_a_server_that_does_not_start_is_reported(tmp_path: Path) -> None:
@@ -347,7 +384,17 @@ DECLARATIONS = [
             *("rot13", "hex", "zlib", "nothing"),
         )
     ),
-    ("threshold = 0.5", "threshold = 1.5", "threshold: must be less than 1"),
+    ("threshold = 0.5", "threshold = 150", "threshold: must be less than 1"),
+    (
+        "threshold = 0.5",
+        "threshold = 40",
+        "threshold: must be less than 1.0: it is a share, such as 0.4 for 40 %",
+    ),
+    (
+        '{ "mmol/l" = 38.67 }',
+        '{ "mg/dl" = 100 }',
+        "features.chol: other_units has 'mg/dl', which is the unit itself: remove it there",
+    ),
     (
         'default_version = "v1"',
         'default_version = "1"',

@@ -218,6 +218,17 @@ def test_the_server_names_the_file_and_the_place(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("line", "hint"),
+    [("routes = { lists = True }", ": write true"), ("False = FALSE", ": write false"), ("x = Truest", "")],
+)
+def test_a_switch_as_python_writes_it_is_corrected(line: str, hint: str, tmp_path: Path) -> None:
+    (tmp_path / "model.toml").write_text(f"\n{line}\n", encoding="utf-8")
+    with pytest.raises(BundleError) as caught:
+        load_declaration(tmp_path)
+    assert str(caught.value).partition("(at line 2")[2].partition(")")[2] == hint
+
+
+@pytest.mark.parametrize(
     ("line", "sentence"),
     [
         ("cost_of_miss = 5", "cost_of_miss is now called cost_of_false_negative: rename it"),

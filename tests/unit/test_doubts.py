@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from training import new
+from training.__main__ import main as train
+from training.baseline import remarks
 from training.doubts import leak, placeholder
 
 NAN = float("nan")
@@ -55,6 +57,41 @@ def test_a_rare_class_is_told_by_its_own_rows_alone() -> None:
     labels = ["yes" if place % 100 == 0 else "no" for place in range(2000)]
     assert not leak([float(place % 7) for place in range(2000)], labels)
     assert leak([float(label == "yes") for label in labels], labels)
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        (
+            {"no": 964, "yes": 36},
+            ["accuracy 0.9640 is what always answering 'no' gives", "only 3.6% "],
+        ),
+        ({"no": 36, "yes": 964}, ["accuracy 0.9640 is what always answering 'yes' gives"]),
+        ({"no": 90, "yes": 10}, ["accuracy 0.9000 is what always answering 'no' gives"]),
+        ({"a": 98, "b": 1, "c": 1}, ["accuracy 0.9800 is what always answering 'a' gives"]),
+    ],
+)
+def test_an_accuracy_has_that_of_the_most_frequent_class_beside_it(
+    rows: dict[str, int], said: list[str]
+) -> None:
+    found = remarks(rows)
+    assert len(found) == len(said)
+    assert all(line.startswith(start) for line, start in zip(found, said, strict=True))
+
+
+def test_a_rare_positive_class_is_said_where_accuracy_misleads(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = [f"{place * 37 % 101},{'yes' if place % 25 == 0 else 'no'}" for place in range(500)]
+    table = tmp_path / "credit.csv"
+    table.write_text("\n".join(["amount,late", *lines]) + "\n", encoding="utf-8")
+    options = ["--models-dir", str(tmp_path), "--model", "credit"]
+    assert new.main([*options, "--data", str(table), "--target", "late"]) == 0
+    assert "\n  late: only 4.0% of rows are 'late'" in capsys.readouterr().out.partition("To review:")[2]
+    assert train(options) == 0
+    said = capsys.readouterr().out
+    assert "\n  accuracy 0.9600 is what always answering 'no_late' gives\n" in said
+    assert "\n  only 4.0% of rows are 'late'" in said
 
 
 def test_few_rows_tell_nothing() -> None:

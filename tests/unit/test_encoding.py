@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from bundle.declaration import Declaration
 from bundle.encoding import Encoder
 from bundle.errors import InvalidRowsError
+from bundle.features import no_boolean
 from tests.harness import SAMPLE
 
 
@@ -75,14 +76,14 @@ HOSTILE = [
 @pytest.mark.parametrize("value", [*HOSTILE, None, 17, 121])
 def test_anything_but_a_whole_number_in_range_is_rejected(declaration: Declaration, value: object) -> None:
     assert rejected(declaration, SAMPLE | {"age": value}) == [
-        ("age", "must be a whole number from 18 to 120 (years)")
+        ("age", f"must be a whole number from 18 to 120 (years){no_boolean(value)}")
     ]
 
 
 @pytest.mark.parametrize("value", [*HOSTILE, None, 2, -1, "Male", "f"])
 def test_anything_but_a_category_is_rejected(declaration: Declaration, value: object) -> None:
     expected = "must be one of 0 (female), 1 (male), as a code or spelled out"
-    assert rejected(declaration, SAMPLE | {"sex": value}) == [("sex", expected)]
+    assert rejected(declaration, SAMPLE | {"sex": value}) == [("sex", f"{expected}{no_boolean(value)}")]
 
 
 @pytest.mark.parametrize("field", ["oldpeak", "ca"])
@@ -126,6 +127,16 @@ class CountedRow(dict[str, Any]):
 
 
 MANY = {f"unheard_of_{number}": 1 for number in range(80_000)}
+
+
+@pytest.mark.parametrize("name", ["sex", "age", "chol"])
+def test_the_sentence_about_a_boolean_says_that_it_is_none(declaration: Declaration, name: str) -> None:
+    encode = declaration.feature(name).encode
+    with pytest.raises(ValueError, match=r", not a JSON boolean$"):
+        encode(True)
+    with pytest.raises(ValueError, match="must be") as caught:
+        encode("true")
+    assert "boolean" not in str(caught.value)
 
 
 @pytest.mark.parametrize("known", [{}, SAMPLE, SAMPLE | {"age": 0}])

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pandas as pd
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
@@ -39,8 +40,8 @@ separator     semicolon
 encoding      cp1252 (reads as Größe (m²), häuschen, schloß)
 decimal sign  comma
 missing       empty cells, -, ?
-class         ja: 72 rows
-class         nein: 48 rows; guessed to be the positive class, as it is rarer
+class         no_Zahlt (nein in 'Zahlt'): 48 rows
+class         Zahlt (ja in 'Zahlt'): 72 rows; guessed to be the positive class, by its value
 
 column      feature     type      missing  values
 Größe (m²)  Grosse_m2   number    0        30 to 69.9, median 49.95
@@ -59,9 +60,11 @@ To review:
   Größe (m²): it alone tells the class of 100.0% of rows: take it out if it is known only after the class is
   Stockwerke: 4 whole numbers: if they are codes, declare a category
   Art: 1 of 4 values have fewer than 10 rows
+  codes: those of Art follow the alphabet: clients may send them, so give them your own numbers
 
-Next, in {folder}/model.toml: write what is 'Not stated yet', see whether the positive
-class and the types are right, and give a number its unit and the range of what is possible. Then:
+Next, in {folder}/model.toml: write what is 'Not stated yet', see whether the positive class and the types are
+right, and give a number its unit and the range of what is possible. Then:
+  make check MODEL=miete
   make train MODEL=miete
   MODEL=miete make run
 """
@@ -276,7 +279,58 @@ def test_a_word_among_numbers_is_doubted(
     feature = guessed(table, draft, (cells[place % len(cells)] for place in range(60)))
     assert feature.type == "category"
     said = [line for line in capsys.readouterr().out.splitlines() if "are numbers" in line]
+    assert all("means missing belongs into table.missing" in line for line in said)
     assert [line.partition(";")[0] for line in said] == ([f"  a: {doubt}"] if doubt else [])
+
+
+def heights(*words: str) -> list[str]:
+    """Return decimal-comma numbers, and words in some rows among them."""
+    return [
+        words[place % 20] if place % 20 < len(words) else f"1{place % 90},{place % 7}" for place in range(900)
+    ]
+
+
+def drafted(table: Callable[..., Path], draft: Draft, cells: list[str]) -> Declaration:
+    lines = [f"{cell};{place * 7 % 11};{LABELS[place % 60]}" for place, cell in enumerate(cells)]
+    return draft(table("Größe (cm);b;late", *lines), "late")
+
+
+def test_a_word_in_place_of_a_missing_number_is_read_as_missing_and_to_be_reviewed(
+    table: Callable[..., Path], draft: Draft, models: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    declaration = drafted(table, draft, heights("k. A."))
+    feature = declaration.features[0]
+    assert (feature.type, feature.nullable) == ("number", True)
+    assert (declaration.table.decimal, declaration.table.missing) == (",", ("k. A.",))
+    rows, _ = read_table(models / "credit" / "data.csv", declaration)
+    assert sum(row["Grosse_cm"] is None for row in rows) == 45
+    assert (
+        "  Größe (cm): 'k. A.' in 45 rows is read as missing: if it means something else, correct "
+        "table.missing and the table\n"
+    ) in capsys.readouterr().out.partition("To review:")[2]
+
+
+@pytest.mark.parametrize(
+    ("cells", "listed"),
+    [
+        (heights("<0.5"), "'<0.5' (45 rows)"),
+        (heights("a", "b", "c", "d"), "'a' (45 rows), 'b' (45 rows), 'c' (45 rows) and 1 more"),
+        ([*heights()[:-1], 60 * "x"], f"'{40 * 'x'}' (1 rows)"),
+        ([*heights()[:-400], *(400 * ["none known"])], "'none known' (400 rows)"),
+    ],
+)
+def test_any_other_text_among_numbers_is_left_out_with_what_to_do(
+    table: Callable[..., Path],
+    draft: Draft,
+    capsys: pytest.CaptureFixture[str],
+    cells: list[str],
+    listed: str,
+) -> None:
+    assert drafted(table, draft, cells).feature_names == ["b"]
+    assert (
+        f"  Größe (cm): it is numbers but for {listed}: correct these cells, or empty them if they mean "
+        "missing, and draft it again; or declare the feature by hand, and list them in table.missing\n"
+    ) in capsys.readouterr().out.partition("Left out:")[2]
 
 
 def test_a_category_that_reads_as_a_number_is_its_own_code(table: Callable[..., Path], draft: Draft) -> None:
@@ -286,11 +340,47 @@ def test_a_category_that_reads_as_a_number_is_its_own_code(table: Callable[..., 
 
 
 @pytest.mark.parametrize(
+    ("cells", "codes", "alphabetical"),
+    [
+        (("ja", "nein"), {"nein": 0, "ja": 1}, False),
+        (("Si", "No"), {"No": 0, "Si": 1}, False),
+        (("oui", "non"), {"non": 0, "oui": 1}, False),
+        (("yes", "no"), {"no": 0, "yes": 1}, False),
+        (("TRUE", "FALSE"), {"FALSE": 0, "TRUE": 1}, False),
+        (("J", "N"), {"N": 0, "J": 1}, False),
+        (("y", "n"), {"n": 0, "y": 1}, False),
+        (("wahr", "falsch"), {"falsch": 0, "wahr": 1}, False),
+        (("ja", "nein", "egal"), {"nein": 0, "ja": 1, "egal": 2}, True),
+        (("m", "f"), {"f": 0, "m": 1}, True),
+        (("nein", "no", "ja"), {"nein": 0, "ja": 1, "no": 2}, True),
+        (("ja", "Ja", "nein"), {"Ja": 0, "ja": 1, "nein": 2}, True),
+        (("yes", "no", "0"), {"0": 0, "no": 1, "yes": 2}, False),
+    ],
+)
+def test_no_is_0_and_other_codes_follow_the_alphabet_and_are_to_be_reviewed(
+    table: Callable[..., Path],
+    draft: Draft,
+    capsys: pytest.CaptureFixture[str],
+    *,
+    cells: tuple[str, ...],
+    codes: dict[str, int],
+    alphabetical: bool,
+) -> None:
+    feature = guessed(table, draft, (cells[place % len(cells)] for place in range(60)))
+    assert isinstance(feature, CategoryFeature)
+    assert feature.codes == codes
+    review = "codes: those of a follow the alphabet: clients may send them"
+    assert (review in capsys.readouterr().out) == alphabetical
+
+
+@pytest.mark.parametrize(
     ("common", "rare", "labels", "predictions"),
     [
         ("0", "1", ["no_late", "late"], [0, 1]),
         ("1", "0", ["no_late", "late"], [0, 1]),
         ("no", "yes", ["no_late", "late"], ["no", "yes"]),
+        ("ja", "nein", ["no_late", "late"], ["nein", "ja"]),
+        ("J", "N", ["no_late", "late"], ["N", "J"]),
         ("TRUE", "FALSE", ["no_late", "late"], ["FALSE", "TRUE"]),
         ("-1", "1", ["no_late", "late"], [-1, 1]),
         ("0.0", "1.0", ["no_late", "late"], [0, 1]),
@@ -354,9 +444,42 @@ def test_a_parquet_file_becomes_the_same_rows(tmp_path: Path, draft: Draft, mode
     rows, labels = read_table(models / "credit" / "data.csv", declaration)
     assert [row["age"] for row in rows] == columns["age"]
     assert [row["income"] for row in rows][6:9] == [6 * 1.1, None, 8 * 1.1]
-    assert rows[2] == {"age": 2, "income": 2.2, "member": "true", "city": "Köln"}
+    assert rows[2] == {"age": 2, "income": 2.2, "member": "True", "city": "Köln"}
     assert rows[3]["city"] == 'a "b", c'
     assert labels == ["late" if label == "yes" else "no_late" for label in LABELS]
+
+
+def test_a_parquet_file_and_its_frames_csv_become_the_same_draft(
+    tmp_path: Path, draft: Draft, models: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frame = pd.DataFrame({"member": [place % 3 == 0 for place in range(60)], "late": LABELS})
+    frame.to_parquet(tmp_path / "credit.parquet")
+    frame.to_csv(tmp_path / "credit.csv", index=False)
+    draft(tmp_path / "credit.parquet", "late")
+    of_parquet = capsys.readouterr().out
+    draft(tmp_path / "credit.csv", "late", "credit-2")
+    of_csv = capsys.readouterr().out
+    drafted = [(models / name / "model.toml").read_text() for name in ("credit", "credit-2")]
+    assert drafted[0].splitlines()[3:] == drafted[1].splitlines()[3:]
+    written = [line for line in of_csv.splitlines() if line.startswith(("separator", "encoding", "decimal"))]
+    assert len(written) == 3
+    assert not [line for line in written if line in of_parquet]
+
+
+def test_three_classes_have_no_positive_one_to_review(
+    table: Callable[..., Path], draft: Draft, capsys: pytest.CaptureFixture[str]
+) -> None:
+    draft(table("a,kind", *(f"{place % 9},{'xyz'[place % 3]}" for place in range(60))), "kind")
+    assert "positive" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("verb", ["check", "train"])
+def test_what_to_do_next_is_what_the_document_says(
+    table: Callable[..., Path], draft: Draft, capsys: pytest.CaptureFixture[str], verb: str
+) -> None:
+    draft(table("a,late", *(f"{place % 9},{label}" for place, label in enumerate(LABELS))), "late")
+    said = capsys.readouterr().out.splitlines()
+    assert f"  make {verb} MODEL=credit" in said[-3:]
 
 
 def test_an_existing_folder_stays_as_it_is(
