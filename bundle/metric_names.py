@@ -45,7 +45,7 @@ DEFAULT_METRICS = {
 
 NEEDED_BY_RULES: dict[str, tuple[str, ...]] = {
     "requests": ("method", "endpoint", "status"),
-    "request_duration": (),
+    "request_duration": ("endpoint",),
     "errors": ("error_type",),
     "active_requests": (),
     "predictions": ("version", "result"),

@@ -69,9 +69,9 @@ class Traffic:
         )
 
     def durations(self) -> Panel:
-        endpoint = self.names.label("request_duration", "endpoint")
+        endpoint = self.names.labels("request_duration", "endpoint")
         buckets = self.names.select("request_duration", *self.scope.selector, suffix="_bucket")
-        rates = Aggregate("sum", Rate(buckets, self.scope.rate), ("le", endpoint))
+        rates = Aggregate("sum", Rate(buckets, self.scope.rate), ("le", *endpoint))
         return panel(
             Kind.LINES,
             "Request Duration p95",
@@ -94,7 +94,7 @@ class Traffic:
         )
 
     def error_rate(self) -> Panel:
-        error_type, endpoint = (self.names.label("errors", name) for name in ("error_type", "endpoint"))
+        shown = tuple(self.names.labels("errors", "error_type", "endpoint"))
         errors = self.names.select("errors", *self.scope.selector)
         return panel(
             Kind.LINES,
@@ -102,7 +102,7 @@ class Traffic:
             "Failed requests a second by type and route.",
             "reqps",
             Query(
-                Positive(Aggregate("sum", Rate(errors, self.scope.rate), (error_type, endpoint))),
+                Positive(Aggregate("sum", Rate(errors, self.scope.rate), shown)),
                 self.names.legend("errors", "error_type", "endpoint"),
             ),
             runbook="ApiErrorBurst",

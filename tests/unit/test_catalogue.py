@@ -123,7 +123,7 @@ FAULTS: list[tuple[Callable[[Path], object], str, str]] = [
             ('"disease", prediction = 1', '"disease", prediction = "sick"'),
             ("asymptomatic = 0", "asymptomatic = 9"),
             ("female = 0, male = 1", "female = 1, male = 0"),
-            ('unit = "mg/dl"', 'unit = "mmol/l"'),
+            ('unit = "mg/dl"', 'unit = "g/l"'),
             ("range = [50, 300]", "range = [50, 400]"),
             ('type = "integer"\nunit = "years"', 'type = "number"\nunit = "years"'),
             ("missing_codes = [4]", "missing_codes = [4, 9]"),
