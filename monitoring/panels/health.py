@@ -31,6 +31,7 @@ class Health:
             Query(Aggregate("max", self._of("job:feature:psi1h"), BY_FEATURE), LEGEND),
             steps=((None, GREEN), (0.1, YELLOW), (0.25, RED)),
             runbook="FeatureDrift",
+            explained_by=Aggregate("max", self._of("job:feature:psi_chance1h"), BY_FEATURE),
         )
 
     def drift_of_feature(self) -> Panel:

@@ -51,11 +51,20 @@ class Panel:
     runbook: str | None = None
     """The name of the page of the alert that watches the same."""
 
+    explained_by: Expression | None = None
+    """What chance explains of each line of the first query: up to this its colour is the lowest step's."""
+
     most: float | None = None
     """The highest value that there can be."""
 
     width: int | None = None
     """Of 24, on a dashboard; None leaves it to the kind."""
+
+    @property
+    def asked(self) -> tuple[Query, ...]:
+        """What a page asks for: the queries, and then what chance explains."""
+        chance = (Query(self.explained_by, self.queries[0].legend),) if self.explained_by else ()
+        return self.queries + chance
 
 
 def panel(
@@ -67,12 +76,16 @@ def panel(
     steps: tuple[tuple[float | None, str], ...] = (),
     words: Mapping[str, str] | None = None,
     runbook: str | None = None,
+    explained_by: Expression | None = None,
     most: float | None = None,
     width: int | None = None,
 ) -> Panel:
     """Return a panel whose key is made of its title."""
     key = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
-    return Panel(key, title, description, unit, kind, queries, steps, words or {}, runbook, most, width)
+    words = words or {}
+    return Panel(
+        key, title, description, unit, kind, queries, steps, words, runbook, explained_by, most, width
+    )
 
 
 def percentiles(

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from monitoring.panels.expressions import Selector
 from monitoring.panels.panel import Kind, Panel
 from serving.console.live.axes import TimeAxis, value_axis
 from serving.console.live.drawing import HEIGHT, WIDTH, colour_of, line_chart
@@ -19,11 +20,12 @@ from serving.console.live.units import written, written_tick
 from serving.console.rendering import Renderer
 
 BEGIN, END = 1_700_000_100.0, 1_700_003_700.0
+OF_PANEL = ("steps", "words", "runbook", "explained_by")
 STEPS = ((None, "red"), (0.9, "yellow"), (0.995, "green"))
 
 
 def reading(kind: Kind, *lines: Line, unit: str = "none", **changes: Any) -> Reading:
-    of_panel = {name: changes.pop(name) for name in ("steps", "words", "runbook") if name in changes}
+    of_panel = {name: changes.pop(name) for name in OF_PANEL if name in changes}
     panel = Panel("key", "Title", "Description.", unit, kind, **of_panel)
     return Reading(panel, BEGIN, END, lines, **changes)
 
@@ -123,6 +125,13 @@ def test_where_there_are_thresholds_they_are_drawn_and_the_highest_value_comes_f
     assert [round(bound.position, 1) for bound in chart.thresholds] == [66.7, 16.7]
     alone = line_chart(reading(Kind.LINES, *lines))
     assert [(curve.name, curve.colour) for curve in alone.curves] == [("low", None), ("high", None)]
+
+
+@pytest.mark.parametrize(("chance", "colour"), [({"a": 0.29}, "red"), ({"a": 0.3}, "green"), ({}, "green")])
+def test_what_chance_explains_has_the_lowest_colour(chance: dict[str, float], colour: str) -> None:
+    steps = ((None, "green"), (0.1, "yellow"), (0.25, "red"))
+    drawn = reading(Kind.LINES, line(0.3), steps=steps, explained_by=Selector("chance"), explained=chance)
+    assert [curve.colour for curve in line_chart(drawn).curves] == [colour]
 
 
 @pytest.mark.parametrize(("value", "colour"), [(0, "red"), (0.9, "yellow"), (0.994, "yellow"), (1, "green")])

@@ -1,7 +1,9 @@
 """What this process keeps for the live page: its size, and rates and percentiles as numpy has them."""
 
+import re
 import tracemalloc
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +15,22 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from bundle.concepts import LATENCY_BUCKETS, QUEUE
 from bundle.declaration import load_declaration
 from monitoring.panels.expressions import Aggregate, Increase, Percentile, Rate, Selector, quoted
-from monitoring.panels.panel import Kind, Query, panel
+from monitoring.panels.health import Health
+from monitoring.panels.panel import Kind, Panel, Query, panel
 from serving.app import create_app
-from serving.console.live.chosen import Served
-from serving.console.live.drift import BASES, record
-from serving.console.live.history import KEPT_SECONDS, MOST_BYTES, SECONDS, History
-from serving.console.live.process import ProcessSource
+from serving.console.live.chosen import Served, scope_of
+from serving.console.live.drift import BASES, LEAST_ROWS, TOO_FEW, record
+from serving.console.live.history import KEPT_SECONDS, MOST_BYTES, SECONDS, History, Past
+from serving.console.live.process import WHOLE, ProcessSource, reading
 from serving.console.live.shaping import Found, filled, shaped
 from serving.console.live.values import UnansweredError, evaluate
 from serving.metrics.counts import Counts
 from serving.metrics.vocabulary import Vocabulary
 from serving.settings import Settings, label_matchers
+from tests.harness import PROJECT
 from tests.systems import MODELS
 
+RULES = PROJECT / "monitoring" / "rules" / "drift.yaml"
 HOSTILE = ['"', "\\", "<b>&'", "\u202eabc", "a\nb", "{{x}}", "}"]
 
 
@@ -177,7 +182,8 @@ def test_a_heatmap_has_each_bucket_alone_and_no_line_has_what_is_no_number() -> 
     assert nothing.says
 
 
-def test_drift_is_the_index_of_the_rules() -> None:
+def drifting(low: int, high: int) -> Past:
+    """Return a past in which a feature's two bins got so many rows, unlike the 200 of training."""
     counts, shares = {"low": 0.0, "high": 0.0}, {"low": 0.25, "high": 0.75}
 
     def collect() -> list[Any]:
@@ -189,16 +195,37 @@ def test_drift_is_the_index_of_the_rules() -> None:
         for name, share in shares.items():
             values.add_metric(["m", "v1", "age", name], counts[name])
             reference.add_metric(["m", "v1", "age", name], share)
-        return [values, reference, rows]
+        quantile = GaugeMetricFamily("feature_chi_square_quantile", "Quantile.", labels=[*labels[:2], "bins"])
+        quantile.add_metric(["m", "v1", "2"], 10.83)
+        return [values, reference, rows, quantile]
 
     clock = Clock()
     history = History(collect, BASES, clock)
     fill(history, clock, 1)
-    counts.update(low=60, high=40)
+    counts.update(low=low, high=high)
     fill(history, clock, 1)
-    live, trained = np.array([60.5, 40.5]) / 101, (np.array([50, 150]) + 0.5) / 201
-    (series,) = record(history.past())["job:feature:psi1h"].values()
-    assert series[-1] == pytest.approx(((live - trained) * np.log(live / trained)).sum())
+    past = history.past()
+    return replace(past, recorded=record(past))
+
+
+def drift_panels() -> list[Panel]:
+    scope = scope_of({"feature": "age"}, (), "1m", 15, WHOLE)
+    return [Health(scope).drift(), Health(scope).drift_of_feature(), Health(scope).rejected()]
+
+
+def test_drift_is_the_index_of_the_rules() -> None:
+    live, trained = np.array([240.5, 160.5]) / 401, (np.array([50, 150]) + 0.5) / 201
+    index = ((live - trained) * np.log(live / trained)).sum()
+    shown = reading(drift_panels()[0], drifting(240, 160))
+    assert shown.lines[0].points[-1][1] == pytest.approx(index)
+    assert shown.explained == {"age v1": pytest.approx(10.83 * (1 / 400 + 1 / 200))}
+
+
+def test_there_is_no_drift_under_the_rows_that_the_rules_need() -> None:
+    for shown in (reading(made, drifting(240, 59)) for made in drift_panels()):
+        assert (shown.lines, shown.says) == ((), TOO_FEW), shown.panel.title
+    (rule,) = re.findall(r"job:feature_rows:increase1h >= (\d+)\) \+", RULES.read_text(encoding="utf-8"))
+    assert int(rule) == LEAST_ROWS
 
 
 def test_workers_are_kept_together(tmp_path: Path) -> None:

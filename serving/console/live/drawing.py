@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from math import inf
 from statistics import median
 
 from serving.console.live.axes import Tick, TimeAxis, ValueAxis, value_axis
@@ -92,8 +93,16 @@ def curve(
         last=last,
         largest=max(value for _, value in line.points),
         unit=reading.panel.unit,
-        colour=colour_of(last, reading.panel.steps) if reading.panel.steps else None,
+        colour=curve_colour(line.name, last, reading),
     )
+
+
+def curve_colour(name: str, last: float, reading: Reading) -> str | None:
+    """Return the colour of a last value: the lowest step's for what chance explains."""
+    steps = reading.panel.steps
+    if reading.panel.explained_by and last <= reading.explained.get(name, inf):
+        return steps[0][1]
+    return colour_of(last, steps) if steps else None
 
 
 def usual_distance(lines: Sequence[Line]) -> float:

@@ -22,6 +22,12 @@ BASES = (
 """What rules record drift from."""
 
 LEAST_ROWS = 300
+TOO_FEW = f"There are fewer than {LEAST_ROWS} rows: too few to tell drift from chance."
+OF_ENOUGH = frozenset(
+    {"job:feature:psi1h", "job:feature_rejected:share1h", "job:feature_out_of_range:share1h"}
+)
+"""What there is of so many rows only."""
+
 HALF_A_ROW = 0.5
 """What each bin gets more, so that none is empty."""
 
@@ -52,7 +58,10 @@ def record(past: Past) -> dict[str, Vector]:
         "job:feature_values:share1h": live,
         "job:feature_reference:share": reference,
         "job:feature_rows:increase1h": values,
-        "job:feature:psi1h": stability(live, reference),
+        "job:feature:psi1h": {
+            labels: np.where(values[labels] >= LEAST_ROWS, index, np.nan)
+            for labels, index in stability(live, reference).items()
+        },
         "job:feature:psi_chance1h": chance(bins, values, rows, past),
         "job:feature_rejected:share1h": part(rejected, lambda labels: rejected[labels] + values[labels]),
         "job:feature_out_of_range:share1h": part(outside, lambda labels: values[labels]),

@@ -12,7 +12,7 @@ from monitoring.panels.expressions import Expression, Selector
 from monitoring.panels.panel import Kind, Panel
 from monitoring.panels.scope import Scope, Window
 from serving.console.live.chosen import Served, chosen_labels, panels_of, scope_of
-from serving.console.live.drift import BASES, record
+from serving.console.live.drift import BASES, OF_ENOUGH, TOO_FEW, record
 from serving.console.live.history import KEPT_SECONDS, SECONDS, History, Past, Sampled
 from serving.console.live.readings import Live, Reading, Section
 from serving.console.live.shaping import Found, shaped
@@ -76,15 +76,16 @@ def reading(panel: Panel, past: Past) -> Reading:
     begin, end = float(past.times[-1]) - KEPT_SECONDS, float(past.times[-1])
     found: list[Found] = []
     unanswered = ""
-    for number, query in enumerate(panel.queries):
+    for number, query in enumerate(panel.asked):
         try:
             found += answers(number, query.expression, past, latest=panel.kind not in SHOWN_OVER_TIME)
         except UnansweredError as error:
             unanswered = str(error)
     made = shaped(panel, begin, end, found)
-    if unanswered and not (made.lines or made.bars or made.alerts):
-        return Reading(panel, begin, end, says=unanswered)
-    return made
+    if made.lines or made.bars or made.alerts:
+        return made
+    too_few = names_of(panel) & OF_ENOUGH & past.recorded.keys()
+    return replace(made, says=TOO_FEW if too_few else unanswered or made.says)
 
 
 SHOWN_OVER_TIME = (Kind.LINES, Kind.HEATMAP)
@@ -105,11 +106,15 @@ def read_names(served: Served, declarations: Iterable[Declaration]) -> list[str]
         for declaration in declarations
         for _, panels in panels_of(served, declaration, scope)
         for panel in panels
-        for query in panel.queries
+        for query in panel.asked
         for selector in selectors(query.expression)
         if ":" not in selector.name and not selector.name.startswith("ALERTS")
     ]
     return [name for name in names if name not in BASES] + list(BASES)
+
+
+def names_of(panel: Panel) -> set[str]:
+    return {selector.name for query in panel.queries for selector in selectors(query.expression)}
 
 
 def selectors(expression: Expression) -> Iterator[Selector]:

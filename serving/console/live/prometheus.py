@@ -167,11 +167,11 @@ class PrometheusSource:
 
 def together(panel: Panel) -> str:
     """Return one query for all of a panel's, whose answers tell which they are of."""
-    if len(panel.queries) == 1:
+    if len(panel.asked) == 1:
         return str(panel.queries[0].expression)
     return " or ".join(
         f'label_replace({query.expression}, "{NUMBER}", "{number}", "", "")'
-        for number, query in enumerate(panel.queries)
+        for number, query in enumerate(panel.asked)
     )
 
 

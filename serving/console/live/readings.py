@@ -1,7 +1,7 @@
 """What the live page shows: sections of panels with their values, wherever these come from."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from monitoring.panels.panel import Panel
@@ -51,6 +51,9 @@ class Reading:
 
     bars: tuple[Bar, ...] = ()
     alerts: tuple[Alert, ...] = ()
+    explained: Mapping[str, float] = field(default_factory=dict)
+    """By the name of a line how much of its last value chance explains; all of it, where it is not here."""
+
     says: str | None = None
     """Why there is no data, in one sentence; shown instead of a chart."""
 

@@ -34,9 +34,9 @@ def shaped(panel: Panel, begin: float, end: float, found: Sequence[Found]) -> Re
     elif panel.kind is Kind.ALERTS:
         alerts = active(found)
     else:
-        lines = named(panel, found)
+        lines = named(panel, [series for series in found if series.query < len(panel.queries)])
     says = None if lines or bars or alerts or panel.kind is Kind.ALERTS else NO_DATA
-    return Reading(panel, begin, end, lines, bars, alerts, says)
+    return Reading(panel, begin, end, lines, bars, alerts, explained(panel, found), says)
 
 
 def finite(points: Points) -> tuple[tuple[float, float], ...]:
@@ -48,10 +48,16 @@ def filled(legend: str, labels: Mapping[str, str]) -> str:
     return re.sub(r"{{ *(\w+) *}}", lambda found: labels.get(found[1], ""), legend).strip()
 
 
+def explained(panel: Panel, found: Sequence[Found]) -> dict[str, float]:
+    """Return what chance explains of each line's last value."""
+    chance = [series for series in found if series.query >= len(panel.queries)]
+    return {line.name: line.points[-1][1] for line in named(panel, chance)}
+
+
 def named(panel: Panel, found: Sequence[Found]) -> tuple[Line, ...]:
     """Return the lines by query, then by name; one without a name has the panel's title."""
     lines = [
-        (series.query, Line(filled(panel.queries[series.query].legend, series.labels) or panel.title, points))
+        (series.query, Line(filled(panel.asked[series.query].legend, series.labels) or panel.title, points))
         for series in found
         if (points := finite(series.points))
     ]
