@@ -33,6 +33,16 @@ def busy(server: Server, folder: Path) -> Server:
     return server
 
 
+@pytest.fixture(scope="session")
+def asking(folder: Path) -> Iterator[Server]:
+    """A server whose Prometheus is gone: its page offers times that a process alone does not know."""
+    server = Server(
+        {"MODELS_DIR": str(folder), "PROMETHEUS_URL": f"http://127.0.0.1:{free_port()}"}
+    ).wait_until_ready()
+    yield server
+    assert server.stop() == 0
+
+
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("scripts", [True, False], ids=["with JavaScript", "without"])
 def test_it_shows_what_was_predicted(busy: Server, visit: Visit, name: str, *, scripts: bool) -> None:
@@ -49,14 +59,21 @@ def test_it_shows_what_was_predicted(busy: Server, visit: Visit, name: str, *, s
     expect(page.locator("#pause")).to_be_visible(visible=scripts)
 
 
-def test_the_range_and_the_feature_are_chosen_without_scripts(busy: Server, visit: Visit) -> None:
-    page = visit(f"{busy.url}/console/live", java_script_enabled=False)
+def test_the_range_and_the_feature_are_chosen_without_scripts(asking: Server, visit: Visit) -> None:
+    page = visit(f"{asking.url}/console/live", java_script_enabled=False)
     page.get_by_label("Distribution of").select_option("chol")
     page.get_by_role("button", name="1 hour").click()
     expect(page.get_by_label("Distribution of")).to_have_value("chol")
     expect(page.get_by_role("button", name="1 hour")).to_have_attribute("aria-current", "true")
     page.get_by_role("link", name="Refresh").click()
     expect(page.get_by_label("Distribution of")).to_have_value("chol")
+
+
+def test_no_time_is_offered_that_a_process_does_not_know(busy: Server, visit: Visit) -> None:
+    page = visit(f"{busy.url}/console/live?minutes=60")
+    expect(page.locator("#source")).to_contain_text("(15 minutes at most)")
+    expect(page.get_by_role("button", name="hour")).to_have_count(0)
+    expect(page.get_by_role("heading", name="What this model is for")).to_be_visible()
 
 
 REMEMBER = """() => {
@@ -160,11 +177,12 @@ def test_a_printed_page_has_charts_and_no_controls(busy: Server, visit: Visit) -
         expect(page.locator(control).first).to_be_hidden()
 
 
-def test_keys_alone_choose_a_range_and_open_a_table(busy: Server, visit: Visit) -> None:
-    page = visit(f"{busy.url}/console/live")
+def test_keys_alone_choose_a_range_and_open_a_table(asking: Server, busy: Server, visit: Visit) -> None:
+    page = visit(f"{asking.url}/console/live")
     press_until(page, lambda: page.evaluate("document.activeElement.textContent") == "6 hours")
     page.keyboard.press("Enter")
     expect(page.get_by_role("button", name="6 hours")).to_have_attribute("aria-current", "true")
+    page.goto(f"{busy.url}/console/live")
     press_until(page, lambda: page.evaluate("document.activeElement.nodeName") == "SUMMARY")
     page.keyboard.press("Enter")
     assert page.evaluate("document.activeElement.parentElement.open")

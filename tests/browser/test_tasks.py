@@ -132,7 +132,7 @@ def test_which_feature_drifted_most_and_how(drifted: Visitor) -> None:
 
 def test_which_errors_do_clients_get(operator: Visitor) -> None:
     operator.clicks("Live", "link")
-    expect(operator.reads("#error-rate tbody tr")).to_contain_text("ValidationError")
+    expect(operator.reads("#error-rate tbody tr:has-text('ValidationError')")).to_contain_text("/predict")
 
 
 def test_how_slow_is_the_slowest_hundredth_of_predictions(operator: Visitor) -> None:

@@ -82,8 +82,10 @@ def live_shown(live: Live, target: Target, minutes: int, feature: str | None) ->
     return {
         "live": live,
         "sections": shown_sections(live),
-        "ranges": RANGES,
-        "minutes": minutes,
+        "ranges": {
+            length: name for length, name in RANGES.items() if not live.minutes or length <= live.minutes
+        },
+        "minutes": min(minutes, live.minutes or minutes),
         "feature": feature,
         "features": frozenset(target.declaration.feature_names),
         "query": urlencode(target.choice | {"minutes": minutes, "feature": feature or ""}),

@@ -65,7 +65,7 @@ class ProcessSource:
             for title, panels in panels_of(self._served, declaration, scope)
         )
         source = f"this process, since {since} UTC ({MINUTES} minutes at most)"
-        return Live(source, None, sections)
+        return Live(source, None, sections, MINUTES)
 
 
 def reading(panel: Panel, past: Past) -> Reading:

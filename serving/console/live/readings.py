@@ -78,6 +78,9 @@ class Live:
 
     sections: tuple[Section, ...]
 
+    minutes: int | None = None
+    """The whole time that the source knows; None where it has any."""
+
 
 class LiveSource(Protocol):
     """Answers what the page asks; it never raises for what its own source does wrong."""
