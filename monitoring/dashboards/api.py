@@ -32,6 +32,7 @@ def dashboard(names: Names, title: str, uid: str) -> dashboards.Dashboard:
         predictions.confidence(),
         predictions.latency(),
         traffic.error_rate(),
+        traffic.by_pod(),
         traffic.active(),
         traffic.queue(),
         traffic.loop_lag(),

@@ -108,6 +108,20 @@ class Traffic:
             runbook="ApiErrorBurst",
         )
 
+    def by_pod(self) -> Panel:
+        status = self.names.label("requests", "status")
+        requests = self.names.select("requests", *self.scope.selector)
+        return panel(
+            Kind.LINES,
+            "Requests by Pod",
+            "Requests a second by pod and status: which pod fails, and whether each gets its part.",
+            "reqps",
+            Query(
+                Positive(Aggregate("sum", Rate(requests, self.scope.rate), ("pod", status))),
+                f"{{{{pod}}}} {self.names.legend('requests', 'status')}",
+            ),
+        )
+
     def active(self) -> Panel:
         active = self.names.select("active_requests", *self.scope.selector)
         return panel(

@@ -2,16 +2,23 @@
 
 import re
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from bench.prometheus import PROGRAMS, Prometheus
 from bundle.declaration import load_declaration
 from tests.browser.conftest import Visit
-from tests.harness import HEART, Server, eventually
+from tests.harness import HEART, PROJECT, SAMPLE, Server, eventually, free_port
 
 MOST_ACTIONS = 8
+RULES = PROJECT / "monitoring" / "rules" / "heart-disease-api.yaml"
+with_prometheus = pytest.mark.skipif(
+    not (PROGRAMS / "prometheus").exists(), reason="needs Prometheus: `make test-programs` builds it"
+)
 
 
 class Visitor:
@@ -74,6 +81,59 @@ def known(server: Server) -> float:
     return float(found[1]) if found else 0.0
 
 
+@pytest.fixture(scope="module")
+def release(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The first of two replicas, of which the second fails, and of which Prometheus and its rules know."""
+    ports = [free_port(), free_port()]
+    with ExitStack() as ends:
+        prometheus = ends.enter_context(Prometheus(tmp_path_factory.mktemp("release"), scraping(ports)))
+        settings = {
+            "MODEL": "heart-disease",
+            "PROMETHEUS_URL": prometheus.url,
+            "PROMETHEUS_LABELS": 'namespace="mlops", job="heart"',
+        }
+        faults: tuple[dict[str, str], ...] = ({}, {"FAULT_ERROR_RATE": "1"})
+        servers = []
+        for port, fault in zip(ports, faults, strict=True):
+            servers.append(Server(settings | fault | {"PORT": str(port)}))
+            ends.callback(servers[-1].stop)
+        for server in servers:
+            server.wait_until_ready()
+
+        def seen() -> bool:
+            statuses = [server.post("/predict", SAMPLE).status_code for server in servers]
+            assert statuses == [200, 500]
+            page = servers[0].get("/console/live").text
+            return "pod-1 500" in page and "pod-0 200" in page and "firing" in page
+
+        eventually(seen, "the page shows both pods and the alert")
+        yield servers[0]
+
+
+def scraping(ports: list[int]) -> dict[str, Any]:
+    """Return what Prometheus is told of replicas that are called pod-0 and so on."""
+    targets = [
+        {
+            "targets": [f"127.0.0.1:{port}"],
+            "labels": {"namespace": "mlops", "pod": f"pod-{place}", "app": "heart-disease-api"},
+        }
+        for place, port in enumerate(ports)
+    ]
+    return {
+        "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
+        "rule_files": [str(RULES)],
+        "scrape_configs": [{"job_name": "heart", "static_configs": targets}],
+    }
+
+
+@pytest.fixture
+def on_call(release: Server, visit: Visit) -> Iterator[Visitor]:
+    """A visitor of a release with an alert."""
+    visitor = Visitor(visit(release.url))
+    yield visitor
+    assert visitor.actions <= MOST_ACTIONS
+
+
 @pytest.fixture
 def clinician(server: Server, visit: Visit) -> Iterator[Visitor]:
     visitor = Visitor(visit(server.url))
@@ -117,6 +177,22 @@ def test_is_an_alert_firing_and_what_do_i_do(operator: Visitor) -> None:
     expect(operator.reads("#active-alerts")).to_contain_text("set PROMETHEUS_URL to see it")
     operator.clicks("Runbook: ApiErrorBurst", "link")
     expect(operator.reads("main, body")).to_contain_text("Mitigation")
+
+
+@with_prometheus
+def test_which_replica_fails(on_call: Visitor) -> None:
+    on_call.clicks("Live", "link")
+    expect(on_call.reads("#requests-by-pod tbody tr:has-text('500')")).to_contain_text("pod-1")
+    expect(on_call.reads("#requests-by-pod tbody tr:has-text('pod-0')")).to_contain_text("200")
+
+
+@with_prometheus
+def test_an_alert_is_firing_and_what_do_i_do(on_call: Visitor) -> None:
+    on_call.clicks("Live", "link")
+    expect(on_call.reads("#active-alerts tbody tr:has-text('ApiErrorBurst')")).to_contain_text("firing")
+    on_call.clicks("ApiErrorBurst what it means and what to do", "link")
+    expect(on_call.reads("h1")).to_have_text("ApiErrorBurst")
+    expect(on_call.reads("main, body")).to_contain_text("Mitigation")
 
 
 def test_which_feature_drifted_most_and_how(drifted: Visitor) -> None:

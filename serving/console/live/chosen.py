@@ -61,7 +61,8 @@ def panels_of(served: Served, declaration: Declaration, scope: Scope) -> Iterato
         "Traffic",
         [
             *known(traffic.success_rate, traffic.errors, traffic.requests, traffic.percentiles),
-            *known(traffic.durations, traffic.error_rate, traffic.active, traffic.queue, traffic.loop_lag),
+            *known(traffic.durations, traffic.error_rate, traffic.by_pod),
+            *known(traffic.active, traffic.queue, traffic.loop_lag),
         ],
     )
     yield (
