@@ -28,6 +28,18 @@ def read_address(text: str) -> SplitResult:
     return parts
 
 
+def http_address(text: str) -> SplitResult:
+    """Return the parts of an HTTP server's address; ValueError says what is wrong, without repeating it."""
+    address = read_address(text)
+    if address.scheme not in ("http", "https") or not address.hostname:
+        raise ValueError(
+            "must be http://HOST:PORT or https://HOST:PORT, with USER:PASSWORD@ where it is asked for"
+        )
+    if address.query or address.fragment:
+        raise ValueError("must have no ? and no #")
+    return address
+
+
 def host_and_port(parts: SplitResult) -> str:
     return parts.netloc.rpartition("@")[2]
 

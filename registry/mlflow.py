@@ -11,10 +11,10 @@ from http import HTTPStatus
 from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO
-from urllib.parse import SplitResult, quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 from bundle.errors import BundleError
-from registry.address import read_address, shown
+from registry.address import http_address, shown
 from registry.credentials import NOBODY, PASSWORD, TOKEN, USERNAME, Credentials
 from registry.download import DownloadError, Origin, StatusError, phrase
 from registry.reference import NUMBER, Reference, RegisteredVersion
@@ -35,18 +35,6 @@ PLAIN_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}")
 DENIED = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
 
 
-def server_address(uri: str) -> SplitResult:
-    """Return the parts of an MLflow server's address; ValueError says what is wrong, without repeating it."""
-    address = read_address(uri)
-    if address.scheme not in ("http", "https") or not address.hostname:
-        raise ValueError(
-            "must be http://HOST:PORT or https://HOST:PORT, with USER:PASSWORD@ where it is asked for"
-        )
-    if address.query or address.fragment:
-        raise ValueError("must have no ? and no #")
-    return address
-
-
 class MlflowServer:
     """Each question names what is wanted, for the sentence of the BundleError that it may raise.
 
@@ -62,7 +50,7 @@ class MlflowServer:
         most_bytes: int = FETCH_BYTES,
     ) -> None:
         try:
-            address = server_address(uri)
+            address = http_address(uri)
         except ValueError as error:
             raise BundleError(f"MLFLOW_TRACKING_URI: {error}") from None
         self.shown = shown(address)

@@ -11,16 +11,14 @@ from hashlib import blake2s
 from pathlib import Path
 from secrets import token_bytes
 from typing import Annotated, Literal, Self, TypeVar
-from urllib.parse import SplitResult
 
 from pydantic import Field, PrivateAttr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from bundle.errors import printable
-from registry.address import read_address, shown
+from registry.address import http_address, read_address, shown
 from registry.credentials import NOBODY, VARIABLES, Credentials, read_credentials
 from registry.fetch import FetchedModel
-from registry.mlflow import server_address
 from registry.reference import FORMS, Reference, RegisteredVersion, parse_reference
 from serving.secret_files import SecretError, named, read_secret
 from serving.setting_groups import (
@@ -222,7 +220,7 @@ class Settings(ServerSettings):
         if self.prometheus_url is None:
             return None
         return PrometheusSettings(
-            address=prometheus_address(self.prometheus_url), matchers=label_matchers(self.prometheus_labels)
+            address=http_address(self.prometheus_url), matchers=label_matchers(self.prometheus_labels)
         )
 
     @property
@@ -245,18 +243,11 @@ class Settings(ServerSettings):
             seed=self.fault_seed,
         )
 
-    @field_validator("mlflow_tracking_uri")
+    @field_validator("mlflow_tracking_uri", "prometheus_url")
     @classmethod
-    def _mlflow(cls, value: str | None) -> str | None:
+    def _server(cls, value: str | None) -> str | None:
         if value is not None:
-            server_address(value)
-        return value
-
-    @field_validator("prometheus_url")
-    @classmethod
-    def _prometheus(cls, value: str | None) -> str | None:
-        if value is not None:
-            prometheus_address(value)
+            http_address(value)
         return value
 
     @field_validator("prometheus_labels")
@@ -336,18 +327,6 @@ class Settings(ServerSettings):
                 "send, or FEEDBACK_ANONYMOUS=true if you mean it, for ENVIRONMENT=production asks for one"
             )
         return self
-
-
-def prometheus_address(url: str) -> SplitResult:
-    """Return the parts of an address; ValueError says what is wrong with it, without repeating it."""
-    address = read_address(url)
-    if address.scheme not in ("http", "https") or not address.hostname:
-        raise ValueError(
-            "must be http://HOST:PORT or https://HOST:PORT, with USER:PASSWORD@ where it is asked for"
-        )
-    if address.query or address.fragment:
-        raise ValueError("must have no ? and no #")
-    return address
 
 
 def label_matchers(text: str) -> tuple[str, ...]:

@@ -14,14 +14,13 @@ from bundle.precision import EXACT, check_range, limit
 from bundle.spelling import check_codes, meaning
 from training.evaluation import FOLDS
 from training.sniff import are_numbers
-from training.table import read_number
+from training.table import MOST_OF_A_CELL, read_number
 from training.yes_no import no_and_yes
 
 MOST_CATEGORIES = 30
 FEW_VALUES = 10
 MOST_LISTED = 6
 MOST_WORDS = 3
-MOST_CHARACTERS = 40
 
 DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([T ].*)?", re.ASCII)
 DIGITS_BY_THREES = re.compile(r"[+-]?\d{1,3}([., ']\d{3})+([.,]\d+)?", re.ASCII)
@@ -181,7 +180,7 @@ def _no_category(counts: Counter[str], decimal: str) -> str:
 def _numbers_but_for(words: Collection[str], counts: Counter[str]) -> str:
     """Say which cells keep a column from being numbers, and what to do."""
     ranked = sorted(words, key=lambda word: (-counts[word], word))
-    listed = ", ".join(f"'{word[:MOST_CHARACTERS]}' ({counts[word]} rows)" for word in ranked[:MOST_WORDS])
+    listed = ", ".join(f"'{word[:MOST_OF_A_CELL]}' ({counts[word]} rows)" for word in ranked[:MOST_WORDS])
     more = f" and {len(ranked) - MOST_WORDS} more" if len(ranked) > MOST_WORDS else ""
     return (
         f"it is numbers but for {listed}{more}: correct these cells, or empty them if they mean missing, and "

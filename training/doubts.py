@@ -8,9 +8,8 @@ from sklearn.tree import DecisionTreeClassifier
 
 from training.columns import Column
 from training.sniff import MARKERS_AMONG_NUMBERS
-from training.table import read_number
+from training.table import MOST_OF_A_CELL, read_number
 
-MOST_CHARACTERS = 40
 FEWEST_ROWS, MOST_ROWS = 50, 10_000
 SMALLEST_LEAF = 5
 MOST_ERRORS = 0.02
@@ -53,7 +52,7 @@ def read_as_missing(cells: Sequence[str], missing: Container[str]) -> str:
     )
     if not counts:
         return ""
-    listed = ", ".join(f"'{cell[:MOST_CHARACTERS]}' in {rows} rows" for cell, rows in sorted(counts.items()))
+    listed = ", ".join(f"'{cell[:MOST_OF_A_CELL]}' in {rows} rows" for cell, rows in sorted(counts.items()))
     return f"{listed} is read as missing: if it means something else, correct table.missing and the table"
 
 

@@ -2,7 +2,16 @@
 
 from grafana_foundation_sdk.builders import dashboard as dashboards
 
-from monitoring.dashboards.panels import CHOSEN, MODEL, NAMESPACE, POD, RELEASE, VERSION, drawn, new_dashboard
+from monitoring.dashboards.panels import (
+    CHOSEN,
+    MODEL,
+    NAMESPACE,
+    POD,
+    RELEASE,
+    VERSION,
+    new_dashboard,
+    with_panels,
+)
 from monitoring.panels.names import Names
 from monitoring.panels.predictions import Predictions
 from monitoring.panels.traffic import Traffic
@@ -20,7 +29,8 @@ def dashboard(names: Names, title: str, uid: str) -> dashboards.Dashboard:
         variables=(NAMESPACE, RELEASE, POD, *([MODEL] if of_model else []), VERSION),
         labels_of=names.series("predictions"),
     )
-    for panel in (
+    return with_panels(
+        board,
         predictions.status(),
         predictions.total(),
         traffic.errors(),
@@ -37,6 +47,4 @@ def dashboard(names: Names, title: str, uid: str) -> dashboards.Dashboard:
         traffic.queue(),
         traffic.loop_lag(),
         predictions.expectation(),
-    ):
-        board = board.with_panel(drawn(panel))
-    return board
+    )

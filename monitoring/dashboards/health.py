@@ -9,9 +9,9 @@ from monitoring.dashboards.panels import (
     NAMESPACE,
     RELEASE,
     VERSION,
-    drawn,
     new_dashboard,
     single,
+    with_panels,
 )
 from monitoring.panels.health import Health
 
@@ -29,7 +29,8 @@ def dashboard() -> dashboards.Dashboard:
         labels_of=REFERENCE,
         refresh="30s",
     ).with_variable(single(*FEATURE, REFERENCE))
-    for panel in (
+    return with_panels(
+        board,
         health.drift(),
         health.drift_of_feature(),
         health.values(),
@@ -38,6 +39,4 @@ def dashboard() -> dashboards.Dashboard:
         health.rejected(),
         health.rows(),
         health.missing(),
-    ):
-        board = board.with_panel(drawn(panel))
-    return board
+    )

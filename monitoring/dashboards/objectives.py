@@ -2,8 +2,8 @@
 
 from grafana_foundation_sdk.builders import dashboard as dashboards
 
-from monitoring.dashboards.panels import CHOSEN, drawn, new_dashboard
-from monitoring.panels.budgets import SPENT_BY, Budgets, percent
+from monitoring.dashboards.panels import CHOSEN, new_dashboard, with_panels
+from monitoring.panels.budgets import Budgets, percent
 from monitoring.panels.objectives import DAYS, ERRORS, LATENCY, SLOW_SECONDS
 
 
@@ -16,7 +16,4 @@ def dashboard() -> dashboards.Dashboard:
         f"reached, and {percent(1 - LATENCY.allowed)} take at most {SLOW_SECONDS} s, over {DAYS} days.",
         labels_of="feature_reference_rows",
     )
-    for title, objective, bad in SPENT_BY:
-        board = board.with_panel(drawn(budgets.left(title, objective, bad)))
-        board = board.with_panel(drawn(budgets.burn_rate(title, objective)))
-    return board.with_panel(drawn(budgets.requests())).with_panel(drawn(budgets.availability()))
+    return with_panels(board, *budgets.spent(), budgets.requests(), budgets.availability())

@@ -31,10 +31,6 @@ from monitoring.panels.panel import GREEN, RED, Kind, Panel
 from monitoring.panels.scope import Scope
 
 PROMETHEUS = DataSourceRef(type_val="prometheus", uid="prometheus")
-RELEASES = 'namespace=~"$namespace", job=~"$job"'
-"""What is chosen of releases: each is a job."""
-
-SELECTOR = f'{RELEASES}, pod=~"$pod"'
 CHOSEN = Scope(
     releases=('namespace=~"$namespace"', 'job=~"$job"'),
     pods=('pod=~"$pod"',),
@@ -123,18 +119,25 @@ def single(name: str, label: str, labels_of: str) -> dashboards.QueryVariable:
     return _variable(name, label, labels_of).include_all(False).multi(False)
 
 
+def with_panels(board: dashboards.Dashboard, *panels: Panel) -> dashboards.Dashboard:
+    """Return a dashboard with these panels behind its others."""
+    for panel in panels:
+        board = board.with_panel(drawn(panel))
+    return board
+
+
 AnyPanel = timeseries.Panel | stat.Panel | gauge.Panel | heatmap.Panel | barchart.Panel
 
 
 def drawn(panel: Panel) -> AnyPanel:
     """Return Grafana's panel of a declared one."""
     page = f" Page: monitoring/runbooks/{panel.runbook}.md" if panel.runbook else ""
-    title, description, unit = panel.title, f"{panel.description}{page}", panel.unit
-    made = _of_kind(panel, title, description, unit)
+    made = _of_kind(panel, f"{panel.description}{page}")
     return made.span(panel.width) if panel.width else made
 
 
-def _of_kind(panel: Panel, title: str, description: str, unit: str) -> AnyPanel:
+def _of_kind(panel: Panel, description: str) -> AnyPanel:
+    title, unit = panel.title, panel.unit
     queries = [(str(query.expression), query.legend) for query in panel.queries]
     match panel.kind:
         case Kind.LINES:

@@ -2,7 +2,15 @@
 
 from grafana_foundation_sdk.builders import dashboard as dashboards
 
-from monitoring.dashboards.panels import CHOSEN, MODEL, NAMESPACE, RELEASE, VERSION, drawn, new_dashboard
+from monitoring.dashboards.panels import (
+    CHOSEN,
+    MODEL,
+    NAMESPACE,
+    RELEASE,
+    VERSION,
+    new_dashboard,
+    with_panels,
+)
 from monitoring.panels.quality import METRICS, Quality
 
 
@@ -17,13 +25,12 @@ def dashboard() -> dashboards.Dashboard:
         labels_of="model_quality_expected",
         refresh="30s",
     )
-    for panel in (
+    return with_panels(
+        board,
         quality.store(),
         quality.outcomes(),
         quality.confusion(),
         *(quality.metric(metric) for metric in METRICS),
         quality.calibration(),
         quality.feedback(),
-    ):
-        board = board.with_panel(drawn(panel))
-    return board
+    )

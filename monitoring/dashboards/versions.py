@@ -2,7 +2,7 @@
 
 from grafana_foundation_sdk.builders import dashboard as dashboards
 
-from monitoring.dashboards.panels import CHOSEN, MODEL, NAMESPACE, RELEASE, drawn, new_dashboard
+from monitoring.dashboards.panels import CHOSEN, MODEL, NAMESPACE, RELEASE, new_dashboard, with_panels
 from monitoring.panels.versions import Versions
 
 
@@ -19,7 +19,8 @@ def dashboard() -> dashboards.Dashboard:
         variables=(NAMESPACE, RELEASE, MODEL),
         labels_of="version_target_share",
     )
-    for panel in (
+    return with_panels(
+        board,
         versions.target_share(),
         versions.actual_share(),
         versions.canary(),
@@ -33,6 +34,4 @@ def dashboard() -> dashboards.Dashboard:
         versions.score_difference(),
         versions.shadow_rows(),
         versions.quality(),
-    ):
-        board = board.with_panel(drawn(panel))
-    return board
+    )

@@ -19,6 +19,14 @@ class Budgets:
 
     scope: Scope
 
+    def spent(self) -> list[Panel]:
+        """Return of each objective how much of its budget is left, and how fast it is spent."""
+        return [
+            made
+            for title, objective, bad in SPENT_BY
+            for made in (self.left(title, objective, bad), self.burn_rate(title, objective))
+        ]
+
     def left(self, title: str, objective: Objective, bad: str) -> Panel:
         return panel(
             Kind.SHARE,

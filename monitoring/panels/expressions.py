@@ -19,6 +19,11 @@ class Selector(Expression):
     name: str
     matchers: tuple[str, ...] = ()
 
+    @property
+    def recorded(self) -> bool:
+        """Whether Prometheus itself writes it: by a rule, or of its alerts."""
+        return ":" in self.name or self.name.startswith("ALERTS")
+
     def __str__(self) -> str:
         return f"{self.name}{{{', '.join(self.matchers)}}}" if self.matchers else self.name
 

@@ -61,6 +61,11 @@ class Panel:
     """Of 24, on a dashboard; None leaves it to the kind."""
 
     @property
+    def over_time(self) -> bool:
+        """Whether it shows a time, and not a moment."""
+        return self.kind in (Kind.LINES, Kind.HEATMAP)
+
+    @property
     def asked(self) -> tuple[Query, ...]:
         """What a page asks for: the queries, and then what chance explains."""
         chance = (Query(self.explained_by, self.queries[0].legend),) if self.explained_by else ()

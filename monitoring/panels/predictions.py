@@ -71,10 +71,8 @@ class Predictions:
         )
 
     def expectation(self) -> Panel:
-        result, versions = (
-            self.names.label("predictions", "result"),
-            self.names.labels("predictions", "version"),
-        )
+        result = self.names.label("predictions", "result")
+        versions = self.names.labels("predictions", "version")
         predicted = Increase(self._chosen("predictions"), self.scope.hour.promql)
         expected = self._chosen("expected_share")
         legend = self.names.legend("predictions", "version", "result")

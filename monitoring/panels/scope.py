@@ -17,6 +17,9 @@ class Window:
     words: str
 
 
+HOUR = Window("1h", "an hour")
+
+
 @dataclass(frozen=True)
 class Scope:
     """What stands in every expression of a dashboard or a page.
@@ -36,7 +39,7 @@ class Scope:
     range: str
     """Window of a figure for the whole time that is shown."""
 
-    hour: Window = Window("1h", "an hour")
+    hour: Window = HOUR
 
     @property
     def selector(self) -> tuple[str, ...]:

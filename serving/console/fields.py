@@ -73,13 +73,13 @@ def form_fields(
 
 def in_a_form(feature: Feature, detail: str, typed: Typed) -> str:
     """Return the API's words about a value as a form has them: the chosen unit, no null, a decimal point."""
-    detail = detail.replace(feature.or_unknown, f", or {NOT_KNOWN}") if feature.or_unknown else detail
+    unknown = f", or {NOT_KNOWN}" if feature.or_unknown else ""
+    detail = detail.replace(feature.or_unknown, unknown) if unknown else detail
     if not isinstance(feature, NumberFeature):
         return detail
     unit = typed.get(UNIT + feature.name, feature.unit)
     if feature.range and unit in feature.other_units and detail.startswith("must be "):
         low, high = (bound / feature.other_units[unit] for bound in feature.range)
-        unknown = f", or {NOT_KNOWN}" if feature.or_unknown else ""
         detail = f"must be a number from {low:.4g} to {high:.4g} ({unit}){unknown}"
     text = typed.get(VALUE + feature.name, "").strip()
     pointed = text.replace(",", ".")

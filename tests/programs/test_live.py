@@ -12,8 +12,9 @@ import requests
 
 from bench.prometheus import Prometheus
 from monitoring.panels.panel import Kind, Panel
+from monitoring.panels.scope import HOUR
 from serving.console.live.chosen import Served, chosen_labels, panels_of, scope_of
-from serving.console.live.prometheus import HOUR, RATE, PrometheusSource
+from serving.console.live.prometheus import RATE, PrometheusSource
 from serving.console.live.readings import Live, Reading
 from serving.console.live.shaping import filled
 from serving.inference.catalogue import ServedModel

@@ -13,8 +13,9 @@ from serving.console.live.axes import TimeAxis, value_axis
 from serving.console.live.drawing import HEIGHT, WIDTH, colour_of, line_chart
 from serving.console.live.figures import bar_groups, figures, ring, shown_alerts
 from serving.console.live.heatmap import bucket_names, heatmap
-from serving.console.live.page import NO_ALERTS, NO_DATA, shown_panel
+from serving.console.live.page import NO_ALERTS, shown_panel
 from serving.console.live.readings import Alert, Bar, Line, Reading
+from serving.console.live.shaping import NO_DATA
 from serving.console.live.tables import MOST_MOMENTS
 from serving.console.live.units import written, written_tick
 from serving.console.rendering import Renderer

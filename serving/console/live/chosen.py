@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from bundle.bins import SCORE
 from bundle.declaration import Declaration
 from bundle.errors import BundleError
-from monitoring.panels.budgets import SPENT_BY, Budgets
+from monitoring.panels.budgets import Budgets
 from monitoring.panels.expressions import quoted
 from monitoring.panels.health import Health
 from monitoring.panels.names import Names
@@ -95,8 +95,7 @@ def panels_of(served: Served, declaration: Declaration, scope: Scope) -> Iterato
             "Quality",
             [quality.store(), quality.outcomes(), quality.confusion(), *metrics, quality.calibration()],
         )
-    spent = [panel for parts in SPENT_BY for panel in (budgets.left(*parts), budgets.burn_rate(*parts[:2]))]
-    yield "Objectives", [*spent, budgets.requests(), budgets.availability()]
+    yield "Objectives", [*budgets.spent(), budgets.requests(), budgets.availability()]
 
 
 def known(*panels: Make) -> list[Panel]:

@@ -13,8 +13,8 @@ from serving.console.live.units import written
 FULL = 100
 """The length of a dial and of the longest bar."""
 
-HIDDEN = frozenset({"alertname", "alertstate", "severity", "namespace", "job", "__name__"})
-"""Labels of alerts that the list says otherwise, or that are the same for all."""
+HIDDEN = frozenset({"namespace", "job"})
+"""Labels of alerts that are the same for all."""
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from serving.console.live.figures import (
 )
 from serving.console.live.heatmap import Heatmap, bucket_names, heatmap
 from serving.console.live.readings import Live, Reading
+from serving.console.live.shaping import NO_DATA
 from serving.console.live.tables import ValueTable, value_table
 from serving.console.targets import Target
 
@@ -29,7 +30,6 @@ RANGES = {15: "15 minutes", 60: "1 hour", 360: "6 hours"}
 EVERY_SECONDS = 5
 """How often a browser reads the page again."""
 
-NO_DATA = "No data in this time range."
 NO_ALERTS = "No alert is pending or firing."
 MOST_SPOKEN = 4
 WIDE = frozenset({Kind.LINES, Kind.HEATMAP, Kind.BARS, Kind.ALERTS})

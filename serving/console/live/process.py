@@ -5,12 +5,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields, replace
 from time import monotonic, time
 
-import numpy as np
-
 from bundle.declaration import Declaration
 from monitoring.panels.expressions import Expression, Selector
-from monitoring.panels.panel import Kind, Panel
+from monitoring.panels.panel import Panel
 from monitoring.panels.scope import Scope, Window
+from serving.console.live.axes import clock
 from serving.console.live.chosen import Served, chosen_labels, panels_of, scope_of
 from serving.console.live.drift import BASES, OF_ENOUGH, TOO_FEW, record
 from serving.console.live.history import KEPT_SECONDS, SECONDS, History, Past, Sampled
@@ -59,7 +58,7 @@ class ProcessSource:
 
     def _live(self, declaration: Declaration, scope: Scope, past: Past) -> Live:
         past = replace(past, recorded=record(past))
-        since = np.datetime64(int(self.history.since), "s").item().strftime("%H:%M:%S")
+        since = clock(self.history.since, seconds=True)
         sections = tuple(
             Section(title, tuple(reading(panel, past) for panel in panels))
             for title, panels in panels_of(self._served, declaration, scope)
@@ -78,7 +77,7 @@ def reading(panel: Panel, past: Past) -> Reading:
     unanswered = ""
     for number, query in enumerate(panel.asked):
         try:
-            found += answers(number, query.expression, past, latest=panel.kind not in SHOWN_OVER_TIME)
+            found += answers(number, query.expression, past, latest=not panel.over_time)
         except UnansweredError as error:
             unanswered = str(error)
     made = shaped(panel, begin, end, found)
@@ -86,9 +85,6 @@ def reading(panel: Panel, past: Past) -> Reading:
         return made
     too_few = names_of(panel) & OF_ENOUGH & past.recorded.keys()
     return replace(made, says=TOO_FEW if too_few else unanswered or made.says)
-
-
-SHOWN_OVER_TIME = (Kind.LINES, Kind.HEATMAP)
 
 
 def answers(number: int, expression: Expression, past: Past, *, latest: bool) -> Iterator[Found]:
@@ -108,7 +104,7 @@ def read_names(served: Served, declarations: Iterable[Declaration]) -> list[str]
         for panel in panels
         for query in panel.asked
         for selector in selectors(query.expression)
-        if ":" not in selector.name and not selector.name.startswith("ALERTS")
+        if not selector.recorded
     ]
     return [name for name in names if name not in BASES] + list(BASES)
 

@@ -15,8 +15,8 @@ from urllib.parse import urlencode
 from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 
-from monitoring.panels.panel import Kind, Panel
-from monitoring.panels.scope import Window
+from monitoring.panels.panel import Panel
+from monitoring.panels.scope import HOUR
 from registry.address import shown
 from registry.credentials import NOBODY
 from registry.download import DownloadError, Origin
@@ -38,13 +38,10 @@ STEPS = 180
 RATE = "2m"
 """Window of a rate: two scrapes, where they are a minute apart."""
 
-HOUR = Window("1h", "an hour")
 NUMBER = "asked"
 """A label that tells which of a panel's queries a series answers: all are one query."""
 
 NO_JSON = "what it answers is not Prometheus' JSON"
-
-OVER_TIME = (Kind.LINES, Kind.HEATMAP)
 
 
 class PrometheusError(Exception):
@@ -178,8 +175,8 @@ def together(panel: Panel) -> str:
 def asked_of(panel: Panel, promql: str, minutes: int) -> Asked:
     """Return the query of a panel over the last minutes, up to a whole step."""
     step = minutes * 60 // STEPS
-    end = math.floor(time() / step) * step if panel.kind in OVER_TIME else time()
-    return Asked(promql, end - minutes * 60, end, step if panel.kind in OVER_TIME else None)
+    end = math.floor(time() / step) * step if panel.over_time else time()
+    return Asked(promql, end - minutes * 60, end, step if panel.over_time else None)
 
 
 def found(result: Sequence[Answered]) -> Iterator[Found]:

@@ -95,7 +95,7 @@ def active(found: Sequence[Found]) -> tuple[Alert, ...]:
         )
 
     since = {rest(series.labels): series.points[-1][1] for series in found if series.query == 1}
-    alerts = [
+    return tuple(
         Alert(
             labels.get("alertname", ""),
             labels.get("severity", ""),
@@ -104,6 +104,4 @@ def active(found: Sequence[Found]) -> tuple[Alert, ...]:
             since.get(rest(labels)),
         )
         for labels in (series.labels for series in found if series.query == 0)
-    ]
-    order = {"firing": 0, "pending": 1}
-    return tuple(sorted(alerts, key=lambda alert: (order.get(alert.state, 2), alert.name)))
+    )

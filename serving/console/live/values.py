@@ -95,7 +95,7 @@ def select(selector: Selector, past: Past) -> Iterator[tuple[Labels, int]]:
         raise UnansweredError(
             "This model has more values than a process keeps: set PROMETHEUS_URL to see these."
         )
-    if ":" in selector.name or selector.name.startswith("ALERTS"):
+    if selector.recorded:
         raise UnansweredError("Only Prometheus knows this: set PROMETHEUS_URL to see it.")
     names = past.labels.get(selector.name, ())
     matches = matcher_of(selector)
