@@ -52,6 +52,10 @@ class StatusError(DownloadError):
         self.content = content
 
 
+class TooLongError(DownloadError):
+    """The server sends more than what is taken."""
+
+
 class Origin:
     """A server of some kind, asked with these headers until a deadline, `seconds` from now."""
 
@@ -126,8 +130,8 @@ def copy(response: HTTPResponse, most_bytes: int, sink: BinaryIO) -> None:
         raise IncompleteRead(b"")
 
 
-def too_long(most_bytes: int) -> DownloadError:
-    return DownloadError(f"it sends more than the {most_bytes:,} bytes that are taken")
+def too_long(most_bytes: int) -> TooLongError:
+    return TooLongError(f"it sends more than the {most_bytes:,} bytes that are taken")
 
 
 def reason(error: Exception, kind: str) -> str:

@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from serving.console.live.chosen import Served
-from serving.console.live.prometheus import MOST_BYTES, PrometheusSource
+from serving.console.live.prometheus import MOST_BYTES, MOST_SECONDS, PrometheusSource
 from serving.console.live.readings import Live
 from serving.console.targets import Target
 from serving.inference.catalogue import ServedModel
@@ -142,6 +142,59 @@ def test_who_hangs_is_given_up_and_the_loop_goes_on(heart: ServedModel) -> None:
     assert ticks > 10
     assert live.problem is not None
     assert "2 s" in live.problem
+
+
+def by_query(choose: Callable[[str], Respond]) -> Respond:
+    def respond(handler: BaseHTTPRequestHandler) -> None:
+        choose(parse_qs(urlsplit(handler.path).query)["query"][0])(handler)
+
+    return respond
+
+
+@pytest.mark.parametrize(
+    ("refusal", "sentence"),
+    [
+        (answering(b"", 422), "422 Unprocessable Entity"),
+        (answering(b"", 503), "503 Service Unavailable"),
+        (answering(b"x" * (MOST_BYTES + 1)), "it sends more than"),
+    ],
+)
+def test_one_query_that_fails_leaves_the_others(heart: ServedModel, refusal: Respond, sentence: str) -> None:
+    """Drift of very many features is more than is taken; the alerts and the traffic are there."""
+    ok = answering(json.dumps(EMPTY).encode())
+    with serving(by_query(lambda query: refusal if "ALERTS" in query else ok)) as (port, asked):
+        live = read(port, heart)
+    readings = [reading for section in live.sections for reading in section.readings]
+    failed = [reading for reading in readings if "127.0.0.1" in str(reading.says)]
+    assert [reading.panel.key for reading in failed] == ["active-alerts"]
+    assert sentence in str(failed[0].says)
+    assert live.problem is None
+    assert len(asked) == len(readings)
+
+
+def test_queries_that_wait_for_longer_than_a_page_are_given_up(heart: ServedModel) -> None:
+    """Else they pile up where Prometheus is slower than pages are read."""
+    end = threading.Event()
+
+    async def left(port: int) -> int:
+        await source_of(port, heart).read(target_of(heart), 15, None)
+        waiting = asyncio.all_tasks() - {asyncio.current_task()}
+        _, pending = await asyncio.wait(waiting, timeout=4 * MOST_SECONDS)
+        end.set()
+        return len(pending)
+
+    with serving(slow_until(end)) as (port, _):
+        assert asyncio.run(left(port)) == 0
+
+
+def slow_until(end: threading.Event) -> Respond:
+    """Answer, each query after most of the time that it has."""
+
+    def respond(handler: BaseHTTPRequestHandler) -> None:
+        end.wait(1.5)
+        answering(json.dumps(EMPTY).encode())(handler)
+
+    return respond
 
 
 def test_many_viewers_ask_each_panel_once(heart: ServedModel) -> None:

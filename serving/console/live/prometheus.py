@@ -19,7 +19,7 @@ from monitoring.panels.panel import Panel
 from monitoring.panels.scope import HOUR
 from registry.address import shown
 from registry.credentials import NOBODY
-from registry.download import DownloadError, Origin
+from registry.download import DownloadError, Origin, StatusError, TooLongError
 from serving.console.live.chosen import Served, chosen_labels, panels_of, scope_of
 from serving.console.live.readings import Live, Reading, Section
 from serving.console.live.shaping import Found, shaped
@@ -40,6 +40,9 @@ RATE = "2m"
 
 NUMBER = "asked"
 """A label that tells which of a panel's queries a series answers: all are one query."""
+
+OF_ONE_QUERY = {400, 422, 503}
+"""What Prometheus answers to a query that it cannot or will not execute, while it answers others."""
 
 NO_JSON = "what it answers is not Prometheus' JSON"
 
@@ -91,6 +94,7 @@ class PrometheusSource:
         self._answers: dict[tuple[str, int], tuple[float, Asked, asyncio.Task[list[Found]]]] = {}
         self._turns = asyncio.Semaphore(AT_ONCE)
         self._failed: tuple[float, str] | None = None
+        self._late = f"Prometheus at {self._shown} does not answer within {MOST_SECONDS} s."
 
     async def read(self, target: Target, minutes: int, feature: str | None) -> Live:
         """Return what Prometheus knows of the last minutes."""
@@ -102,10 +106,11 @@ class PrometheusSource:
         await asyncio.wait([task for _, task in answers.values()], timeout=MOST_SECONDS)
         read = {panel.key: self._reading(panel, *answers[panel.key]) for panel in panels}
         problems = [said for reading in read.values() if (said := reading.says) and self._shown in said]
+        problem = problems[0] if len(problems) == len(read) else None
         whose = ", ".join(self._matchers) or "all that it scrapes"
         return Live(
             f"Prometheus, all pods ({whose})",
-            problems[0] if problems else None,
+            problem,
             tuple(Section(title, tuple(read[panel.key] for panel in panels)) for title, panels in sections),
         )
 
@@ -124,14 +129,27 @@ class PrometheusSource:
 
     async def _ask(self, asked: Asked) -> list[Found]:
         """Return the series that Prometheus finds; PrometheusError where it does not answer."""
-        async with self._turns:
-            if self._failed and monotonic() - self._failed[0] < MOST_SECONDS:
-                raise PrometheusError(self._failed[1])
-            try:
-                return await asyncio.to_thread(self._exchange, asked)
-            except DownloadError as error:
-                self._failed = (monotonic(), f"Prometheus at {self._shown}: {error}.")
-                raise PrometheusError(self._failed[1]) from None
+        try:
+            async with asyncio.timeout(MOST_SECONDS):
+                await self._turns.acquire()
+        except TimeoutError:
+            raise PrometheusError(self._late) from None
+        try:
+            return await self._answered(asked)
+        finally:
+            self._turns.release()
+
+    async def _answered(self, asked: Asked) -> list[Found]:
+        """Return what one query finds; where all would fail, the next ones fail at once for a while."""
+        if self._failed and monotonic() - self._failed[0] < MOST_SECONDS:
+            raise PrometheusError(self._failed[1])
+        try:
+            return await asyncio.to_thread(self._exchange, asked)
+        except DownloadError as error:
+            says = f"Prometheus at {self._shown}: {error}."
+            if not of_one_query(error):
+                self._failed = (monotonic(), says)
+            raise PrometheusError(says) from None
 
     def _exchange(self, asked: Asked) -> list[Found]:
         parameters = {"query": asked.promql, "timeout": f"{MOST_SECONDS}s"}
@@ -151,7 +169,7 @@ class PrometheusSource:
             raise DownloadError(NO_JSON) from None
 
     def _reading(self, panel: Panel, asked: Asked, task: asyncio.Task[list[Found]]) -> Reading:
-        says = f"Prometheus at {self._shown} does not answer within {MOST_SECONDS} s."
+        says = self._late
         if task.done():
             try:
                 return shaped(panel, asked.begin, asked.end, task.result())
@@ -160,6 +178,13 @@ class PrometheusSource:
             except (ValueError, IndexError):  # labels that the query does not make
                 says = f"Prometheus at {self._shown}: {NO_JSON}."
         return Reading(panel, asked.begin, asked.end, says=says)
+
+
+def of_one_query(error: DownloadError) -> bool:
+    """Return whether Prometheus failed at this query alone, as far as one can tell."""
+    if isinstance(error, StatusError):
+        return error.status in OF_ONE_QUERY
+    return isinstance(error, TooLongError)
 
 
 def together(panel: Panel) -> str:
