@@ -182,6 +182,16 @@ def test_a_heatmap_has_each_bucket_alone_and_no_line_has_what_is_no_number() -> 
     assert nothing.says
 
 
+@pytest.mark.parametrize(
+    ("began", "since"), [(1.8e9, 1.8e9), (float("nan"), None), (float("inf"), None), (1e18, None)]
+)
+def test_an_alert_began_at_a_time_or_at_none(began: float, since: float | None) -> None:
+    made = panel(Kind.ALERTS, "A", "Alerts.", "none", Query(Selector("a")), Query(Selector("b")))
+    labels = {"alertname": "A", "severity": "critical"}
+    found = [Found(0, labels | {"alertstate": "firing"}, [(1.0, 1.0)]), Found(1, labels, [(1.0, began)])]
+    assert [alert.since for alert in shaped(made, 0, 1, found).alerts] == [since]
+
+
 def drifting(low: int, high: int) -> Past:
     """Return a past in which a feature's two bins got so many rows, unlike the 200 of training."""
     counts, shares = {"low": 0.0, "high": 0.0}, {"low": 0.25, "high": 0.75}

@@ -15,6 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from serving.console.live.chosen import Served
+from serving.console.live.page import shown_sections
 from serving.console.live.prometheus import MOST_BYTES, MOST_SECONDS, PrometheusSource
 from serving.console.live.readings import Live
 from serving.console.targets import Target
@@ -79,8 +80,8 @@ def said(live: Live) -> set[str]:
     return {str(reading.says) for section in live.sections for reading in section.readings}
 
 
-def series(value: str, **labels: str) -> bytes:
-    found = {"metric": {"job": "heart", "le": "many"} | labels, "values": [[1, value]], "value": [1, value]}
+def series(value: str, at: float = 1, **labels: str) -> bytes:
+    found = {"metric": {"job": "heart", "le": "many"} | labels, "values": [[at, value]], "value": [at, value]}
     return json.dumps(EMPTY | {"data": {"resultType": "matrix", "result": [found]}}).encode()
 
 
@@ -113,6 +114,20 @@ def test_what_is_no_number_is_no_data(heart: ServedModel, value: str) -> None:
         live = read(port, heart)
     assert live.problem is None
     assert not [reading for section in live.sections for reading in section.readings if reading.lines]
+
+
+@pytest.mark.parametrize(
+    ("value", "at"),
+    [
+        *((value, 1.8e9) for value in ("5e-324", "1e-310", "-1e-13", "1e299", "1.7e308", "-1.7e308")),
+        *(("1", at) for at in (0, 1e12, 1e18, -1e18)),
+    ],
+)
+def test_any_number_at_any_time_is_drawn_or_left_out(heart: ServedModel, value: str, at: float) -> None:
+    with serving(answering(series(value, at, le="0.5"))) as (port, _):
+        live = read(port, heart)
+    drawn = shown_sections(live)
+    assert [section.title for section in drawn] == [section.title for section in live.sections]
 
 
 def test_nothing_answers(heart: ServedModel) -> None:

@@ -4,9 +4,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import ceil, floor, log10
 
-from serving.console.live.units import written_tick
+from serving.console.live.units import DECIMALS, written_tick
 
 MOST_TICKS = 5
+SMALLEST = 10.0**-DECIMALS
+"""An axis is not shorter: what is less is written as 0."""
+
 INTERVALS = (60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400)
 MOST_TIMES = 5
 """A label has 36 pixels of the 240 that a chart has on a phone."""
@@ -51,8 +54,8 @@ class ValueAxis:
 def value_axis(low: float, high: float, unit: str) -> ValueAxis:
     """Return an axis that has 0 and both values on it."""
     low, high = min(low, 0.0), max(high, 0.0)
-    if high == low:
-        high = 1.0
+    if high - low < SMALLEST:
+        low, high = 0.0, 1.0
     step = round_step((high - low) / MOST_TICKS)
     return ValueAxis(step * floor(low / step + 1e-9), step * ceil(high / step - 1e-9), step, unit)
 

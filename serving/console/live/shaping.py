@@ -1,6 +1,5 @@
 """From the series that answer a panel's queries to what the page draws."""
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,6 +8,12 @@ from monitoring.panels.panel import Kind, Panel
 from serving.console.live.readings import Alert, Bar, Line, Reading
 
 NO_DATA = "There is no data in this time."
+
+LARGEST = 1e300
+"""What is larger is no count and no time, and leaves no room for an axis."""
+
+LAST_SECOND = 253_402_300_799
+"""Of the last year that a date has, 9999."""
 
 Points = Sequence[tuple[float, float]]
 
@@ -40,7 +45,12 @@ def shaped(panel: Panel, begin: float, end: float, found: Sequence[Found]) -> Re
 
 
 def finite(points: Points) -> tuple[tuple[float, float], ...]:
-    return tuple((at, value) for at, value in points if math.isfinite(value) and math.isfinite(at))
+    return tuple((at, value) for at, value in points if dated(at) and abs(value) < LARGEST)
+
+
+def dated(seconds: float) -> bool:
+    """Return whether unix seconds are a time that can be written."""
+    return 0 <= seconds <= LAST_SECOND
 
 
 def filled(legend: str, labels: Mapping[str, str]) -> str:
@@ -94,7 +104,11 @@ def active(found: Sequence[Found]) -> tuple[Alert, ...]:
             sorted((name, value) for name, value in labels.items() if name not in ("__name__", "alertstate"))
         )
 
-    since = {rest(series.labels): series.points[-1][1] for series in found if series.query == 1}
+    since = {
+        rest(series.labels): series.points[-1][1]
+        for series in found
+        if series.query == 1 and dated(series.points[-1][1])
+    }
     return tuple(
         Alert(
             labels.get("alertname", ""),
