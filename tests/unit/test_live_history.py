@@ -1,5 +1,6 @@
 """What this process keeps for the live page: its size, and rates and percentiles as numpy has them."""
 
+import asyncio
 import re
 import tracemalloc
 from collections.abc import Callable
@@ -22,13 +23,16 @@ from serving.console.live.chosen import Served, scope_of
 from serving.console.live.drift import BASES, LEAST_ROWS, TOO_FEW, record
 from serving.console.live.history import KEPT_SECONDS, MOST_BYTES, SECONDS, History, Past
 from serving.console.live.process import WHOLE, ProcessSource, reading
+from serving.console.live.readings import Live
 from serving.console.live.shaping import Found, filled, shaped
 from serving.console.live.values import UnansweredError, evaluate
+from serving.inference.catalogue import ServedModel
 from serving.metrics.counts import Counts
 from serving.metrics.vocabulary import Vocabulary
 from serving.settings import Settings, label_matchers
 from tests.harness import PROJECT
 from tests.systems import MODELS
+from tests.unit.test_live_prometheus import target_of
 
 RULES = PROJECT / "monitoring" / "rules" / "drift.yaml"
 HOSTILE = ['"', "\\", "<b>&'", "\u202eabc", "a\nb", "{{x}}", "}"]
@@ -79,6 +83,26 @@ def test_a_shipped_model_takes_at_most_two_mebibytes(name: str) -> None:
     assert size < MOST_BYTES
     assert source.history.moments >= KEPT_SECONDS // SECONDS // 2
     assert not source.history.past().left_out
+
+
+def test_whoever_looks_shares_the_panels_of_no_feature(heart: ServedModel) -> None:
+    """Else a client takes the memory of a page with each feature that it names."""
+    registry, clock = CollectorRegistry(), Clock()
+    create_app(Settings(model=("heart-disease",)), registry)
+    served = Served(heart.declaration, tries_candidate=True, takes_outcomes=True)
+    source = ProcessSource(registry.collect, served, [heart.declaration], clock)
+    fill(source.history, clock, 3)
+
+    async def look() -> list[Live]:
+        names = heart.declaration.feature_names
+        return await asyncio.gather(*(source.read(target_of(heart), 15, name) for name in names))
+
+    first, *others = [
+        [reading for section in live.sections for reading in section.readings] for live in asyncio.run(look())
+    ]
+    for readings in others:
+        own = [mine.panel.key for mine, shown in zip(readings, first, strict=True) if mine is not shown]
+        assert own == ["drift-of-the-chosen-feature", "values-against-training"]
 
 
 @pytest.mark.parametrize("series", [1_000, 2_500, 20_000])

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields, replace
+from functools import cached_property
 from time import monotonic, time
 
 from bundle.declaration import Declaration
@@ -24,8 +25,31 @@ WHOLE = Window(f"{MINUTES}m", f"{MINUTES} minutes")
 SOON = "The first values come a few seconds after the start."
 
 
+class Known:
+    """What is known at a moment, and the panels that were made of it: most are the same for all who look."""
+
+    def __init__(self, past: Past) -> None:
+        self._kept = past
+        self._readings: dict[tuple[object, ...], Reading] = {}
+        self.made = monotonic()
+
+    @cached_property
+    def _past(self) -> Past:
+        return replace(self._kept, recorded=record(self._kept))
+
+    def reading(self, panel: Panel) -> Reading:
+        """Return a panel's values, made once."""
+        key = (panel.key, *((str(query.expression), query.legend) for query in panel.asked))
+        if key not in self._readings:
+            self._readings[key] = reading(panel, self._past)
+        return self._readings[key]
+
+
 class ProcessSource:
-    """Keeps what panels read with each `tick`; pages are made of it in another thread, at most every 5 s."""
+    """Keeps what panels read with each `tick`; pages are made of it in another thread, one after the other.
+
+    A panel is made every 5 s at most, so that neither many viewers nor many features take more memory.
+    """
 
     def __init__(
         self,
@@ -36,7 +60,8 @@ class ProcessSource:
     ) -> None:
         self._served = served
         self.history = History(collect, read_names(served, declarations), clock)
-        self._made: dict[tuple[object, ...], tuple[float, asyncio.Task[Live]]] = {}
+        self._known: Known | None = None
+        self._turn = asyncio.Lock()
 
     async def run(self) -> None:
         """Keep a moment every few seconds."""
@@ -46,21 +71,16 @@ class ProcessSource:
 
     async def read(self, target: Target, minutes: int, feature: str | None) -> Live:  # noqa: ARG002
         """Return what was kept, however many minutes are asked for."""
-        labels = chosen_labels(target, feature)
-        key, now = tuple(labels.items()), monotonic()
-        self._made = {made: entry for made, entry in self._made.items() if now - entry[0] < SECONDS}
-        if key not in self._made:
-            scope = scope_of(labels, (), RATE, MINUTES, WHOLE)
-            past = self.history.past()
-            work = asyncio.to_thread(self._live, target.declaration, scope, past)
-            self._made[key] = (now, asyncio.create_task(work))
-        return await asyncio.shield(self._made[key][1])
+        scope = scope_of(chosen_labels(target, feature), (), RATE, MINUTES, WHOLE)
+        async with self._turn:
+            if self._known is None or monotonic() - self._known.made >= SECONDS:
+                self._known = Known(self.history.past())
+            return await asyncio.to_thread(self._live, target.declaration, scope, self._known)
 
-    def _live(self, declaration: Declaration, scope: Scope, past: Past) -> Live:
-        past = replace(past, recorded=record(past))
+    def _live(self, declaration: Declaration, scope: Scope, known: Known) -> Live:
         since = clock(self.history.since, seconds=True)
         sections = tuple(
-            Section(title, tuple(reading(panel, past) for panel in panels))
+            Section(title, tuple(known.reading(panel) for panel in panels))
             for title, panels in panels_of(self._served, declaration, scope)
         )
         source = f"this process, since {since} UTC ({MINUTES} minutes at most)"
