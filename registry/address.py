@@ -37,6 +37,8 @@ def http_address(text: str) -> SplitResult:
         )
     if address.query or address.fragment:
         raise ValueError("must have no ? and no #")
+    if not address.path.isascii():
+        raise ValueError("must have a path of ASCII characters: percent-encode the others")
     return address
 
 

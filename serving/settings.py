@@ -333,7 +333,12 @@ def label_matchers(text: str) -> tuple[str, ...]:
     """Return labels with their values, each as PromQL reads it; ValueError says how they are written."""
     if not re.fullmatch(rf"\s*({LABEL}\s*(,\s*{LABEL}\s*)*)?", text):
         raise ValueError('must be labels with their values, such as namespace="mlops", job="heart"')
-    return tuple(found[0] for found in re.finditer(LABEL, text))
+    labels = tuple(found[0] for found in re.finditer(LABEL, text))
+    if not all(label.isprintable() for label in labels):
+        raise ValueError("must have values that can be printed: this one cannot be shown on a page")
+    if any(label.startswith("__name__=") for label in labels):
+        raise ValueError("must name labels of a release: __name__ is what a metric is called")
+    return labels
 
 
 def lower(value: object) -> object:

@@ -190,8 +190,28 @@ def test_labels_are_nothing_else(text: str) -> None:
         label_matchers(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ('job="\udcff"', "must have values that can be printed"),
+        ('job="a", namespace="\u202eb"', "must have values that can be printed"),
+        ('job="a", __name__="up"', "__name__ is what a metric is called"),
+    ],
+)
+def test_labels_that_no_page_shows_or_no_query_takes_stop_the_start(text: str, sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        Settings(prometheus_labels=text)
+
+
+@pytest.mark.parametrize("path", ["/\udcff", "/pr\u00f6"])
+def test_a_path_that_no_request_can_have_stops_the_start(path: str) -> None:
+    with pytest.raises(ValueError, match="percent-encode the others"):
+        Settings(prometheus_url=f"http://127.0.0.1:9090{path}")
+
+
 def test_labels_are_read_one_by_one() -> None:
     assert label_matchers(' job="a\\"b" , namespace="x, y"') == ('job="a\\"b"', 'namespace="x, y"')
+    assert label_matchers('job="a",\n__namespace__="__name__="') == ('job="a"', '__namespace__="__name__="')
     assert label_matchers("") == ()
 
 
