@@ -1,8 +1,11 @@
 """What the chart renders for a console that asks a Prometheus."""
 
+import pytest
+
 from tests.programs.test_metrics_port import manifest
 
 ASKS = ["--set", "console.prometheusUrl=http://prometheus:9090"]
+SECRET = ["--set", "extraEnv[0].name=PROMETHEUS_URL,extraEnv[0].valueFrom.secretKeyRef.name=prometheus"]
 
 
 def test_the_server_gets_the_address_and_its_own_labels() -> None:
@@ -20,6 +23,19 @@ def test_the_network_policy_lets_it_out_to_prometheus_and_dns_alone() -> None:
     assert ports(*ASKS, *database) == [5432, 9090, 53, 53]
     assert ports(*database) == [5432, 53, 53]
     assert manifest("NetworkPolicy", *ASKS, "--set", "console.enabled=false")["spec"]["egress"] == []
+
+
+def test_an_address_with_a_password_comes_from_a_secret_and_shows_no_other_release() -> None:
+    data = manifest("ConfigMap", *SECRET)["data"]
+    assert "PROMETHEUS_URL" not in data
+    assert data["PROMETHEUS_LABELS"].endswith('job="heart-disease-api"')
+    assert ports(*SECRET) == [9090, 53, 53]
+    assert manifest("NetworkPolicy", *SECRET, "--set", "console.enabled=false")["spec"]["egress"] == []
+
+
+def test_one_address_is_set() -> None:
+    with pytest.raises(AssertionError, match=r"console\.prometheusUrl and PROMETHEUS_URL in extraEnv"):
+        manifest("ConfigMap", *ASKS, *SECRET)
 
 
 def ports(*options: str) -> list[int]:

@@ -81,3 +81,11 @@ runAsGroup: 10001
 seccompProfile:
   type: RuntimeDefault
 {{- end }}
+
+{{- define "heart-disease-api.ownPrometheus" -}}
+{{- range .Values.extraEnv }}{{ if eq .name "PROMETHEUS_URL" }}true{{ end }}{{ end }}
+{{- end }}
+
+{{- define "heart-disease-api.asksPrometheus" -}}
+{{- if and .Values.console.enabled (or .Values.console.prometheusUrl (include "heart-disease-api.ownPrometheus" .)) }}true{{ end }}
+{{- end }}
