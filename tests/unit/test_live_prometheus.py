@@ -92,6 +92,7 @@ def series(value: str, at: float = 1, **labels: str) -> bytes:
         (b"<html>hello</html>", 200, "what it answers is not Prometheus' JSON"),
         (b"\xff\x00", 200, "what it answers is not Prometheus' JSON"),
         (b'{"status": "success", "data": [1]}', 200, "what it answers is not Prometheus' JSON"),
+        (json.dumps(EMPTY | {"status": "error"}).encode(), 200, "what it answers is not Prometheus' JSON"),
         (series("1", asked="99"), 200, "what it answers is not Prometheus' JSON"),
         (series("many"), 200, "what it answers is not Prometheus' JSON"),
         (b"down", 500, "it answered 500 Internal Server Error"),

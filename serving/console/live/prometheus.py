@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from time import monotonic, time
+from typing import Literal
 from urllib.parse import urlencode
 
 from pydantic import BaseModel, ValidationError
@@ -68,7 +69,7 @@ class Data(BaseModel):
 class Answer(BaseModel):
     """What Prometheus' HTTP API answers."""
 
-    status: str
+    status: Literal["success"]
     data: Data
 
 
