@@ -5,6 +5,7 @@ import re
 import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +128,16 @@ def test_what_is_older_is_dropped() -> None:
     history, clock = kept({"a": 0.0})
     fill(history, clock, 3 * KEPT_SECONDS // SECONDS)
     assert history.moments == KEPT_SECONDS // SECONDS + 1
+
+
+def test_time_never_goes_back() -> None:
+    history, clock = kept({"a": 0.0})
+    fill(history, clock, 10)
+    clock.now -= 5 * SECONDS
+    fill(history, clock, 2)
+    times = history.past().times
+    assert all(before < after for before, after in pairwise(times))
+    assert times[-1] == clock.now - SECONDS
 
 
 def test_increases_survive_a_restart_and_begin_at_nothing() -> None:

@@ -86,7 +86,7 @@ class History:
         self._ticks += 1
 
     def keep(self) -> None:
-        """Keep the values of now."""
+        """Keep the values of now; where the clock was set back, moments that have yet to come are dropped."""
         read: dict[str, list[Any]] = {}
         for metric in self._collect():
             for sample in metric.samples:
@@ -100,8 +100,8 @@ class History:
             columns = self._columns.get(name, {})
             for sample in samples if name not in self._left_out else ():
                 values[columns[tuple(sample.labels.values())]] = sample.value
-        self._moments.append((now, values))
-        self._moments = [moment for moment in self._moments if now - moment[0] <= KEPT_SECONDS]
+        earlier = [moment for moment in self._moments if 0 < now - moment[0] <= KEPT_SECONDS]
+        self._moments = [*earlier, (now, values)]
         while self._bytes() > MOST_BYTES - SPARE_BYTES and len(self._moments) > 1:
             del self._moments[-2::-2]
             self._every *= 2
