@@ -76,6 +76,14 @@ def test_no_time_is_offered_that_a_process_does_not_know(busy: Server, visit: Vi
     expect(page.get_by_role("heading", name="What this model is for")).to_be_visible()
 
 
+def test_a_section_that_only_prometheus_knows_is_a_sentence(busy: Server, visit: Visit) -> None:
+    page = visit(f"{busy.url}/console/live")
+    expect(page.locator("#section-objectives .without")).to_contain_text("set PROMETHEUS_URL to see it")
+    expect(page.locator("#section-objectives .without")).to_contain_text("Slow answers: burn rate")
+    expect(page.locator("#section-objectives article")).to_have_count(0)
+    expect(page.locator("#section-traffic .without")).to_have_count(0)
+
+
 REMEMBER = """() => {
   window.kept = document.querySelector("article:has(.chart) details");
   window.spoken = [];

@@ -13,8 +13,8 @@ from serving.console.live.axes import TimeAxis, value_axis
 from serving.console.live.drawing import HEIGHT, WIDTH, colour_of, line_chart
 from serving.console.live.figures import bar_groups, figures, ring, shown_alerts
 from serving.console.live.heatmap import bucket_names, heatmap
-from serving.console.live.page import NO_ALERTS, shown_panel
-from serving.console.live.readings import Alert, Bar, Line, Reading
+from serving.console.live.page import NO_ALERTS, shown_panel, shown_sections
+from serving.console.live.readings import Alert, Bar, Line, Live, Reading, Section
 from serving.console.live.shaping import NO_DATA
 from serving.console.live.tables import MOST_MOMENTS
 from serving.console.live.units import written, written_tick
@@ -204,6 +204,25 @@ def test_firing_and_critical_alerts_come_first() -> None:
 )
 def test_a_panel_without_data_says_so(shown: Reading, says: str) -> None:
     assert shown_panel(shown).says == says
+
+
+@pytest.mark.parametrize(
+    ("shown", "says"),
+    [
+        ([{"says": "Only Prometheus knows."}, {"says": "Only Prometheus knows."}], "Only Prometheus knows."),
+        ([{"says": "Only Prometheus knows."}], None),
+        ([{"says": "Only Prometheus knows."}, {"says": "There are too few rows."}], None),
+        ([{"says": "Only Prometheus knows."}, {}], None),
+        ([{}, {}], None),
+    ],
+)
+def test_what_each_panel_of_a_section_would_say_is_said_once(
+    shown: list[dict[str, str]], says: str | None
+) -> None:
+    readings = tuple(reading(Kind.NUMBER, line(1), **what) for what in shown)
+    (section,) = shown_sections(Live("a test", None, (Section("Objectives", readings),)))
+    assert section.says == says
+    assert section.titles == ("Title",) * len(shown)
 
 
 def test_a_table_has_the_newest_first_and_not_all_of_many() -> None:

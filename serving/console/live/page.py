@@ -71,6 +71,16 @@ class ShownSection:
     def id(self) -> str:
         return self.title.lower().replace(" ", "-")
 
+    @property
+    def says(self) -> str | None:
+        """What stands once in place of several panels, where each would say it."""
+        said = {panel.says for panel in self.panels}
+        return said.pop() if len(self.panels) > 1 and len(said) == 1 else None
+
+    @property
+    def titles(self) -> tuple[str, ...]:
+        return tuple(panel.reading.panel.title for panel in self.panels)
+
 
 def live_shown(live: Live, target: Target, minutes: int, feature: str | None) -> dict[str, Any]:
     """Return what the template of the page needs."""
