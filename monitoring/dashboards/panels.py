@@ -41,6 +41,7 @@ CHOSEN = Scope(
 )
 """What is chosen by the variables of a dashboard."""
 
+RUNBOOKS = "monitoring/runbooks"
 WIDTH = 24
 NEUTRAL = "text"
 """The colour of text, for a figure that is neither good nor bad."""
@@ -131,9 +132,15 @@ AnyPanel = timeseries.Panel | stat.Panel | gauge.Panel | heatmap.Panel | barchar
 
 def drawn(panel: Panel) -> AnyPanel:
     """Return Grafana's panel of a declared one."""
-    page = f" Page: monitoring/runbooks/{panel.runbook}.md" if panel.runbook else ""
-    made = _of_kind(panel, f"{panel.description}{page}")
+    made = _of_kind(panel, panel.description + pages(panel))
     return made.span(panel.width) if panel.width else made
+
+
+def pages(panel: Panel) -> str:
+    """Return where readers find more, in the project: Grafana does not know the address of the API."""
+    found = f" Page of the warning: {RUNBOOKS}/{panel.warning}.md." if panel.warning else ""
+    page = f"{RUNBOOKS}/{panel.runbook}.md" if panel.runbook else panel.document
+    return f"{found} Page: {page}" if page else found
 
 
 def _of_kind(panel: Panel, description: str) -> AnyPanel:

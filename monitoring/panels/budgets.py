@@ -39,12 +39,11 @@ class Budgets:
         )
 
     def burn_rate(self, title: str, objective: Objective) -> Panel:
-        slow = f"monitoring/runbooks/Prediction{objective.name}SlowBurn.md"
         return panel(
             Kind.LINES,
             f"{title}: burn rate",
             f"Of the worst route; 1 spends the error budget of {DAYS} days in {DAYS} days. An alert pages "
-            f"{paces(FAST)}, and warns {paces(SLOW)}. Page of the warning: {slow}.",
+            f"{paces(FAST)}, and warns {paces(SLOW)}.",
             "none",
             *(
                 Query(
@@ -57,6 +56,7 @@ class Budgets:
                 for burn in FAST + SLOW
             ),
             runbook=f"Prediction{objective.name}FastBurn",
+            warning=f"Prediction{objective.name}SlowBurn",
             width=18,
         )
 

@@ -51,6 +51,12 @@ class Panel:
     runbook: str | None = None
     """The name of the page of the alert that watches the same."""
 
+    warning: str | None = None
+    """The name of the page of the alert that warns of the same sooner."""
+
+    document: str | None = None
+    """The project's page about it, such as "docs/rollout.md"; the API does not serve it."""
+
     explained_by: Expression | None = None
     """What chance explains of each line of the first query: up to this its colour is the lowest step's."""
 
@@ -64,6 +70,10 @@ class Panel:
     def over_time(self) -> bool:
         """Whether it shows a time, and not a moment."""
         return self.kind in (Kind.LINES, Kind.HEATMAP)
+
+    @property
+    def runbooks(self) -> tuple[str, ...]:
+        return tuple(name for name in (self.runbook, self.warning) if name)
 
     @property
     def asked(self) -> tuple[Query, ...]:
@@ -81,15 +91,29 @@ def panel(
     steps: tuple[tuple[float | None, str], ...] = (),
     words: Mapping[str, str] | None = None,
     runbook: str | None = None,
+    warning: str | None = None,
+    document: str | None = None,
     explained_by: Expression | None = None,
     most: float | None = None,
     width: int | None = None,
 ) -> Panel:
     """Return a panel whose key is made of its title."""
     key = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
-    words = words or {}
     return Panel(
-        key, title, description, unit, kind, queries, steps, words, runbook, explained_by, most, width
+        key,
+        title,
+        description,
+        unit,
+        kind,
+        queries,
+        steps=steps,
+        words=words or {},
+        runbook=runbook,
+        warning=warning,
+        document=document,
+        explained_by=explained_by,
+        most=most,
+        width=width,
     )
 
 

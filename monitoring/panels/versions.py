@@ -8,7 +8,6 @@ from monitoring.panels.scope import Scope
 
 BY = ("model_version",)
 VERSION = "{{model_version}}"
-PAGE = "Page: docs/rollout.md"
 STATES = ((None, RED), (1.0, GREEN))
 LEVEL = 'confidence_level="0.95"'
 
@@ -23,9 +22,10 @@ class Versions:
         return panel(
             Kind.NUMBER,
             "Target Share",
-            f"Share of requests that a version should get. {PAGE}",
+            "Share of requests that a version should get.",
             "percentunit",
             Query(Aggregate("max", self._of("version_target_share"), BY), VERSION),
+            document="docs/rollout.md",
             width=5,
         )
 

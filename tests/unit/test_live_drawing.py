@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 
+from bundle.declaration import load_declaration
 from monitoring.panels.expressions import Selector
 from monitoring.panels.panel import Kind, Panel
+from monitoring.panels.scope import Window
 from serving.console.live.axes import TimeAxis, value_axis
+from serving.console.live.chosen import Served, panels_of, scope_of
 from serving.console.live.drawing import HEIGHT, WIDTH, colour_of, line_chart
 from serving.console.live.figures import bar_groups, figures, ring, shown_alerts
 from serving.console.live.heatmap import bucket_names, heatmap
@@ -19,6 +22,7 @@ from serving.console.live.shaping import NO_DATA
 from serving.console.live.tables import MOST_MOMENTS
 from serving.console.live.units import written, written_tick
 from serving.console.rendering import Renderer
+from tests.harness import HEART, PROJECT
 
 BEGIN, END = 1_700_000_100.0, 1_700_003_700.0
 OF_PANEL = ("steps", "words", "runbook", "explained_by")
@@ -281,6 +285,19 @@ def test_the_alert_of_a_hostile_name_stays_a_runbooks_address() -> None:
     page = drawn(shown_panel(reading(Kind.ALERTS, alerts=(alert,))))
     assert ("href", "../runbooks/..%2F%22%3E%3Cscript%3E") in page.attributes
     assert "script" not in page.tags
+
+
+def test_a_page_links_to_runbooks_and_names_no_file() -> None:
+    served = Served(load_declaration(HEART), tries_candidate=True, takes_outcomes=True)
+    scope = scope_of({}, (), "1m", 15, Window("1h", "an hour"))
+    panels = [made for _, section in panels_of(served, served.main, scope) for made in section]
+    assert {name for made in panels for name in made.runbooks} >= {"PredictionErrorsSlowBurn", "FeatureDrift"}
+    for made in panels:
+        links = {f"../runbooks/{name}" for name in made.runbooks}
+        page = drawn(shown_panel(Reading(made, BEGIN, END, says="Nothing.")))
+        assert {value for name, value in page.attributes if name == "href"} == links, made.title
+        assert not re.search(r"monitoring/|docs/|[.]md", made.description), made.title
+        assert all((PROJECT / "monitoring" / "runbooks" / f"{name}.md").is_file() for name in made.runbooks)
 
 
 def drawn(shown: Any) -> Elements:
