@@ -17,7 +17,7 @@ from serving.main import bare_app
 from serving.server import server_config
 from serving.settings import Settings
 from serving.transport.connections import Connections
-from serving.transport.pipelining import BoundedPipeline
+from serving.transport.guard import GuardedConnection
 from serving.turns import Turns
 
 
@@ -59,8 +59,9 @@ async def drive(app: ASGIApp, requests: int) -> int:
     config = server_config(app, Settings())
     config.load()
     state = ServerState()
-    state.connections = Connections(1, config.timeout_keep_alive, Turns())  # type: ignore[assignment]  # used as a set
-    protocol = BoundedPipeline(config, state, {})
+    nobody: Any = None  # no request is refused
+    state.connections = Connections(Settings().connections, Turns(), nobody, nobody)  # type: ignore[assignment]  # used as a set
+    protocol = GuardedConnection(config, state, {})
     transport = MemoryTransport()
     protocol.connection_made(transport)
     request = request_bytes()

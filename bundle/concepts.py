@@ -70,6 +70,24 @@ LOOP_LAG = Concept(
     "Seconds by which the event loop was late, ten times a second: what arrives waits unread for as long.",
     common="event_loop_lag_seconds",
 )
+OPEN_CONNECTIONS = Concept(
+    "open_connections", "gauge", (), "Open connections.", common="open_connections", across_workers="livesum"
+)
+CONNECTIONS_LIMIT = Concept(
+    "connections_limit",
+    "gauge",
+    (),
+    "Connections that may be open; a further one replaces another.",
+    common="connections_limit",
+    across_workers="livesum",
+)
+CLOSED_CONNECTIONS = Concept(
+    "closed_connections",
+    "counter",
+    ("reason",),
+    "Connections that the server closed early, by reason.",
+    common="connections_closed_total",
+)
 ERRORS = Concept("errors", "counter", ("error_type", "endpoint"), "Failed requests, by error type and route.")
 ACTIVE_REQUESTS = Concept("active_requests", "gauge", (), "In-flight requests, without probes and scrapes.")
 MODEL_REQUESTS = Concept("model_requests", "counter", MODEL, "Prediction requests, including failed ones.")

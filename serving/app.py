@@ -42,6 +42,7 @@ from serving.request import Lifecycle
 from serving.rollout.canary import Rollout
 from serving.setting_groups import RolloutSettings
 from serving.settings import PROJECT, Settings
+from serving.turns import Turns
 
 log = logging.getLogger("serving")
 
@@ -96,7 +97,7 @@ def create_app(
             [feedback.close] if feedback else [],
         ),
     )
-    lifecycle = Lifecycle()
+    lifecycle = Lifecycle(turns=Turns(settings.limits.queue_seconds))
     faults = Faults(settings.faults, vocabulary) if settings.faults.active else None
     endpoints = prediction_endpoints(models, Admission(settings.limits, lifecycle, faults), feedback, rollout)
     console = None

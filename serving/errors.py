@@ -2,17 +2,19 @@
 
     ApiError
       MalformedBody            400   the body is not JSON
+      MalformedRequest         400   what was sent is not HTTP
       Unauthorized             401   the token is missing or wrong
       OtherSite                403   a page of another site sent a form of the console
       NotFound                 404
       MethodNotAllowed         405
-      Timeout                  408   the body did not arrive in time
+      Timeout                  408   the head or the body did not arrive in time
       Conflict                 409   another outcome was reported for this prediction
       AlreadyRunning           409   a model is being retrained
       PayloadTooLarge          413
       UnsupportedMediaType     415
       ValidationError          422   the JSON is not what the model accepts
       Overloaded               429
+      HeadTooLarge             431   the request line and the headers are too large
       InternalError            500   a defect, or an injected fault
       ModelNotLoaded           503   the model is unavailable
       StoreUnavailable         503   outcomes cannot be stored
@@ -68,6 +70,11 @@ class MalformedBody(ApiError):  # noqa: N818
     title = "The body is not valid JSON"
 
 
+class MalformedRequest(ApiError):  # noqa: N818
+    status = HTTPStatus.BAD_REQUEST
+    title = "What was sent is not an HTTP request"
+
+
 class Unauthorized(ApiError):  # noqa: N818
     status = HTTPStatus.UNAUTHORIZED
     title = "A valid token is required"
@@ -90,7 +97,7 @@ class MethodNotAllowed(ApiError):  # noqa: N818
 
 class Timeout(ApiError):  # noqa: N818
     status = HTTPStatus.REQUEST_TIMEOUT
-    title = "The body did not arrive in time"
+    title = "The request did not arrive in time"
 
 
 class Conflict(ApiError):  # noqa: N818
@@ -121,6 +128,11 @@ class ValidationError(ApiError):
 class Overloaded(ApiError):  # noqa: N818
     status = HTTPStatus.TOO_MANY_REQUESTS
     title = "Too many requests in flight"
+
+
+class HeadTooLarge(ApiError):  # noqa: N818
+    status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+    title = "The head of the request is too large"
 
 
 class InternalError(ApiError):
@@ -165,6 +177,12 @@ PREDICTION_ERRORS: list[type[ApiError]] = [
 
 
 def problem_response(error: ApiError, path: str, request_id: str) -> Response:
+    """Return the response with an error that happened at `path`."""
+    content = problem_json(error, path, request_id)
+    return Response(content, error.status, headers=error.headers, media_type=PROBLEM_JSON)
+
+
+def problem_json(error: ApiError, path: str, request_id: str) -> bytes:
     """Return the problem document of an error that happened at `path`."""
     problem: dict[str, Any] = {
         "type": f"urn:problem-type:{error.error_type}",
@@ -176,8 +194,7 @@ def problem_response(error: ApiError, path: str, request_id: str) -> Response:
     }
     if error.errors:
         problem["errors"] = [_field_error(fault) for fault in error.errors]
-    content = json.dumps(problem, separators=(",", ":")).encode()
-    return Response(content, error.status, headers=error.headers, media_type=PROBLEM_JSON)
+    return json.dumps(problem, separators=(",", ":")).encode()
 
 
 def _field_error(fault: FieldError) -> dict[str, Any]:

@@ -9,10 +9,12 @@ import logging
 import math
 import multiprocessing
 import os
+import resource
 import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from ipaddress import ip_address
 from time import monotonic
 from types import FrameType
@@ -22,14 +24,18 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from serving.logs import configure_logs
+from serving.setting_groups import ConnectionLimits
 from serving.settings import ServerSettings
 from serving.transport.connections import SEND_BUFFER, Connections
-from serving.transport.pipelining import BoundedPipeline
+from serving.transport.guard import GuardedConnection
 from serving.transport.ports import addresses, by_port
 
 log = logging.getLogger("serving")
 
 BACKLOG = 2048
+OTHER_FILES = 64
+"""Open files besides connections: sockets that listen, models, databases, logs."""
+
 TICKS_A_SECOND = 10
 
 
@@ -84,9 +90,24 @@ def serve(
     """Serve from this process until a signal; `on_start` is called when it accepts requests."""
     config = server_config(by_port(app, listeners), settings)
     server = DrainingServer(config, app, settings.drain_seconds / 2, on_start)
-    server.limit_connections(settings.max_connections, settings.write_timeout_seconds)
+    server.limit_connections(fitting(settings.connections))
     server.run(listeners)
     return 0
+
+
+def fitting(limits: ConnectionLimits) -> ConnectionLimits:
+    """Return limits with as many connections as there may be open files, whose limit is raised if need be."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = limits.most + OTHER_FILES
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        soft = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return limits
+    most = max(1, soft - OTHER_FILES)
+    remedy = f"raise the limit of open files to {needed}, or set MAX_CONNECTIONS"
+    log.warning("fewer connections", extra={"fields": {"connections": most, "remedy": remedy}})
+    return replace(limits, most=most)
 
 
 def server_config(app: ASGIApp, settings: ServerSettings) -> uvicorn.Config:
@@ -97,7 +118,7 @@ def server_config(app: ASGIApp, settings: ServerSettings) -> uvicorn.Config:
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        http=BoundedPipeline,
+        http=GuardedConnection,
         ws="none",
         backlog=BACKLOG,
         timeout_graceful_shutdown=max(1, round(settings.drain_seconds / 2)),
@@ -113,14 +134,16 @@ class DrainingServer(uvicorn.Server):
         super().__init__(config)
         self._on_start = on_start
         self._documented = "/docs" in app.state.paths
+        self._state = app.state
         self._lifecycle = app.state.lifecycle
         self._notice_seconds = notice_seconds
         self._stop_at = math.inf
         self._supervisor = multiprocessing.parent_process()
 
-    def limit_connections(self, most: int, write_seconds: float) -> None:
-        """Bound the number of connections, and the time a client may take to read a response."""
-        self._connections = Connections(most, write_seconds, self._lifecycle.turns)
+    def limit_connections(self, limits: ConnectionLimits) -> None:
+        """Bound what connections hold, and the time that they may wait for their clients."""
+        state = self._state
+        self._connections = Connections(limits, state.lifecycle.turns, state.connections, state.refusals)
         self.server_state.connections = self._connections  # type: ignore[assignment]  # used as a set
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:

@@ -63,6 +63,16 @@ class PrometheusSettings:
 
 
 @dataclass(frozen=True)
+class ConnectionLimits:
+    """What the connections of a process may hold: their number, seconds to wait for a client, and bytes."""
+
+    most: int
+    write_seconds: float
+    head_seconds: float
+    buffered_bytes: int
+
+
+@dataclass(frozen=True)
 class RequestLimits:
     """What one request may cost, and how many may be in flight."""
 
@@ -70,6 +80,8 @@ class RequestLimits:
     body_seconds: float
     batch_rows: int
     active_requests: int
+    queue_seconds: float
+    """How long large requests wait while they come faster than they can be answered."""
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from registry.fetch import FetchedModel
 from registry.reference import FORMS, Reference, RegisteredVersion, parse_reference
 from serving.secret_files import SecretError, named, read_secret
 from serving.setting_groups import (
+    ConnectionLimits,
     FaultSettings,
     FeedbackSettings,
     ModelSettings,
@@ -59,7 +60,9 @@ class ServerSettings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["json", "text"] = "json"
     max_connections: int = Field(default=512, ge=8, le=100_000)
+    head_timeout_seconds: float = Field(default=10, ge=1, le=600)
     write_timeout_seconds: float = Field(default=10, ge=1, le=600)
+    max_buffered_bytes: int = Field(default=32 * 1024 * 1024, ge=1024 * 1024)
     drain_seconds: float = Field(default=10, ge=0, le=600)
 
     @field_validator("model", mode="before")
@@ -82,6 +85,15 @@ class ServerSettings(BaseSettings):
     @classmethod
     def _log_lower(cls, value: object) -> object:
         return lower(value)
+
+    @property
+    def connections(self) -> ConnectionLimits:
+        return ConnectionLimits(
+            most=self.max_connections,
+            write_seconds=self.write_timeout_seconds,
+            head_seconds=self.head_timeout_seconds,
+            buffered_bytes=self.max_buffered_bytes,
+        )
 
     @model_validator(mode="after")
     def _serves(self) -> Self:
@@ -119,6 +131,7 @@ class Settings(ServerSettings):
     max_body_bytes: int = Field(default=1024 * 1024, ge=1024)
     max_batch_rows: int = Field(default=1000, ge=1, le=100_000)
     max_active_requests: int = Field(default=1000, ge=1)
+    max_queue_seconds: float = Field(default=0.01, gt=0, le=600)
     body_timeout_seconds: float = Field(default=10, gt=0, le=600)
     probe_seconds: float = Field(default=30, gt=0, le=3600)
     feedback_database: str | None = Field(default=None, repr=False)
@@ -230,6 +243,7 @@ class Settings(ServerSettings):
             body_seconds=self.body_timeout_seconds,
             batch_rows=self.max_batch_rows,
             active_requests=self.max_active_requests,
+            queue_seconds=self.max_queue_seconds,
         )
 
     @property
@@ -308,6 +322,11 @@ class Settings(ServerSettings):
             raise ValueError("CANDIDATE_VERSION only makes sense with a single MODEL that is a folder")
         if (self.canary_percent or self.shadow) and not self.candidate_version:
             raise ValueError("CANARY_PERCENT and SHADOW need CANDIDATE_VERSION, such as v2")
+        if self.max_buffered_bytes < self.max_body_bytes:
+            raise ValueError(
+                f"MAX_BUFFERED_BYTES={self.max_buffered_bytes} is less than "
+                f"MAX_BODY_BYTES={self.max_body_bytes}: bodies of that size would never fit"
+            )
         if self.environment == "production" and self.faults.active:
             raise ValueError("FAULT_ settings inject failures and are rejected with ENVIRONMENT=production")
         return self

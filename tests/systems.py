@@ -43,6 +43,9 @@ COMMON: Page = {
     "served_bundle_info": ({"model", "model_version", "bundle_sha256"}, set()),
     "request_queue_seconds": (set(), set()),
     "event_loop_lag_seconds": (set(), set()),
+    "open_connections": (set(), set()),
+    "connections_limit": (set(), set()),
+    "connections_closed_total": ({"reason"}, set()),
 }
 """In addition to every page: the metrics for drift, of what waits, and of the served bundles."""
 

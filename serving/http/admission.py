@@ -12,6 +12,8 @@ from serving.inference.faults import Faults
 from serving.request import ClientGone, Lifecycle, RequestRecord
 from serving.setting_groups import RequestLimits
 
+TOO_LONG = "Large requests have waited too long for some time; try again, or send smaller batches."
+
 SMALL_BODY = 4096
 """Bytes of a body that is answered at once; a larger one, and an explanation, wait for their turn."""
 
@@ -37,18 +39,20 @@ class Admission:
         content = await read_body(receive, limits.body_bytes, limits.body_seconds)
         large = len(content) > SMALL_BODY or record.query
         if large:
-            await self._take_turn(record, receive)
+            if lifecycle.turns.too_long():
+                raise Overloaded(TOO_LONG, headers={"Retry-After": "1"})
+            await self._take_turn(record, receive, len(content))
         body = parse_json(content, record.headers)
         if self.faults:
             await self.faults.inject(record)
             if large:
-                await self._take_turn(record, receive)
+                await self._take_turn(record, receive, len(content))
         return body
 
-    async def _take_turn(self, record: RequestRecord, receive: Receive) -> None:
+    async def _take_turn(self, record: RequestRecord, receive: Receive, size: int) -> None:
         """Wait for a turn; ClientGone where nobody waits for the response any more."""
         begun = perf_counter()
-        await self.lifecycle.turns.take()
+        await self.lifecycle.turns.take(size)
         record.queued += perf_counter() - begun
         if getattr(getattr(receive, "__self__", None), "disconnected", False):  # uvicorn's request
             raise ClientGone

@@ -12,7 +12,9 @@ from bundle.declaration import Declaration
 from serving.errors import NotFound, raise_api_error
 from serving.http.middleware import QUIET_PATHS, DirectEndpoint, PrometheusMiddleware
 from serving.http.openapi import declared_routes
+from serving.http.refusals import Refusals
 from serving.http.routes.metrics import metrics_router
+from serving.metrics.connections import ConnectionMetrics
 from serving.metrics.http import HttpMetrics
 from serving.metrics.vocabulary import Vocabulary
 from serving.request import Lifecycle
@@ -23,7 +25,7 @@ class Application(FastAPI):
 
     `__call__` is overridden: it calls PrometheusMiddleware, which calls FastAPI's. FastAPI's own pages,
     redirects and telemetry are off. `state.paths` are the paths of its routes, `state.lifecycle` is what a
-    drain sets.
+    drain sets, and `state.refusals` and `state.connections` are what connections answer and count themselves.
     """
 
     prometheus_middleware: PrometheusMiddleware
@@ -56,6 +58,8 @@ class Application(FastAPI):
         metrics = HttpMetrics(vocabulary, declaration, declared_routes(routers))
         self.state.lifecycle = lifecycle
         self.state.paths = {getattr(route, "path", "") for router in routers for route in router.routes}
+        self.state.refusals = Refusals(metrics, lifecycle, direct)
+        self.state.connections = ConnectionMetrics(vocabulary, declaration)
         quiet = QUIET_PATHS & self.state.paths
         self.prometheus_middleware = PrometheusMiddleware(super().__call__, metrics, lifecycle, direct, quiet)
 

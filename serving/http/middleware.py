@@ -53,6 +53,9 @@ class DirectEndpoint(Protocol):
 
     async def respond(self, record: RequestRecord, receive: Receive) -> bytes: ...
 
+    def count_shed(self) -> None:
+        """Count a request that is answered without this endpoint: there is no time for it."""
+
 
 class PrometheusMiddleware:
     """Gives each request an id, counts and times it, logs one line, and answers every exception.

@@ -50,7 +50,7 @@ ROOMS = {
     },
     "http": {"errors", "feedback", "inference", "logs", "metrics", "request", "rollout", "setting_groups"},
     "console": {"errors", "feedback", "http", "inference", "request", "setting_groups"},
-    "transport": {"request", "turns"},
+    "transport": {"errors", "metrics", "request", "setting_groups", "turns"},
 }
 
 NAMED_BY_ELEMENT = [

@@ -80,6 +80,10 @@ class PredictionEndpoint(ABC):
             monitored.count_simulated_error()
         return content.encode()
 
+    def count_shed(self) -> None:
+        self.monitored.count_request()
+        self.monitored.count_failure()
+
     def answer_counted(
         self, body: Any, record: RequestRecord, monitored: MonitoredModel, rollout: Rollout
     ) -> str:

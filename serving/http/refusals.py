@@ -1,0 +1,76 @@
+"""Responses to requests that are refused before the application sees them, written and counted."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from serving.errors import PROBLEM_JSON, ApiError, Overloaded, problem_json
+from serving.http.admission import TOO_LONG
+from serving.http.middleware import DirectEndpoint, request_id
+from serving.metrics.http import UNMATCHED, HttpMetrics
+from serving.request import Lifecycle
+
+PROBLEM = {"content-type": PROBLEM_JSON, "x-content-type-options": "nosniff"}
+IDENTITY = b"0123456789abcdef"
+
+
+class Refusals:
+    """What the connections of a process answer by themselves."""
+
+    def __init__(
+        self, metrics: HttpMetrics, lifecycle: Lifecycle, direct: Mapping[str, DirectEndpoint]
+    ) -> None:
+        self._metrics = metrics
+        self._lifecycle = lifecycle
+        self._direct = direct
+        self._shed = {path: shed_response(path) for path in direct}
+
+    @property
+    def draining(self) -> bool:
+        return self._lifecycle.draining
+
+    def reject(self, error: ApiError) -> bytes:
+        """Return the response to what has no route; the connection closes after it."""
+        self._metrics.count_response(UNMATCHED, error.status, None)
+        self._metrics.count_error(error.error_type, UNMATCHED[1])
+        return last_response(error)
+
+    def shed(self, scope: Any, *, close: bool) -> bytes | None:
+        """Return the response to a prediction that there is no time for; None where the path has none."""
+        endpoint = self._direct.get(scope["path"])
+        if endpoint is None:
+            return None
+        endpoint.count_shed()
+        self._metrics.count_response(endpoint.route, Overloaded.status, None)
+        self._metrics.count_error(Overloaded.__name__, endpoint.path)
+        head, content = self._shed[scope["path"]]
+        identity = request_id(dict(scope["headers"])).encode("ascii")
+        closing = b"connection: close\r\n" if close else b""
+        return b"%bcontent-length: %d\r\nx-request-id: %b\r\n%b\r\n%b" % (
+            head,
+            len(content) - len(IDENTITY) + len(identity),
+            identity,
+            closing,
+            content.replace(IDENTITY, identity),
+        )
+
+
+def shed_response(path: str) -> tuple[bytes, bytes]:
+    """Return the constant lines of a head, and a problem document with IDENTITY for the request's id."""
+    error = Overloaded(TOO_LONG, headers={"Retry-After": "1"})
+    head = "".join(f"{name}: {value}\r\n" for name, value in (PROBLEM | error.headers).items())
+    line = f"HTTP/1.1 {error.status:d} {error.status.phrase}\r\n{head}"
+    return line.encode(), problem_json(error, path, IDENTITY.decode())
+
+
+def last_response(error: ApiError) -> bytes:
+    """Return the response after which a connection closes."""
+    identity = request_id({})
+    content = problem_json(error, "", identity)
+    headers = {
+        **PROBLEM,
+        "content-length": str(len(content)),
+        "x-request-id": identity,
+        "connection": "close",
+    }
+    head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    return f"HTTP/1.1 {error.status:d} {error.status.phrase}\r\n{head}\r\n".encode() + content

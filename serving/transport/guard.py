@@ -1,0 +1,197 @@
+"""Refuses what no route should see: heads that are too large or too slow, what is no HTTP, and load.
+
+A request that is refused here costs a fraction of one that passes through the application, and nothing of
+what it sends is kept.
+"""
+
+import asyncio
+from collections.abc import Iterable
+from time import monotonic
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
+from serving.errors import ApiError, HeadTooLarge, MalformedRequest, Timeout
+from serving.metrics.connections import Reason
+from serving.transport.connections import Refusals
+from serving.transport.pipelining import BoundedPipeline
+
+MOST_HEAD_BYTES = 64 * 1024
+MOST_HEADERS = 100
+
+SMALL_BODY = 4096
+"""Bytes of a body that is answered at once; a larger one waits for its turn."""
+
+LINGER_SECONDS = 2
+"""How long a refused client may go on sending: were the connection closed, it could not read why."""
+
+MOST_UNREAD_BYTES = 4 * 1024 * 1024
+"""How much of what a refused or answered client still sends is read, and dropped."""
+
+
+class GuardedConnection(BoundedPipeline):
+    """A connection whose requests have limits before the application sees them.
+
+    `begun` is when the head of the last request that came in pieces did, by monotonic().
+    """
+
+    connections: Any  # uvicorn's set, which Connections replaces
+    begun = 0.0
+    _watched: Any = None
+    _head_bytes = 0
+    _unread_bytes = 0
+    _last_response = b""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
+        super().connection_made(transport)
+        self.begun = monotonic()
+
+    def limit_unfinished(self, size: int) -> None:
+        scope: Any = self.scope
+        if scope is None or self.closed:
+            return
+        if self._watched is not scope:
+            self._watched, self.begun = scope, monotonic()
+            self._head_bytes = self._unread_bytes = 0
+        if len(self.headers) > MOST_HEADERS:
+            self._refuse(too_large(), "large_head")
+        elif "method" not in scope:
+            self._head_bytes += size
+            if self._head_bytes > MOST_HEAD_BYTES:
+                self._refuse(too_large(), "large_head")
+        elif self.cycle.response_complete:
+            self._unread_bytes += size
+            if self._unread_bytes > MOST_UNREAD_BYTES:
+                self._abort("unread_body")
+        else:
+            self.connections.hold(self, size)
+
+    def awaits_body(self) -> bool:
+        """Return whether the rest of a body is to come."""
+        return bool(self.held and self.cycle.more_body and not self.cycle.response_complete)
+
+    def check_pace(self, now: float) -> None:
+        """Close the connection where a request takes too long to begin, or its body never ends."""
+        if self.closed or self.transport.is_closing():
+            return
+        scope: Any = self.scope
+        cycle, seconds = self.cycle, self.connections.limits.head_seconds
+        late = now - self.begun > seconds
+        if scope is None:
+            if late:
+                self._abort("silent")
+        elif scope is self._watched and "method" not in scope:
+            if late:
+                self._refuse(Timeout(f"The head was not complete after {seconds:g} seconds."), "slow_head")
+        elif cycle.response_complete and cycle.more_body:
+            if late:
+                self._abort("unread_body")
+        elif cycle.response_complete and self.timeout_keep_alive_task is None:  # line ends alone have come
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002  # uvicorn's words are fewer
+        self._refuse(MalformedRequest("The request is not HTTP/1.1 as this server reads it."), "malformed")
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        connections: Any = self.connections
+        if len(connections.turns.waiting) or connections.held:
+            answer = self._shed(cycle)
+            if answer:
+                self._answer(cycle, answer)
+                return
+        if len(self.headers) > MOST_HEADERS:
+            cycle.keep_alive = False
+            self._answer(cycle, self.connections.refusals.reject(too_large()))
+            return
+        super()._start_asgi_task(cycle, app)
+
+    def _shed(self, cycle: RequestResponseCycle) -> bytes | None:
+        """Return the response to a large request that would wait too long, or whose body has no room."""
+        scope, connections = cycle.scope, self.connections
+        size = body_size(scope["headers"])
+        if scope["method"] != "POST" or (size <= SMALL_BODY and not scope["query_string"]):
+            return None
+        if not connections.turns.too_long() and connections.has_room(size):
+            return None
+        refusals: Refusals = connections.refusals
+        cycle.keep_alive &= not (cycle.waiting_for_100_continue or refusals.draining)
+        return refusals.shed(scope, close=not cycle.keep_alive)
+
+    def _answer(self, cycle: RequestResponseCycle, content: bytes) -> None:
+        """Answer a request whose body is dropped."""
+        self.begun, self._watched, self._unread_bytes = monotonic(), cycle.scope, 0
+        cycle.response_started = cycle.response_complete = True
+        self.transport.write(content)
+        if cycle.keep_alive:
+            self.on_response_complete()
+        else:
+            self._linger()
+
+    def _refuse(self, error: ApiError, reason: Reason) -> None:
+        """Answer what is not read any further, after the requests before it, and close the connection."""
+        cycle = self.cycle
+        unfinished = cycle is not None and cycle.more_body and cycle.scope is self.scope
+        if unfinished and (cycle.response_started or self.pipeline):
+            self._abort(reason)
+            return
+        self.closed = True
+        self.connections.count(reason)
+        self._last_response = self.connections.refusals.reject(error)
+        if unfinished:  # its application is still reading
+            cycle.disconnected = True
+            cycle.message_event.set()
+        if unfinished or cycle is None or cycle.response_complete:
+            self.close_refused()
+
+    def close_refused(self) -> None:
+        if self.transport.is_closing():
+            return
+        self.transport.write(self._last_response)
+        self._linger()
+
+    def _abort(self, reason: Reason) -> None:
+        self.closed = True
+        self.connections.abort(self, reason, "what its client sent next was rejected")
+
+    def _linger(self) -> None:
+        self.closed = True
+        self._unset_keepalive_if_required()
+        self.flow.resume_reading()
+        self.transport.set_protocol(Lingering(self))
+
+
+class Lingering(asyncio.Protocol):
+    """Drops what a refused client still sends, until it has read the response and closes."""
+
+    def __init__(self, refused: GuardedConnection) -> None:
+        self._refused = refused
+        self._left = MOST_UNREAD_BYTES
+        transport = refused.transport
+        if transport.can_write_eof():
+            transport.write_eof()
+        self._end = refused.loop.call_later(LINGER_SECONDS, transport.abort)
+
+    def data_received(self, data: bytes) -> None:
+        self._left -= len(data)
+        if self._left < 0:
+            self._refused.transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._end.cancel()
+        self._refused.connection_lost(exc)
+
+
+def too_large() -> HeadTooLarge:
+    return HeadTooLarge(f"The head may have {MOST_HEAD_BYTES} bytes and {MOST_HEADERS} headers at most.")
+
+
+def body_size(headers: Iterable[tuple[bytes, bytes]]) -> int:
+    """Return the length that a head declares: 0 without a body, more than is small where it is chunked."""
+    for name, value in headers:
+        if name == b"content-length":
+            return int(value)
+        if name == b"transfer-encoding":
+            return SMALL_BODY + 1
+    return 0
