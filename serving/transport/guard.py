@@ -95,17 +95,16 @@ class GuardedConnection(BoundedPipeline):
         self._refuse(MalformedRequest("The request is not HTTP/1.1 as this server reads it."), "malformed")
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        connections: Any = self.connections
-        if len(connections.turns.waiting) or connections.held:
-            answer = self._shed(cycle)
-            if answer:
-                self._answer(cycle, answer)
-                return
-        if len(self.headers) > MOST_HEADERS:
+        connections = self.connections
+        if (connections.held or connections.turns.waiting) and (answer := self._shed(cycle)):
+            self._answer(cycle, answer)
+        elif len(self.headers) > MOST_HEADERS:
             cycle.keep_alive = False
-            self._answer(cycle, self.connections.refusals.reject(too_large()))
-            return
-        super()._start_asgi_task(cycle, app)
+            self._answer(cycle, connections.refusals.reject(too_large()))
+        else:
+            task = self.loop.create_task(cycle.run_asgi(app))
+            task.add_done_callback(self.tasks.discard)
+            self.tasks.add(task)
 
     def _shed(self, cycle: RequestResponseCycle) -> bytes | None:
         """Return the response to a large request that would wait too long, or whose body has no room."""

@@ -48,8 +48,10 @@ class BoundedPipeline(HttpToolsProtocol):
         elif len(data) <= PIECE:
             super().data_received(data)
             cycle = self.cycle
-            if cycle is None or cycle.more_body or cycle.scope is not self.scope:
-                self.limit_unfinished(len(data))
+            if cycle is not None and cycle.scope is self.scope and not cycle.more_body:
+                cycle.scope.setdefault("arrived", received)  # type: ignore[typeddict-item]
+                return
+            self.limit_unfinished(len(data))
         else:
             self._parse(data)
         cycle = self.cycle
