@@ -26,7 +26,7 @@ from starlette.types import ASGIApp
 from serving.logs import configure_logs
 from serving.setting_groups import ConnectionLimits
 from serving.settings import ServerSettings
-from serving.transport.connections import SEND_BUFFER, Connections
+from serving.transport.connections import BURST, SEND_BUFFER, Connections
 from serving.transport.guard import GuardedConnection
 from serving.transport.ports import addresses, by_port
 
@@ -98,13 +98,13 @@ def serve(
 def fitting(limits: ConnectionLimits) -> ConnectionLimits:
     """Return limits with as many connections as there may be open files, whose limit is raised if need be."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = limits.most + OTHER_FILES
+    needed = BURST * limits.most + OTHER_FILES
     if soft != resource.RLIM_INFINITY and soft < needed:
         soft = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     if soft == resource.RLIM_INFINITY or soft >= needed:
         return limits
-    most = max(1, soft - OTHER_FILES)
+    most = max(1, (soft - OTHER_FILES) // BURST)
     remedy = f"raise the limit of open files to {needed}, or set MAX_CONNECTIONS"
     log.warning("fewer connections", extra={"fields": {"connections": most, "remedy": remedy}})
     return replace(limits, most=most)

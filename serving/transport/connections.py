@@ -30,6 +30,9 @@ SILENT, IDLE, NEW, SLOW, BUSY = range(5)
 NEW_SECONDS = 2
 """How long a connection may take to send a request before it counts as silent."""
 
+BURST = 2
+"""So many times `most` may be open for a second: of those that come at once none has sent a request yet."""
+
 YOUNG_SECONDS = 1
 """How long a body may take before it makes room for others."""
 
@@ -83,13 +86,25 @@ class Connections(dict[Connection, Waiting | None]):
         self._closed: Counter[str] = Counter()
 
     def add(self, protocol: Connection) -> None:
-        """Add a connection; at the limit, close the one that loses least."""
+        """Add a connection; at the limit, close the one that loses least, unless it has just come."""
         if len(self) >= self.limits.most:
-            least = min(self, key=self._worth)
-            loss = self._worth(least)
-            least.connection.dropped = loss == BUSY
-            self.abort(least, "replaced", "the connection made room for a newer one" if loss >= SLOW else "")
+            least = self._least()
+            young = self._worth(least) == NEW and len(self) < BURST * self.limits.most
+            if not young:
+                self._replace(least)
         self[protocol] = Waiting((), monotonic())
+
+    def _least(self) -> Connection:
+        """Return the connection that loses least if it is closed."""
+        for protocol in self:
+            if worth(protocol) == SILENT and not self._is_new(protocol, monotonic()):
+                return protocol
+        return min(self, key=self._worth)
+
+    def _replace(self, least: Connection) -> None:
+        loss = self._worth(least)
+        least.connection.dropped = loss == BUSY
+        self.abort(least, "replaced", "the connection made room for a newer one" if loss >= SLOW else "")
 
     def discard(self, protocol: Connection) -> None:
         self.pop(protocol, None)
@@ -118,6 +133,9 @@ class Connections(dict[Connection, Waiting | None]):
     def look(self) -> None:
         """Close connections that wait for their clients for too long; to be called once a second."""
         now = monotonic()
+        if len(self) > self.limits.most:
+            for protocol in sorted(self, key=self._worth)[: len(self) - self.limits.most]:
+                self._replace(protocol)
         self._log_closed()
         self._metrics.set_open(len(self))
         self._metrics.set_limit(self.limits.most)

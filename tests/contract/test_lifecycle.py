@@ -287,3 +287,21 @@ def test_invalid_settings_stop_startup_with_a_sentence(settings: dict[str, str],
 def test_a_port_in_use_is_reported(server: Server) -> None:
     code, said = refused_start(PORT=str(server.port))
     assert (code, "Address already in use" in said, "set HOST and PORT" in said) == (1, True, True)
+
+
+BLOCKED_BY_A_SIGNAL = """
+import runpy, signal, time
+signal.signal(signal.SIGUSR1, lambda *_: time.sleep(5))
+runpy.run_path("api_server.py", run_name="__main__")
+"""
+
+
+@pytest.mark.heart
+def test_a_blocked_event_loop_fails_its_probes_and_recovers(start: Callable[..., Server]) -> None:
+    """A thread that answers for the event loop would be no probe."""
+    server = start([sys.executable, "-c", BLOCKED_BY_A_SIGNAL])
+    server.process.send_signal(signal.SIGUSR1)
+    for probe in ("/livez", "/readyz"):
+        with pytest.raises(requests.Timeout):
+            requests.get(server.url + probe, timeout=1)
+    assert eventually(lambda: server.get("/livez").status_code == 200, "it recovers")
