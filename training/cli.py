@@ -39,7 +39,9 @@ def parser(name: str, description: str) -> argparse.ArgumentParser:
     parser.add_argument("--model", default="heart-disease", help="folder under --models-dir (heart-disease)")
     parser.add_argument("--models-dir", type=Path, default=Path("models"), help="where models live (models)")
     parser.add_argument(
-        "--data", type=rows_file, help="CSV file of labelled rows, or runs:/RUN/PATH (the model's own data)"
+        "--data",
+        type=rows_file,
+        help="labelled rows as CSV or Parquet, or runs:/RUN/PATH (the model's own data)",
     )
     return parser
 

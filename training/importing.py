@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from pydantic import ValidationError
 
-from bundle.declaration import VERSION, Declaration, load_declaration, model_folder
+from bundle.declaration import VERSION, Declaration, TableFormat, load_declaration, model_folder
 from bundle.encoding import Encoder, Matrix
 from bundle.errors import BundleError
 from bundle.evaluation import Evaluation
@@ -27,6 +27,7 @@ from bundle.runtime import Session
 from training import Say
 from training.build import model_card, say_metrics, write_bundle, write_card
 from training.cli import exit_code, parser
+from training.content import format_of, read_content
 from training.conversion import conversions
 from training.data import TrainingData, class_indexes
 from training.distribution import describe
@@ -39,7 +40,7 @@ from training.onnx_file import OnnxModel
 from training.registered import trained_file
 from training.replacing import replace_file, replaced_folder
 from training.sources import Source, classifier, read_source
-from training.table import SEPARATOR_LINE, DataError, read_content, read_table
+from training.table import SEPARATOR_LINE, DataError, read_table
 from training.versions import appended, with_version
 
 ROUNDED = 1e-4
@@ -101,16 +102,17 @@ def import_file(
         declaration = load_declaration(place)
         rows, labels = read_table(data, declaration)
         matrix = Encoder(declaration).encode(rows)
-        training = TrainingData(rows, matrix, class_indexes(declaration, rows, labels), sha256(content))
-        frame = read_frame(content, declaration)
+        training = TrainingData(
+            rows, matrix, class_indexes(declaration, rows, labels), sha256(data.read_bytes())
+        )
+        frame = read_frame(content, format_of(data, declaration.table))
         if len(frame) != len(rows):
             raise DataError(f"{data} has {len(rows)} rows, pandas reads {len(frame)}: save it again as CSV")
         return _Import(place, declaration, source, frame, training, version, tell, classes).run()
 
 
-def read_frame(content: bytes, declaration: Declaration) -> pd.DataFrame:
+def read_frame(content: bytes, table: TableFormat) -> pd.DataFrame:
     """Return a table as pandas reads it, with the missing values that [table] declares and no others."""
-    table = declaration.table
     frame = pd.read_csv(
         io.BytesIO(content),
         sep=table.separator,

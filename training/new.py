@@ -17,6 +17,7 @@ from training import Say, interruptible
 from training.classes import guess_classes
 from training.cli import exit_code, rows_file
 from training.columns import Column, guess_columns
+from training.content import is_parquet, read_content
 from training.doubts import doubts
 from training.draft import draft_model, draft_recipe
 from training.replacing import check_absent, new_folder
@@ -26,8 +27,6 @@ from training.sniff import (
     foreign_words,
     guess_format,
     guess_notation,
-    is_parquet,
-    read_source,
     table_format,
 )
 from training.table import DataError, column_index, read_table, records
@@ -40,7 +39,7 @@ def new(models: Path, name: str, path: Path, target: str, *, say: Say) -> None:
     """Write model.toml, recipe.py and data.csv into the folder of a model that does not exist yet."""
     folder = model_folder(models, name)
     check_absent(folder)
-    content = read_source(path)
+    content = read_content(path)
     draft = replace(guess(path, content, target), converted=is_parquet(path))
     model = draft_model(name, target, draft.classes, draft.features, draft.table)
     with new_folder(folder) as drafted:

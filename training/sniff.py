@@ -3,10 +3,8 @@
 import codecs
 import csv
 import io
-import math
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
-from datetime import date, datetime, time
 from pathlib import Path
 from unicodedata import category
 
@@ -14,9 +12,9 @@ from charset_normalizer import from_bytes
 
 from bundle.declaration import TableFormat
 from bundle.spelling import BLANKS
-from training.table import HEAD_BYTES, SEPARATOR_LINE, DataError, read_content, read_number, records
+from training.content import HEAD_BYTES
+from training.table import SEPARATOR_LINE, DataError, read_number, records
 
-PARQUET = b"PAR1"
 MARKS = {
     codecs.BOM_UTF8: "utf-8",
     codecs.BOM_UTF32_LE: "utf-32",
@@ -41,19 +39,6 @@ FEWEST_NUMBERS = 11
 """A word among fewer different numbers is a category, such as that of a count that ends with `more`."""
 
 MOST_PLACEHOLDER_ROWS = 0.2
-
-
-def read_source(path: Path) -> bytes:
-    """Return a table's bytes; a Parquet file is written as CSV in UTF-8."""
-    return _from_parquet(path) if is_parquet(path) else read_content(path)
-
-
-def is_parquet(path: Path) -> bool:
-    """Return whether a file begins as Parquet does."""
-    if not path.is_file():
-        return False
-    with path.open("rb") as file:
-        return file.read(len(PARQUET)) == PARQUET
 
 
 def guess_format(path: Path, content: bytes, target: str) -> TableFormat:
@@ -205,29 +190,3 @@ def _header(text: str, separator: str) -> list[str]:
         return [name.strip(BLANKS) for name in next((cells for cells in reader if cells), [])]
     except csv.Error:
         return []
-
-
-def _from_parquet(path: Path) -> bytes:
-    from pyarrow import ArrowException, parquet  # noqa: PLC0415 - slow to import, and for one kind of file
-
-    try:
-        table = parquet.read_table(path)
-    except (ArrowException, OSError) as error:
-        reason = str(error).partition("\n")[0]
-        raise DataError(f"{path} cannot be read as Parquet, and may be cut off: {reason}") from None
-    columns = [[_cell(value) for value in column.to_pylist()] for column in table.columns]
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(table.column_names)
-    writer.writerows(zip(*columns, strict=True))
-    return text.getvalue().encode()
-
-
-def _cell(value: object) -> str:
-    """Return a value of a Parquet file as a cell, as pandas writes it into CSV: True and False for a boolean.
-
-    Lists and the like become texts, which are left out.
-    """
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return ""
-    return value.isoformat() if isinstance(value, date | datetime | time) else str(value)

@@ -1,9 +1,8 @@
-"""Reads a CSV file into rows as clients send them, and the label of each."""
+"""Reads a table into rows as clients send them, and the label of each."""
 
 import codecs
 import csv
 import io
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,31 +11,11 @@ from bundle.declaration import Declaration, TableFormat
 from bundle.errors import printable
 from bundle.features import CategoryFeature, NumberFeature
 from bundle.spelling import BLANKS, DECIMAL, parse_number
+from training.content import DataError as DataError  # noqa: PLC0414 - most need it beside the rows
+from training.content import format_of, read_content
 
 Value = int | float | str | None
 Rows = list[dict[str, Value]]
-
-OTHER_FORMATS = {
-    b"\x1f\x8b": "compressed by gzip: unpack it first",
-    b"PK\x03\x04": "a ZIP archive, or a workbook of Excel: unpack it, or save the sheet as CSV",
-    b"\xd0\xcf\x11\xe0": "a workbook of Excel: save the sheet as CSV",
-    b"BZh": "compressed by bzip2: unpack it first",
-    b"\xfd7zXZ": "compressed by xz: unpack it first",
-    b"\x28\xb5\x2f\xfd": "compressed by zstd: unpack it first",
-    b"%PDF": "a PDF document: give a CSV file",
-    b"PAR1": "a Parquet file, which make new reads, and training does not: give a CSV file",
-}
-"""How a file begins that is no table, and what to do."""
-
-OTHER_TEXTS = {
-    re.compile(rb"<(!doctype\s+)?html|<!doctype", re.IGNORECASE): "a web page: give a CSV file",
-    re.compile(rb"<\?xml", re.IGNORECASE): "XML: give a CSV file",
-    re.compile(rb'\{\s*("|\})|\[\s*[\[{]'): "JSON: give a CSV file",
-}
-"""The same for texts, after blanks and a byte order mark."""
-
-HEAD_BYTES = 64 * 1024
-MOST_BYTES = 512 * 1024 * 1024
 
 SEPARATOR_LINE = re.compile(r'\ufeff?"?sep=(.)"?\r?(\n|$)', re.IGNORECASE)
 """The first line by which Excel names the separator: `sep=;`."""
@@ -46,10 +25,6 @@ NEWLINE = b"\n"
 MOST_LISTED = 20
 MOST_CHARACTERS = 60
 MOST_OF_A_CELL = 40
-
-
-class DataError(Exception):
-    """The data cannot be used for training; the message says what to do."""
 
 
 class CellError(DataError):
@@ -67,9 +42,9 @@ class CellError(DataError):
 def read_table(
     path: Path, declaration: Declaration, *, target: None = None, classes: None = None
 ) -> tuple[Rows, list[str]]:
-    """Return the rows of a CSV file by feature name, and the label of each.
+    """Return the rows of a CSV or Parquet file by feature name, and the label of each.
 
-    The file is written as [table] of the declaration says; a blank cell is a missing value.
+    CSV is written as [table] of the declaration says; a blank cell is a missing value.
     Old recipes pass `target` and `classes`, which are in model.toml now.
     """
     if (target, classes) != (None, None):
@@ -81,26 +56,6 @@ def read_table(
     if not rows:
         raise DataError(f"{path} has no rows")
     return rows, labels
-
-
-def read_content(path: Path) -> bytes:
-    """Return the bytes of a table; DataError for what is no text, such as an archive."""
-    if path.exists() and not path.is_file():  # a pipe or a device may never end
-        raise DataError(f"{path} is not a regular file: give a CSV file")
-    with path.open("rb") as file:
-        head = file.read(HEAD_BYTES)
-        for beginning, sentence in OTHER_FORMATS.items():
-            if head.startswith(beginning):
-                raise DataError(f"{path} is {sentence}")
-        start = head.removeprefix(codecs.BOM_UTF8).lstrip()
-        for pattern, sentence in OTHER_TEXTS.items():
-            if pattern.match(start):
-                raise DataError(f"{path} is {sentence}")
-        if os.fstat(file.fileno()).st_size > MOST_BYTES:
-            raise DataError(
-                f"{path} has more than {MOST_BYTES >> 20} MiB, the most that is read: give fewer rows"
-            )
-        return head + file.read()
 
 
 def records(path: Path, content: bytes, table: TableFormat) -> Iterator[tuple[str, list[str]]]:
@@ -150,7 +105,7 @@ def read_number(cell: str, decimal: str) -> int | float:
 def _read_rows(path: Path, declaration: Declaration) -> tuple[Rows, list[str]]:
     if declaration.target is None:
         raise DataError("model.toml does not declare the column that holds the class: add target")
-    targets, features, table = declaration.targets, declaration.features, declaration.table
+    targets, features, table = declaration.targets, declaration.features, format_of(path, declaration.table)
     rows: Rows = []
     labels: list[str] = []
     lines = records(path, read_content(path), table)

@@ -1,9 +1,7 @@
 """A file that no model can be made of gives a sentence and no traceback, in `make new` and in training."""
 
-import bz2
 import gzip
 import io
-import lzma
 import os
 import random
 import re
@@ -19,9 +17,10 @@ from pyarrow import parquet
 
 from bundle.declaration import Declaration, load_declaration
 from training import new
+from training.content import MOST_BYTES
 from training.importing import read_frame
 from training.sniff import guess_format
-from training.table import MOST_BYTES, DataError, read_table
+from training.table import DataError, read_table
 
 SECONDS = 20
 """Far more than any of them takes."""
@@ -97,9 +96,12 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
     "cut off in a letter": (text(HEADER, "ä,1,no") + "ü".encode()[:1], "line 3 is not UTF-8, .* cut off"),
     "UTF-16 that is cut off": (GOOD.encode("utf-16")[:-1], "is cut off, or is not UTF-16"),
     "UTF-32 that is none": (b"\xff\xfe\0\0" + b"abcd" * 10, "is cut off, or is not UTF-32"),
-    "gzip": (gzip.compress(GOOD.encode(), mtime=0), "is compressed by gzip: unpack it first"),
-    "bzip2": (bz2.compress(GOOD.encode()), "is compressed by bzip2: unpack it first"),
-    "xz": (lzma.compress(GOOD.encode()), "is compressed by xz: unpack it first"),
+    "gzip that is cut off": (gzip.compress(GOOD.encode(), mtime=0)[:-9], "cannot be unpacked, and may be"),
+    "bzip2 that is none": (b"BZh" + GOOD.encode(), "cannot be unpacked, and may be cut off"),
+    "xz that is none": (b"\xfd7zXZ" + GOOD.encode(), "cannot be unpacked, and may be cut off"),
+    "a web page in gzip": (gzip.compress(b"<!DOCTYPE html><html>", mtime=0), "is a web page: give a CSV"),
+    "gzip in gzip": (gzip.compress(gzip.compress(GOOD.encode()), mtime=0), "is compressed twice: unpack it"),
+    "zstd": (b"\x28\xb5\x2f\xfd" + GOOD.encode(), "is compressed by zstd: unpack it first"),
     "zip": (zipped(), "is a ZIP archive, or a workbook of Excel"),
     "a web page": (b"<!DOCTYPE html><html><body>Log in</body></html>", "is a web page: give a CSV file"),
     "a web page after a blank line": (b"\n<!doctype html>\n<table>", "is a web page: give a CSV file"),
@@ -224,6 +226,17 @@ def test_no_more_is_read_than_a_limit(tmp_path: Path, declaration: Declaration) 
         read_table(path, declaration)
 
 
+def test_no_more_is_unpacked_than_a_limit(
+    tmp_path: Path, declaration: Declaration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.content.MOST_BYTES", 2**20)
+    path = tmp_path / "credit.csv.gz"
+    path.write_bytes(gzip.compress(GOOD.encode() + 2**20 * b"\n"))
+    assert path.stat().st_size < 10_000
+    with pytest.raises(DataError, match=r"credit\.csv\.gz has more than 1 MiB, the most that is read"):
+        read_table(path, declaration)
+
+
 def test_what_begins_with_nothing_is_rejected_by_its_beginning() -> None:
     content = bytes(16 * 1024 * 1024)
     tracemalloc.start()
@@ -241,7 +254,7 @@ def test_a_line_that_names_the_separator_is_no_header(tmp_path: Path, line: str)
     drafted = load_declaration(tmp_path / "models" / "credit")
     assert (drafted.table.separator, drafted.feature_names) == (";", ["income"])
     rows, _ = read_table(path, drafted)
-    frame = read_frame(path.read_bytes(), drafted)
+    frame = read_frame(path.read_bytes(), drafted.table)
     assert frame.columns.tolist() == HEADER.split(",")
     assert frame["income"].tolist() == [row["income"] for row in rows]
 

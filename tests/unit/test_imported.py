@@ -44,7 +44,7 @@ from sklearn.svm import LinearSVC
 from bundle.declaration import load_declaration
 from bundle.encoding import Encoder
 from bundle.errors import BundleError
-from bundle.manifest import load_manifest, read_files, sealed
+from bundle.manifest import load_manifest, read_files, sealed, sha256
 from bundle.runtime import Session
 from tests.harness import Server
 from tests.mlflow import Answer, RawServer, answered, has_alias
@@ -171,6 +171,24 @@ def write_mlflow(made: Pipeline, folder: Path) -> tuple[Path, list[str]]:
     ]
     (saved / "MLmodel").write_text("\n".join(lines), encoding="utf-8")
     return saved, []
+
+
+@pytest.mark.parametrize("kind", ["parquet", "csv.gz"])
+def test_rows_are_given_as_parquet_or_compressed(tmp_path: Path, frame: pd.DataFrame, kind: str) -> None:
+    made = pipeline(frame=frame)
+    file, _ = write_joblib(made, tmp_path)
+    data = tmp_path / f"rows.{kind}"
+    if kind == "parquet":
+        frame.to_parquet(data)
+    else:
+        frame.to_csv(data, index=False)
+    for separator in (",", ";"):  # of CSV
+        manifest = import_file(tmp_path / "credit", file, data, quiet, target="default", trust=True)
+        assert manifest.data.sha256 == sha256(data.read_bytes()), separator
+        check_served(tmp_path / "credit", frame, made.predict_proba(frame[FEATURES]))
+        if kind == "parquet":
+            with (tmp_path / "credit" / "model.toml").open("a", encoding="utf-8") as toml:
+                toml.write('[table]\nseparator = ";"\n' * (separator == ","))
 
 
 def by_column(made: Pipeline) -> bytes:

@@ -1,6 +1,8 @@
 """A table is read as it is written, or rejected in a sentence that names the place."""
 
+import bz2
 import gzip
+import lzma
 import os
 import shutil
 from collections.abc import Callable, Sequence
@@ -8,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from bundle.declaration import Declaration, load_declaration
+from bundle.declaration import Declaration, TableFormat, load_declaration
 from bundle.errors import BundleError
 from tests.harness import HEART
 from training.build import build
@@ -273,10 +276,8 @@ def test_the_first_line_in_another_encoding_is_named(tumour: Declaration, table:
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (gzip.compress(b"size,grade,kind", mtime=0), "compressed by gzip: unpack it first"),
         (b"PK\x03\x04", "a ZIP archive, or a workbook of Excel: unpack it, or save the sheet as CSV"),
         (b"<!DOCTYPE html><html></html>", "a web page: give a CSV file"),
-        (b"PAR1", "a Parquet file, which make new reads, and training does not: give a CSV file"),
     ],
 )
 def test_a_file_that_is_no_table_is_rejected_by_what_it_is(
@@ -286,6 +287,31 @@ def test_a_file_that_is_no_table_is_rejected_by_what_it_is(
     path.write_bytes(content)
     with pytest.raises(DataError, match=f"rows.csv is {sentence}$"):
         read_table(path, tumour)
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, bz2.compress, lzma.compress])
+def test_a_compressed_table_is_read_as_it_was_written(
+    tmp_path: Path, tumour: Declaration, table: Callable[..., Path], compress: Callable[[bytes], bytes]
+) -> None:
+    plain = table(HEADER, "1,low,B", ",high,M")
+    (tmp_path / "packed").write_bytes(compress(plain.read_bytes()))
+    assert read_table(tmp_path / "packed", tumour) == read_table(plain, tumour)
+
+
+def test_parquet_is_read_however_csv_is_declared_to_be_written(
+    tmp_path: Path, tumour: Declaration, table: Callable[..., Path]
+) -> None:
+    """Its rows are those of CSV in the notation of [table]; the words for a missing value hold in both."""
+    declared = TableFormat.model_validate(
+        {"separator": ";", "decimal": ",", "encoding": "utf-16", "missing": ["k. A."]}
+    )
+    german = tumour.model_copy(update={"table": declared})
+    plain = table("size;grade;kind", "1,5;low;B", "k. A.;high;M", encoding="utf-16")
+    frame = pd.DataFrame(
+        {"size": ["9", "1.5", "k. A."], "grade": ["low", "low", "high"], "kind": list("MBM")}
+    )
+    frame[1:].to_parquet(tmp_path / "rows.parquet")
+    assert read_table(tmp_path / "rows.parquet", german) == read_table(plain, german)
 
 
 def test_a_special_file_is_rejected_before_it_is_read(folder: Path, tumour: Declaration) -> None:
