@@ -22,8 +22,10 @@ from sklearn.preprocessing import FunctionTransformer
 
 from bundle.features import CategoryFeature
 from training.encoders import fitted_steps
+from training.export import failing_step
 from training.frames import Column, FrameModel
 from training.graph import Graph
+from training.remedies import not_exported
 from training.table import DataError
 
 OPSETS = {"": 18, "ai.onnx.ml": 3}
@@ -75,12 +77,23 @@ class _Conversion:
             width = len(everything)
         if not others:
             raise DataError("the pipeline ends with a transformer: it needs a classifier")
-        part = exported(
-            Pipeline([(str(i), step) for i, step in enumerate(others)]), width, self._estimator_kind
-        )
+        *transformers, estimator = others
+        if transformers:
+            tensor = self._numbered(transformers, tensor, width)
+            width = estimator.n_features_in_
+        part = exported(Pipeline([("estimator", estimator)]), width, self._estimator_kind)
         tensor = self._graph.cast(tensor, self._estimator_kind)
         _, probabilities = self._graph.embedded(part, {"values": tensor})
         return self._graph.finished(probabilities, self._model.order)
+
+    def _numbered(self, transformers: Sequence[Any], tensor: str, width: int) -> str:
+        """Return what transformers make of numbers, as exactly as their maker had it.
+
+        Trees send a row that is rounded before they read it to the other side of a split.
+        """
+        steps = Pipeline([(str(i), step) for i, step in enumerate(transformers)])
+        part = exported(steps, width, self._kind)
+        return self._graph.embedded(part, {"values": self._graph.cast(tensor, self._kind)})[0]
 
     def _places(self, first: ColumnTransformer, inputs: Sequence[int]) -> Sequence[int]:
         """Return where columns of the first step are among those of the model, which lack what it drops."""
@@ -183,9 +196,8 @@ def exported(model: Any, width: int, kind: int) -> Any:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         reason = textwrap.shorten(reason, MOST_REASON, placeholder=" ...")
         if found := re.search(r"<class '(?:\w+\.)*(\w+)'>", reason):
-            raise DataError(f"'{found[1]}' cannot be exported to ONNX") from None
-        name = type(model[-1] if isinstance(model, Pipeline) else model).__name__
-        raise DataError(f"'{name}' cannot be exported to ONNX: {reason}") from None
+            raise DataError(not_exported(f"'{found[1]}'", "skl2onnx has no converter for it")) from None
+        raise DataError(not_exported(failing_step(error), reason)) from None
 
 
 def check_encoders(transformer: Any, names: Sequence[str]) -> None:

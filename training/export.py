@@ -20,6 +20,7 @@ from training.additive import derive
 from training.distribution import describe
 from training.fitting import predict_classes
 from training.recipe import described
+from training.remedies import for_other_answers, not_exported
 
 GENERATED_ROWS = 10_000
 MISSING_SHARE = 0.1
@@ -69,10 +70,7 @@ def export(pipeline: Pipeline, features: int) -> bytes:
             name="pipeline",
         )
     except Exception as error:  # noqa: BLE001  # converters raise exceptions of every kind
-        raise ExportError(
-            f"{failing_step(error)} cannot be exported to ONNX: {_reason(error)} (docs/models.md lists the "
-            "steps that can)"
-        ) from None
+        raise ExportError(not_exported(failing_step(error), _reason(error))) from None
     # skl2onnx lists the operator sets in the order of a Python set, which differs from run to run.
     operator_sets = sorted(model.opset_import, key=lambda operator_set: operator_set.domain)
     del model.opset_import[:]
@@ -160,6 +158,6 @@ def check_parity(pipeline: Pipeline, model: bytes, matrices: list[Matrix]) -> fl
     if not difference < PARITY_TOLERANCE:
         raise ParityError(
             f"ONNX and scikit-learn differ by {difference:.2g}, more than {PARITY_TOLERANCE:g}: "
-            "ONNX computes in float32 (docs/models.md says which steps stand that)"
+            f"{for_other_answers([pipeline])} (docs/models.md lists the steps)"
         )
     return difference

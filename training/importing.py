@@ -38,6 +38,7 @@ from training.frames import FrameModel, declared_threshold, labels_of, rows_of
 from training.metrics import RESAMPLES, Floats
 from training.onnx_file import OnnxModel
 from training.registered import trained_file
+from training.remedies import for_other_answers
 from training.replacing import replace_file, replaced_folder
 from training.sources import Source, classifier, read_source
 from training.table import SEPARATOR_LINE, DataError, read_table
@@ -213,10 +214,10 @@ class _Import:
                 rows = " and ".join(str(len(matrix)) for matrix in self.matrices)
                 self.say(f"served against imported: {differences[-1]:.2g} apart at most, on {rows} rows")
                 return model
+        steps = () if isinstance(self.model, OnnxModel) else self.model.steps
         raise ParityError(
             f"the served model and the imported one differ by {min(differences):.2g}, more than "
-            f"{PARITY_TOLERANCE:g}: values are served as float32, with seven digits; either a step of the "
-            "pipeline distinguishes more digits, or it is exported wrongly"
+            f"{PARITY_TOLERANCE:g}: {for_other_answers(steps)}"
         )
 
     def _candidates(self) -> Iterator[bytes]:

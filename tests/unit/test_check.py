@@ -183,11 +183,11 @@ RECIPES = {
     ),
     "no converter": (
         LOAD + returning("make_pipeline(SplineTransformer(), LogisticRegression())"),
-        "'SplineTransformer' cannot be exported to ONNX: skl2onnx has no converter for it",
+        "'SplineTransformer' cannot be exported to ONNX: fit a KBinsDiscretizer with encode='onehot-dense'",
     ),
     "no converter of a function": (
         LOAD + returning("make_pipeline(FunctionTransformer(np.abs), LogisticRegression())"),
-        "'FunctionTransformer' cannot be exported to ONNX: RuntimeError: FunctionTransformer is not",
+        "'FunctionTransformer' cannot be exported to ONNX: compute its columns in the table instead (docs/",
     ),
 }
 

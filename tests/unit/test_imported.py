@@ -24,13 +24,22 @@ from skl2onnx.common.data_types import FloatTensorType, StringTensorType
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer, make_column_selector
-from sklearn.ensemble import GradientBoostingClassifier, RandomForestClassifier
+from sklearn.decomposition import PCA
+from sklearn.ensemble import (
+    GradientBoostingClassifier,
+    HistGradientBoostingClassifier,
+    RandomForestClassifier,
+    StackingClassifier,
+    VotingClassifier,
+)
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.model_selection import GridSearchCV
-from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.naive_bayes import GaussianNB
+from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 from sklearn.preprocessing import (
     FunctionTransformer,
+    KBinsDiscretizer,
     MinMaxScaler,
     OneHotEncoder,
     OrdinalEncoder,
@@ -487,7 +496,7 @@ def test_a_skops_file_with_unknown_types_names_them_and_needs_trust(
         ),
         (
             lambda frame: pipeline(numbers=make_pipeline(SimpleImputer(), SplineTransformer()), frame=frame),
-            "'SplineTransformer' cannot be exported to ONNX",
+            "'SplineTransformer' cannot be exported to ONNX: fit a KBinsDiscretizer with encode=",
         ),
         (
             lambda frame: pipeline(numbers=SimpleImputer(add_indicator=True), frame=frame),
@@ -503,7 +512,7 @@ def test_a_skops_file_with_unknown_types_names_them_and_needs_trust(
         ),
         (
             lambda frame: pipeline(numbers=FunctionTransformer(np.nan_to_num), frame=frame),
-            "'FunctionTransformer' cannot be exported to ONNX",
+            "'FunctionTransformer' cannot be exported to ONNX: compute its columns in the table instead",
         ),
         (
             lambda frame: pipeline(texts=OneHotEncoder()).fit(
@@ -521,6 +530,75 @@ def test_what_cannot_be_served_is_said_in_a_sentence(
     assert sentence in str(raised.value)
     assert "\n" not in str(raised.value)
     assert not list(tmp_path.iterdir())
+
+
+SCALED_NUMBERS = ["age", "amount", "rate"]
+
+
+@pytest.fixture(scope="module")
+def numbers() -> pd.DataFrame:
+    """600 rows of numbers that float32 rounds, and the class as a string."""
+    random = np.random.default_rng(0)
+    rows = pd.DataFrame(random.normal(1000, 300, (600, 3)).round(2), columns=SCALED_NUMBERS)
+    return rows.assign(default=np.where(rows.age + random.normal(0, 150, 600) > 1000, "yes", "no"))
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        RandomForestClassifier(20, random_state=0),
+        CalibratedClassifierCV(RandomForestClassifier(20, random_state=0), cv=3),
+        StackingClassifier([("trees", RandomForestClassifier(20, random_state=0))], cv=3),
+    ],
+)
+def test_trees_behind_scaled_numbers_answer_as_their_maker_does(
+    tmp_path: Path, numbers: pd.DataFrame, estimator: Any
+) -> None:
+    """The scaler of a pipeline without ColumnTransformer divides as exactly as it did for its maker."""
+    made = make_pipeline(StandardScaler(), PCA(2), estimator)
+    made.fit(numbers[SCALED_NUMBERS], numbers["default"])
+    export(made, numbers, "default", tmp_path / "credit", say=quiet)
+    check_served(tmp_path / "credit", numbers, made.predict_proba(numbers[SCALED_NUMBERS]))
+
+
+def test_trees_that_answer_otherwise_are_said_to_need_no_scaler(
+    tmp_path: Path, numbers: pd.DataFrame
+) -> None:
+    scaled = make_pipeline(StandardScaler(), RandomForestClassifier(50, random_state=0))
+    made = make_pipeline(CalibratedClassifierCV(scaled, cv=3))
+    made.fit(numbers[SCALED_NUMBERS], numbers["default"])
+    with pytest.raises(ParityError, match=r"fit them without StandardScaler, which trees do not need$"):
+        export(made, numbers, "default", tmp_path / "credit", say=quiet)
+
+
+@pytest.mark.parametrize(
+    ("refused", "remedied", "remedy"),
+    [
+        (
+            make_pipeline(HistGradientBoostingClassifier(max_iter=10)),
+            make_pipeline(SimpleImputer(), GradientBoostingClassifier(n_estimators=10)),
+            "fit a GradientBoostingClassifier, behind a SimpleImputer, instead",
+        ),
+        (
+            make_pipeline(FeatureUnion([("bins", KBinsDiscretizer(3))]), LogisticRegression()),
+            make_pipeline(KBinsDiscretizer(3, encode="onehot-dense"), LogisticRegression()),
+            "'KBinsDiscretizer' cannot be exported to ONNX: fit it with encode='onehot-dense' or 'ordinal'",
+        ),
+        (
+            make_pipeline(VotingClassifier([("a", GaussianNB())], voting="soft")),
+            make_pipeline(VotingClassifier([("a", GaussianNB())], voting="soft", flatten_transform=False)),
+            "set voting='soft' and flatten_transform=False, or fit a StackingClassifier instead",
+        ),
+    ],
+)
+def test_what_is_said_to_do_about_a_step_helps(
+    tmp_path: Path, numbers: pd.DataFrame, refused: Pipeline, remedied: Pipeline, remedy: str
+) -> None:
+    for made in (refused, remedied):
+        made.fit(numbers[SCALED_NUMBERS], numbers["default"])
+    with pytest.raises(DataError, match=remedy):
+        export(refused, numbers, "default", tmp_path / "credit", say=quiet)
+    export(remedied, numbers, "default", tmp_path / "credit", say=quiet)
 
 
 def test_a_model_that_does_not_answer_as_its_maker_is_not_written(
