@@ -110,7 +110,7 @@ train: .venv/train.done ## train MODEL (heart-disease), or its VERSION alone, fr
 	.venv/bin/python -m training --model $(call quoted,$(MODEL)) $(if $(VERSION),--version $(call quoted,$(VERSION))) $(if $(DATA),--data $(call quoted,$(DATA)))
 
 import: .venv/train.done ## import FILE, a trained model, as MODEL's VERSION, judged on the labelled rows of DATA (TRUST=yes: a pickle)
-	@.venv/bin/python -m training.importing --model $(call quoted,$(MODEL)) --file $(call quoted,$(FILE)) $(if $(DATA),--data $(call quoted,$(DATA))) $(if $(TARGET),--target $(call quoted,$(TARGET))) $(if $(VERSION),--version $(call quoted,$(VERSION))) $(if $(TRUST),--trust $(call quoted,$(TRUST))) $(if $(CLASSES),--classes $(call quoted,$(CLASSES)))
+	@.venv/bin/python -m training.importing --model $(call quoted,$(MODEL)) $(if $(FILE),--file $(call quoted,$(FILE))) $(if $(DATA),--data $(call quoted,$(DATA))) $(if $(TARGET),--target $(call quoted,$(TARGET))) $(if $(VERSION),--version $(call quoted,$(VERSION))) $(if $(TRUST),--trust $(call quoted,$(TRUST))) $(if $(CLASSES),--classes $(call quoted,$(CLASSES)))
 
 test-budget: .venv/dev.done ## count the instructions of a request (needs valgrind)
 	.venv/bin/python -m pytest tests/budget $(ARGS)

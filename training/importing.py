@@ -302,7 +302,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command.add_argument(
         "--file",
         type=trained_file,
-        required=True,
         help=".joblib, .pkl, .skops, .onnx, an MLflow model's folder, runs:/RUN/PATH, models:/NAME/2 or "
         "models:/NAME@ALIAS",
     )
@@ -315,6 +314,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = command.parse_args(arguments)
 
     def work() -> None:
+        if options.file is None:
+            raise DataError("name the trained model (FILE=pipeline.skops)")
         if options.data is None:
             raise DataError("an imported model is judged on labelled rows: give them (DATA=FILE)")
         import_file(

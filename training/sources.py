@@ -5,8 +5,10 @@ opened if it names no other types than those of scikit-learn and numpy. The serv
 """
 
 import importlib
+import importlib.util
 import io
 import re
+import sys
 import warnings
 import zipfile
 from collections.abc import Iterator
@@ -38,6 +40,12 @@ MOST_SCHEMA_BYTES = 2**26
 
 TRUSTED = {"numpy.dtype"}
 
+ABSENT_MEMBER = [
+    re.compile(r"Can't get attribute '(?P<member>[\w.]+)' on <module '(?P<module>[\w.]+)'"),
+    re.compile(r"module '(?P<module>[\w.]+)' has no attribute '(?P<member>\w+)'"),
+]
+"""What pickle says of a function or a class that is not where it was, by its protocol."""
+
 
 @dataclass(frozen=True)
 class Source:
@@ -51,6 +59,8 @@ class Source:
 
 def read_source(path: Path, *, trust: bool) -> Source:
     """Return what a file holds; DataError says why it is not opened."""
+    if not path.exists():
+        raise DataError(f"{path} does not exist: FILE names the trained model, from the folder you are in")
     if path.is_dir():
         path = _mlflow_model(path)
     kind = path.suffix.lower()
@@ -69,7 +79,8 @@ def read_source(path: Path, *, trust: bool) -> Source:
         )
     with _opened(path), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        model = classifier(_skops(path, content, trust=trust) if kind == ".skops" else _pickle(path, content))
+        made = _skops(path, content, trust=trust) if kind == ".skops" else joblib.load(io.BytesIO(content))
+        model = classifier(made)
     others = {
         str(warning.message.original_sklearn_version)
         for warning in caught
@@ -133,18 +144,37 @@ def _opened(path: Path) -> Iterator[None]:
         yield
     except (DataError, KeyboardInterrupt):
         raise
+    except ModuleNotFoundError as error:
+        raise DataError(f"{path} needs the module '{error.name}': {_to_have(str(error.name))}") from None
     except BaseException as error:  # noqa: BLE001
+        for pattern in ABSENT_MEMBER if isinstance(error, AttributeError) else ():
+            if found := pattern.match(str(error)):
+                raise DataError(f"{path} needs {_to_have_member(**found.groupdict())}") from None
         reason = described(error)
         if isinstance(error, Exception):
             reason = reason.removeprefix(f"{type(error).__name__}: ")
         raise DataError(f"{path} cannot be opened: {reason}") from None
 
 
-def _pickle(path: Path, content: bytes) -> Any:
-    try:
-        return joblib.load(io.BytesIO(content))
-    except ModuleNotFoundError as error:
-        raise DataError(f"{path} needs the package '{error.name}': install it into .venv") from None
+def _to_have(module: str) -> str:
+    """Return what to do about a module that cannot be imported."""
+    package = module.partition(".")[0]
+    if importlib.util.find_spec(package) is not None:
+        return f"install the version of {package} that saved it, or save it again with the installed one"
+    return (
+        "install its package into .venv; if it is your own file, name its folder (PYTHONPATH=FOLDER before "
+        "make import), or call export() of training.importing where you made the pipeline"
+    )
+
+
+def _to_have_member(member: str, module: str) -> str:
+    """Return what a pickle lacks, and what to do: a function of the notebook, or one of another version."""
+    if module in {"__main__", getattr(sys.modules["__main__"].__spec__, "name", "__main__")}:
+        return (
+            f"'{member}', which its notebook or script defined: call export() of training.importing there, "
+            "or move it into a file of its own, import it from there, and save the pipeline again"
+        )
+    return f"'{member}' of the module '{module}', which lacks it here: {_to_have(module)}"
 
 
 def _check_unpacked(path: Path, content: bytes) -> None:

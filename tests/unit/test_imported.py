@@ -1,5 +1,6 @@
 """Models that were trained elsewhere answer with their maker's probabilities, or a sentence says why not."""
 
+import importlib
 import json
 import pickle
 import shutil
@@ -655,14 +656,26 @@ def pickled(function: Callable[..., object], *arguments: object) -> bytes:
         (("made.onnx", b"nothing"), "the ONNX model cannot be used: it is no ONNX model"),
         (("made.skops", b"nothing"), "made.skops cannot be opened: File is not a zip file"),
         (("made.joblib", b"nothing"), "made.joblib cannot be opened"),
-        (("made.pkl", b"cabsent_package\nThing\n."), "needs the package 'absent_package': install it"),
+        (
+            ("made.pkl", b"cabsent_package\nThing\n."),
+            "install its package into .venv; if it is your own file, name its folder (PYTHONPATH=FOLDER ",
+        ),
+        (("made.pkl", b"csklearn.absent\nThing\n."), "install the version of sklearn that saved it, or save"),
+        (
+            ("made.pkl", b"cjson\nThing\n."),
+            "needs 'Thing' of the module 'json', which lacks it here: install",
+        ),
+        (
+            ("made.pkl", b"c__main__\nthing\n."),
+            "needs 'thing', which its notebook or script defined: call export() of training.importing there,",
+        ),
         (("made.pkl", pickled(sys.exit, 0)), "made.pkl cannot be opened: SystemExit: 0"),
         (("made.pkl", pickled(next, iter(()))), "made.pkl cannot be opened: StopIteration"),
         (
             ("made.joblib", pickled(exec, "raise BaseException('boom')")),
             "made.joblib cannot be opened: BaseException: boom",
         ),
-        (("absent.onnx", None), "absent.onnx cannot be read or written: No such file or directory"),
+        (("absent.onnx", None), "absent.onnx does not exist: FILE names the trained model, from the"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_said_in_a_sentence(
@@ -685,7 +698,30 @@ def test_a_pickle_that_is_absent_needs_no_trust_first(
 ) -> None:
     said, code = run(tmp_path, frame, tmp_path / "absent.joblib", capsys)
     assert code == 1
-    assert "absent.joblib cannot be read or written: No such file or directory" in said
+    assert "absent.joblib does not exist: FILE names the trained model, from the folder you are in" in said
+
+
+def test_a_function_of_a_module_is_found_in_the_folder_that_is_named(
+    tmp_path: Path, frame: pd.DataFrame, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "of_my_own.py").write_text("def same(rows):\n    return rows\n", encoding="utf-8")
+    with monkeypatch.context() as where_it_is:
+        where_it_is.syspath_prepend(tmp_path)
+        same = importlib.import_module("of_my_own").same
+        texts = make_pipeline(FunctionTransformer(same), OneHotEncoder())  # of categories: it becomes a table
+        file, trust = write_joblib(pipeline(texts=texts, frame=frame), tmp_path)
+        del sys.modules["of_my_own"]
+    said, code = run(tmp_path, frame, file, capsys, *trust)
+    assert code == 1
+    assert "needs the module 'of_my_own': install its package into .venv; if it is your own file" in said
+    monkeypatch.syspath_prepend(tmp_path)
+    said, code = run(tmp_path, frame, file, capsys, *trust)
+    assert code == 0, said
+
+
+def test_a_file_that_is_not_named_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--model", "credit", "--data", "rows.csv"]) == 1
+    assert capsys.readouterr().err == "error: name the trained model (FILE=pipeline.skops)\n"
 
 
 def operator(domain: str, kind: str = "Odd") -> bytes:
