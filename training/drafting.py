@@ -89,7 +89,8 @@ def declared_folder(folder: Path, table: Table, source: Source, say: Say) -> Ite
         yield drafted, lambda line: say(line.replace(str(drafted), str(folder)))
     for line in takewhile(lambda line: not line.startswith("Next, "), review(folder, draft)):
         say(line)
-    say(f"Next, in {folder / 'model.toml'}: write what is 'Not stated yet', and import again for its card.")
+    again = "import" if source.content else "call export()"
+    say(f"Next, in {folder / 'model.toml'}: write what is 'Not stated yet', and {again} again for its card.")
 
 
 def read_columns(model: Any, columns: Sequence[Column]) -> list[Column]:

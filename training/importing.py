@@ -25,6 +25,7 @@ from bundle.evaluation import Evaluation
 from bundle.manifest import PARITY_TOLERANCE, Imported, Manifest, load_manifest, sha256
 from bundle.runtime import Session
 from training import Say
+from training.baseline import remarks
 from training.build import model_card, say_metrics, write_bundle, write_card
 from training.cli import exit_code, parser
 from training.content import format_of, read_content
@@ -37,6 +38,7 @@ from training.export import ParityError, generate_rows, served_files
 from training.frames import FrameModel, declared_threshold, labels_of, rows_of
 from training.metrics import RESAMPLES, Floats
 from training.onnx_file import OnnxModel
+from training.preparation import class_rows
 from training.registered import trained_file
 from training.remedies import for_other_answers
 from training.replacing import replace_file, replaced_folder
@@ -175,6 +177,8 @@ class _Import:
         declaration, declared = declare(self.folder, self.declaration, self.version, self.model.estimator)
         evaluation = self._evaluation()
         say_metrics(evaluation, self.say)
+        for remark in remarks(class_rows(self.declaration, self.data.labels)):
+            self.say(f"  {remark}")
         files = served_files(self.model, declaration, self.matrices, model, self.say)
         manifest = self._write(declaration, files, evaluation)
         if declared is not None:
@@ -266,7 +270,7 @@ def check_version(folder: Path, declaration: Declaration, version: str) -> None:
     except BundleError:
         return  # a version that cannot be served may be replaced
     if existing.imported is None:
-        raise DataError(f"{folder / version} was trained here, and stays as it is: name another (VERSION=v2)")
+        raise DataError(f"{folder / version} was trained here, and stays as it is: name another, such as v2")
 
 
 def check_threshold(declaration: Declaration, model: Any) -> None:
@@ -281,8 +285,7 @@ def check_threshold(declaration: Declaration, model: Any) -> None:
 
 
 def check_labels(declaration: Declaration, data: TrainingData) -> None:
-    counts = np.bincount(data.labels, minlength=len(declaration.classes)).tolist()
-    for count, label in zip(counts, declaration.labels, strict=True):
+    for label, count in class_rows(declaration, data.labels).items():
         if count < FOLDS:
             raise DataError(f"{count} labelled rows are '{label}': metrics need {FOLDS} of each class")
 

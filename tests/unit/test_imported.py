@@ -351,6 +351,24 @@ def test_columns_that_a_pipeline_drops_are_no_features(tmp_path: Path, frame: pd
     import_file(tmp_path / "again", file, tmp_path / "read.csv", quiet, target="default", trust=True)
 
 
+def test_what_accuracy_is_worth_and_what_to_do_next_is_said(tmp_path: Path, frame: pd.DataFrame) -> None:
+    rare = frame.assign(default=np.where(frame.index % 20 == 3, "yes", "no"))
+    made = pipeline(frame=rare)
+    said: dict[str, list[str]] = {"export": [], "import": []}
+    export(made, rare, "default", tmp_path / "credit", say=said["export"].append)
+    file, _ = write_joblib(made, tmp_path)
+    rare.to_csv(tmp_path / "rows.csv", index=False)
+    data, say = tmp_path / "rows.csv", said["import"].append
+    import_file(tmp_path / "again", file, data, say, target="default", trust=True)
+    for lines in said.values():
+        place = lines.index("  accuracy 0.9500 is what always answering 'no_default' gives")
+        assert lines[place + 1].startswith("  only 5.0% of rows are 'default': accuracy says little")
+    assert said["export"][-1].endswith(
+        "write what is 'Not stated yet', and call export() again for its card."
+    )
+    assert said["import"][-1].endswith("write what is 'Not stated yet', and import again for its card.")
+
+
 @pytest.fixture(scope="module")
 def imported(tmp_path_factory: pytest.TempPathFactory, frame: pd.DataFrame) -> tuple[Path, Pipeline]:
     """A model with two versions: v1 served from ONNX, v2 additive."""
