@@ -16,6 +16,7 @@ from onnx import TensorProto
 from skl2onnx import convert_sklearn
 from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType
 from sklearn.compose import ColumnTransformer
+from sklearn.feature_selection import SelectorMixin
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
@@ -68,6 +69,9 @@ class _Conversion:
             branches = [(inner, self._places(first, inputs)) for inner, inputs in _branches(first)]
             tensor = self._graph.concatenated([self._branch(*branch) for branch in branches])
             width = max(places.stop for places in first.output_indices_.values())
+        elif isinstance(first, SelectorMixin):
+            places = self._places(first, first.get_support(indices=True).tolist())
+            tensor, width = self._numbers(places), len(places)
         elif others and any(column.texts for column in self._model.columns):
             tensor = self._branch(first, everything)
             width = self._transformed(first, everything, self._base).shape[1]
@@ -95,7 +99,7 @@ class _Conversion:
         part = exported(steps, width, self._kind)
         return self._graph.embedded(part, {"values": self._graph.cast(tensor, self._kind)})[0]
 
-    def _places(self, first: ColumnTransformer, inputs: Sequence[int]) -> Sequence[int]:
+    def _places(self, first: Any, inputs: Sequence[int]) -> Sequence[int]:
         """Return where columns of the first step are among those of the model, which lack what it drops."""
         if not hasattr(first, "feature_names_in_"):
             return inputs

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from sklearn.compose import ColumnTransformer
+from sklearn.feature_selection import SelectorMixin
 from sklearn.model_selection import FixedThresholdClassifier, TunedThresholdClassifierCV
 from sklearn.pipeline import Pipeline
 
@@ -37,10 +38,13 @@ def unread_names(model: Any) -> frozenset[str]:
     """Return the columns that a fitted pipeline certainly does not read: its first step drops them."""
     first = fitted_steps(model)[0]
     everything = list(getattr(first, "feature_names_in_", ()))
-    if not everything or not isinstance(first, ColumnTransformer):
+    if isinstance(first, SelectorMixin):
+        read = set(first.get_support(indices=True).tolist())
+    elif isinstance(first, ColumnTransformer):
+        indexes = first._transformer_to_input_indices  # noqa: SLF001
+        read = {place for name, inner, _ in first.transformers_ if inner != "drop" for place in indexes[name]}
+    else:
         return frozenset()
-    indexes = first._transformer_to_input_indices  # noqa: SLF001
-    read = {place for name, inner, _ in first.transformers_ if inner != "drop" for place in indexes[name]}
     return frozenset(str(name) for place, name in enumerate(everything) if place not in read)
 
 

@@ -51,6 +51,7 @@ class FrameModel:
         self.declaration = declaration
         self.order = class_order(declaration, pipeline.classes_.tolist())
         self.columns = _columns(pipeline, declaration, frame)
+        self.inputs = list(getattr(pipeline, "feature_names_in_", [column.name for column in self.columns]))
         if hasattr(pipeline, "decision_function"):
             self.decision_function = self._decide
 
@@ -96,7 +97,7 @@ class FrameModel:
         return values[:, self.order] if values.shape[1] == len(self.order) else values
 
     def _called(self, method: str, frame: pd.DataFrame) -> NDArray[Any]:
-        rows = frame[[column.name for column in self.columns]]
+        rows = frame.reindex(columns=self.inputs, fill_value=0.0)  # of those that are not read
         named = hasattr(self.pipeline, "feature_names_in_")
         try:
             return np.asarray(getattr(self.pipeline, method)(rows if named else rows.to_numpy(np.float64)))

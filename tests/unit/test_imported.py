@@ -33,6 +33,7 @@ from sklearn.ensemble import (
     StackingClassifier,
     VotingClassifier,
 )
+from sklearn.feature_selection import RFE, SelectFromModel, SelectKBest, VarianceThreshold
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.model_selection import GridSearchCV
@@ -367,6 +368,37 @@ def test_what_accuracy_is_worth_and_what_to_do_next_is_said(tmp_path: Path, fram
         "write what is 'Not stated yet', and call export() again for its card."
     )
     assert said["import"][-1].endswith("write what is 'Not stated yet', and import again for its card.")
+
+
+@pytest.mark.filterwarnings("ignore:Features .* are constant")
+@pytest.mark.filterwarnings("ignore:invalid value encountered in divide")
+@pytest.mark.parametrize(
+    ("selector", "others"),
+    [
+        (SelectKBest(k=2), [StandardScaler()]),
+        (SelectFromModel(RandomForestClassifier(20, random_state=0), threshold="mean"), []),
+        (VarianceThreshold(), [PolynomialFeatures(2), StandardScaler()]),
+        (RFE(LogisticRegression(), n_features_to_select=1), []),
+    ],
+)
+def test_columns_that_a_selector_leaves_out_are_no_features(
+    tmp_path: Path, frame: pd.DataFrame, selector: Any, others: list[Any]
+) -> None:
+    random = np.random.default_rng(1)
+    rows = frame[["amount", "age", "default"]].fillna(0)
+    rows.insert(0, "branch", np.arange(len(rows)) % 7)
+    rows.insert(2, "constant", 1.0)
+    rows["other"] = random.normal(0, 1e-3, len(rows))
+    made = make_pipeline(selector, *others, LogisticRegression(max_iter=5000))
+    made.fit(rows.drop(columns="default"), rows["default"])
+    kept = set(made[0].get_feature_names_out())
+    assert "constant" not in kept
+    export(made, rows, "default", tmp_path / "credit", say=quiet)
+    assert {feature.column for feature in load_declaration(tmp_path / "credit").features} == kept
+    check_served(tmp_path / "credit", rows, made.predict_proba(rows.drop(columns="default")))
+    file, _ = write_joblib(made, tmp_path)
+    rows[["default", *kept]].to_csv(tmp_path / "read.csv", index=False)
+    import_file(tmp_path / "again", file, tmp_path / "read.csv", quiet, target="default", trust=True)
 
 
 @pytest.fixture(scope="module")
