@@ -2,7 +2,7 @@
 
 from typing import Self
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from bundle.records import Record, Share, check_sum
 
@@ -31,6 +31,14 @@ class GroupMetrics(Record):
     group: str
     rows: int
     positives: int
+    metrics: dict[str, MetricEstimate]
+
+
+class ClassMetrics(Record):
+    """Recall and precision of one of more than two classes; none of precision where it is never predicted."""
+
+    label: str
+    rows: int
     metrics: dict[str, MetricEstimate]
 
 
@@ -75,3 +83,4 @@ class Evaluation(Record):
     groups: list[GroupMetrics]
     calibration: list[CalibrationBin]
     thresholds: list[ThresholdMetrics]
+    classes: list[ClassMetrics] = Field(default=[])

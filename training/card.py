@@ -7,7 +7,14 @@ from markdown_it import MarkdownIt
 
 from bundle.declaration import Declaration
 from bundle.distributions import CategoryDistribution
-from bundle.evaluation import METRIC_NAMES, Evaluation, GroupMetrics, MetricEstimate, ThresholdMetrics
+from bundle.evaluation import (
+    METRIC_NAMES,
+    ClassMetrics,
+    Evaluation,
+    GroupMetrics,
+    MetricEstimate,
+    ThresholdMetrics,
+)
 from bundle.features import Feature
 from bundle.manifest import FewRows, Manifest
 from training.plots import calibration_plot, groups_plot
@@ -95,6 +102,7 @@ def _version(declaration: Declaration, manifest: Manifest) -> list[str]:
             ["metric", "value", "95 % interval"],
             [[METRIC_NAMES[name], *_cells(estimate)] for name, estimate in evaluation.metrics.items()],
         ),
+        *_classes(evaluation.classes),
         "#### Calibration",
         f"![Observed frequency by predicted probability]({manifest.version}/{CALIBRATION_PLOT})",
         *_thresholds(declaration, evaluation.thresholds),
@@ -148,6 +156,25 @@ def _thresholds(declaration: Declaration, thresholds: list[ThresholdMetrics]) ->
     ]
 
 
+def _classes(classes: list[ClassMetrics]) -> list[str]:
+    if not classes:
+        return []
+    rows = [
+        [
+            f"`{declared.label}`",
+            str(declared.rows),
+            _with_interval(declared.metrics["recall"]),
+            _with_interval(declared.metrics.get("precision"), absent="never predicted"),
+        ]
+        for declared in classes
+    ]
+    return [
+        "#### Classes",
+        "Recall is how many of a class's rows get its name, precision how many that get the name are of it.",
+        _table(["class", "rows", "recall", "precision"], rows),
+    ]
+
+
 def _groups(version: str, groups: list[GroupMetrics]) -> list[str]:
     if not groups:
         return []
@@ -172,10 +199,8 @@ def _cells(estimate: MetricEstimate) -> list[str]:
     return [f"{estimate.value:.3f}", f"{estimate.lower:.3f} to {estimate.upper:.3f}"]
 
 
-def _with_interval(estimate: MetricEstimate | None) -> str:
-    return (
-        f"{estimate.value:.3f} ({estimate.lower:.3f} to {estimate.upper:.3f})" if estimate else "no such rows"
-    )
+def _with_interval(estimate: MetricEstimate | None, absent: str = "no such rows") -> str:
+    return f"{estimate.value:.3f} ({estimate.lower:.3f} to {estimate.upper:.3f})" if estimate else absent
 
 
 def _seen(feature: Feature, manifest: Manifest) -> str:

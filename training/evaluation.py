@@ -18,6 +18,7 @@ from bundle.declaration import Declaration
 from bundle.encoding import Matrix
 from bundle.evaluation import (
     CalibrationBin,
+    ClassMetrics,
     Evaluation,
     Expectation,
     GroupMetrics,
@@ -63,6 +64,7 @@ def evaluate(declaration: Declaration, matrix: Matrix, labels: Labels, probabili
         groups=_group_metrics(predictions, matrix) if declaration.binary else [],
         calibration=_calibration_bins(predictions),
         thresholds=_threshold_metrics(predictions),
+        classes=[] if declaration.binary else _class_metrics(predictions),
     )
 
 
@@ -133,6 +135,21 @@ def _metrics(predictions: Predictions) -> dict[str, MetricEstimate]:
         for name in repeats[0]:
             metrics[name] = summarise(np.mean([repeat[name] for repeat in repeats], axis=0))
     return metrics
+
+
+def _class_metrics(predictions: Predictions) -> list[ClassMetrics]:
+    """Return recall and precision of each class, over all repeats together."""
+    predicted = np.array([predict(repeat, None) for repeat in predictions.probabilities])
+    classes = []
+    for index, label in enumerate(predictions.declaration.labels):
+        member, answered = predictions.labels == index, (predicted == index).mean(axis=0)
+        right = predictions.weights @ (member * answered)
+        with np.errstate(invalid="ignore"):  # a resample may hold no such row
+            metrics = {"recall": summarise(right / (predictions.weights @ member))}
+            if answered.any():
+                metrics["precision"] = summarise(right / (predictions.weights @ answered))
+        classes.append(ClassMetrics(label=label, rows=int(member.sum()), metrics=metrics))
+    return classes
 
 
 def _group_metrics(predictions: Predictions, matrix: Matrix) -> list[GroupMetrics]:

@@ -4,9 +4,19 @@ import numpy as np
 import pytest
 from sklearn.calibration import calibration_curve
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import average_precision_score, brier_score_loss, recall_score, roc_auc_score
+from sklearn.metrics import (
+    average_precision_score,
+    brier_score_loss,
+    precision_score,
+    recall_score,
+    roc_auc_score,
+)
 
-from bundle.declaration import Declaration
+from bundle.declaration import Declaration, load_declaration
+from bundle.evaluation import ClassMetrics, MetricEstimate
+from bundle.manifest import load_manifest
+from tests.harness import PROJECT
+from training.card import render_card
 from training.evaluation import evaluate
 from training.metrics import (
     Scores,
@@ -101,3 +111,34 @@ def test_an_interval_is_as_wide_as_theory_says() -> None:
     estimate = summarise(resampling_weights(400) @ np.tile([0.0, 1.0], 200) / 400)
     assert estimate.value == 0.5
     assert [estimate.lower, estimate.upper] == pytest.approx([0.451, 0.549], abs=0.006)
+
+
+def test_each_of_many_classes_has_scikit_learns_recall_and_precision() -> None:
+    iris = load_declaration(PROJECT / "models" / "iris")
+    random = np.random.default_rng(0)
+    labels = random.integers(0, 3, 200)
+    probabilities = np.eye(3)[labels] + random.uniform(0, 1.5, (200, 3))
+    probabilities[:, 2] = 0  # is never predicted
+    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    matrix = np.zeros((200, 4), dtype=np.float32)
+    classes = evaluate(iris, matrix, labels, probabilities[None]).classes
+    assert [metrics.label for metrics in classes] == iris.labels
+    assert [metrics.rows for metrics in classes] == np.bincount(labels).tolist()
+    predicted = probabilities.argmax(axis=1)
+    for name, score in (("recall", recall_score), ("precision", precision_score)):
+        expected = score(labels, predicted, average=None, zero_division=0)[:2].tolist()
+        assert [metrics.metrics[name].value for metrics in classes[:2]] == pytest.approx(expected, abs=1e-4)
+    assert 0 < classes[0].metrics["recall"].lower < classes[0].metrics["recall"].value < 1
+    assert set(classes[2].metrics) == {"recall"}
+    assert classes[2].metrics["recall"].value == 0
+
+
+def test_the_card_lists_every_class_of_many() -> None:
+    iris = load_declaration(PROJECT / "models" / "iris")
+    manifest = load_manifest(PROJECT / "models" / "iris" / "v1", iris)
+    once = MetricEstimate(value=0.5, lower=0.25, upper=0.75)
+    classes = [ClassMetrics(label=f"c{n}", rows=n, metrics={"recall": once}) for n in range(24)]
+    evaluation = manifest.evaluation.model_copy(update={"classes": classes})
+    card = render_card(iris, [manifest.model_copy(update={"evaluation": evaluation})])
+    for n in range(24):
+        assert f"| `c{n}` | {n} | 0.500 (0.250 to 0.750) | never predicted |" in card
