@@ -10,7 +10,7 @@ from pydantic_core import from_json
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
-from serving.console.fields import form_fields, sentence, typed_from, typed_row
+from serving.console.fields import form_fields, form_state, sentence, typed_from, typed_row
 from serving.console.live.page import RANGES, live_shown
 from serving.console.live.readings import Live, LiveSource
 from serving.console.posts import as_json, read_form
@@ -29,6 +29,9 @@ from serving.request import RequestRecord
 
 MOST_SHOWN = 100
 """Rows of a table that the page shows; the download has all of them."""
+
+DOWNLOAD_TIMES = 8
+"""How many times as long as a sent table its answers may be: each row gets more cells, with longer names."""
 
 MOST_EXAMPLES = 4
 DOWNLOAD = {"Cache-Control": "no-store", "Content-Disposition": 'attachment; filename="predictions.csv"'}
@@ -66,6 +69,7 @@ class Console:
         record: RequestRecord = request.scope["record"]
         try:
             target, typed = await self.sent(request)
+            reject_stale_form(target, typed)
         except ApiError as error:
             return self.problem(request, error)
         row = typed_row(target.declaration, typed)
@@ -97,6 +101,7 @@ class Console:
             status,
             depth=depth,
             fields=fields,
+            state=form_state(target.declaration),
             failure=failure,
             examples=range(1, min(MOST_EXAMPLES, len(target.model.manifest.probes)) + 1),
             **({"result": None, "snippets": []} | shown),
@@ -161,7 +166,9 @@ class Console:
     async def download(self, request: Request) -> Response:
         """Return the table that a page holds as a file."""
         try:
-            text = await to_thread(rewritten, (await self.posted(request)).get("download", ""))
+            text = await to_thread(
+                rewritten, (await self.posted(request, DOWNLOAD_TIMES)).get("download", "")
+            )
         except ApiError as error:
             return self.problem(request, error)
         return Response(text, media_type="text/csv", headers=DOWNLOAD)
@@ -245,8 +252,11 @@ class Console:
         typed = await self.posted(request)
         return self.targets.choose(typed.get("model"), typed.get("version")), typed
 
-    async def posted(self, request: Request) -> dict[str, str]:
-        return await read_form(request.scope["record"], request.receive, self.admission.limits)
+    async def posted(self, request: Request, times: int = 1) -> dict[str, str]:
+        """Return the fields of a form, which may be so many times as long as another body."""
+        limits = self.admission.limits
+        record: RequestRecord = request.scope["record"]
+        return await read_form(record, request.receive, times * limits.body_bytes, limits.body_seconds)
 
 
 def example(model: ServedModel, number: str | None) -> dict[str, Any]:
@@ -272,6 +282,13 @@ def known_feature(target: Target, feature: str | None) -> str | None:
     if feature and feature not in target.declaration.feature_names:
         raise ValidationError("The model has no such feature; choose one of those that the page offers.")
     return feature or None
+
+
+def reject_stale_form(target: Target, typed: Mapping[str, str]) -> None:
+    """Raise ValidationError for a form of a model whose categories or units have changed since."""
+    own = form_state(target.declaration)
+    if typed.get("state", own) != own:
+        raise ValidationError("The model was replaced since you opened this page; open it again to predict.")
 
 
 def bearing(token: str) -> HTTPConnection:

@@ -1,7 +1,9 @@
 """The fields of a form, from a model's features; and the row that the typed fields mean."""
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 
 from bundle.declaration import Declaration
 from bundle.errors import FieldError
@@ -18,6 +20,7 @@ NOT_KNOWN = "unknown"
 MOST_BUTTONS = 3
 MOST_BUTTON_CHARACTERS = 32
 DIGITS = 7
+STATE_DIGITS = 12
 
 Typed = Mapping[str, str]
 Value = int | float | str | None
@@ -69,6 +72,17 @@ def form_fields(
     for warning in warnings:
         by_name[warning["field"]].warnings.append(f"{sentence(warning['detail'])}.")
     return fields
+
+
+def form_state(declaration: Declaration) -> str:
+    """Return a hash of what a form's numbers of options and names of units mean."""
+    meaning = [
+        (feature.name, feature.unit, sorted(feature.other_units.items()))
+        if isinstance(feature, NumberFeature)
+        else (feature.name, list(feature.codes))
+        for feature in declaration.features
+    ]
+    return sha256(repr(meaning).encode()).hexdigest()[:STATE_DIGITS]
 
 
 def in_a_form(feature: Feature, detail: str, typed: Typed) -> str:
@@ -153,9 +167,13 @@ def read_value(feature: Feature, typed: Typed) -> Value:
 
 
 def number(feature: NumberFeature, typed: Typed) -> Value:
-    """Return the number in the feature's own unit; what is no number as it was typed."""
+    """Return the number in the feature's own unit; what is no number, or in no unit of it, as it was typed.
+
+    A half is rounded up, as the page's script does.
+    """
     text = typed.get(VALUE + feature.name, "").strip()
-    factor = feature.other_units.get(typed.get(UNIT + feature.name, ""), 1.0)
+    unit = typed.get(UNIT + feature.name, feature.unit)
+    factor = 1.0 if unit == feature.unit else feature.other_units.get(unit, math.nan)
     try:
         value = parse_number(text)
     except ValueError:
@@ -163,7 +181,9 @@ def number(feature: NumberFeature, typed: Typed) -> Value:
     if factor == 1:
         return value
     converted = float(f"{value * factor:.{DIGITS}g}")
-    return round(converted) if feature.type == "integer" else converted
+    if not math.isfinite(converted):
+        return text
+    return math.floor(converted + 0.5) if feature.type == "integer" else converted
 
 
 def category(feature: CategoryFeature, typed: Typed) -> Value:

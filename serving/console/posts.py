@@ -10,7 +10,6 @@ from starlette.types import Message, Receive
 from serving.errors import MalformedBody, OtherSite, UnsupportedMediaType
 from serving.http.body import read_body
 from serving.request import RequestRecord
-from serving.setting_groups import RequestLimits
 
 FORM = b"application/x-www-form-urlencoded"
 MOST_FIELDS = 10_000
@@ -20,7 +19,9 @@ COOKIE = "console"
 REFUSED = "Another site sent this form, so nothing was done; send it from the console's own page."
 
 
-async def read_form(record: RequestRecord, receive: Receive, limits: RequestLimits) -> dict[str, str]:
+async def read_form(
+    record: RequestRecord, receive: Receive, most_bytes: int, most_seconds: float
+) -> dict[str, str]:
     """Return the fields of a posted form, the last of each name; ApiError where it is not to be read."""
     headers = record.headers
     reject_other_sites(headers)
@@ -28,7 +29,7 @@ async def read_form(record: RequestRecord, receive: Receive, limits: RequestLimi
         raise UnsupportedMediaType(
             "Send the form as the page does, as 'application/x-www-form-urlencoded'; programs use /predict."
         )
-    content = await read_body(receive, limits.body_bytes, limits.body_seconds)
+    content = await read_body(receive, most_bytes, most_seconds)
     try:
         return dict(parse_qsl(content.decode(), keep_blank_values=True, max_num_fields=MOST_FIELDS))
     except ValueError:

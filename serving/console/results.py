@@ -9,6 +9,9 @@ from bundle.features import CategoryFeature, Feature
 from serving.console.fields import Value, label_and_hint
 
 MIDDLE = 50
+MOST_DECIMALS = 4
+"""Of a percentage: the API's probabilities have six."""
+
 LEFT_EDGE, RIGHT_EDGE = 0.12, 0.88
 """Beyond these positions a label of the scale grows inwards."""
 
@@ -28,10 +31,28 @@ class Position:
         return "start" if self.value < LEFT_EDGE else "end" if self.value > RIGHT_EDGE else "middle"
 
 
+def percent(share: float, *bounds: float) -> str:
+    """Return a share in percent, with the decimals that put it on its side of each bound, 0 and 1."""
+    text = ""
+    for decimals in range(1, MOST_DECIMALS + 1):
+        text = f"{100 * share:.{decimals}f}"
+        if all(side(float(text), 100 * bound) == side(share, bound) for bound in (0.0, 1.0, *bounds)):
+            break
+    return text
+
+
+def side(value: float, bound: float) -> int:
+    return (value > bound) - (value < bound)
+
+
 @dataclass(frozen=True)
 class ClassProbability:
     label: str
     position: Position
+
+    @property
+    def written(self) -> str:
+        return percent(self.position.value)
 
 
 @dataclass(frozen=True)
@@ -65,6 +86,12 @@ class Result:
     prediction_id: str | None
     bars: list[Bar]
     explanation: Mapping[str, Any]
+
+    @property
+    def probability_written(self) -> str:
+        """The probability in percent, on its side of the threshold."""
+        bounds = [self.threshold.value] if self.threshold else []
+        return percent(self.probability.value, *bounds) if self.probability else ""
 
     @property
     def above(self) -> bool:

@@ -1,6 +1,7 @@
 """The console's routes."""
 
 from fastapi import APIRouter, Response
+from fastapi.responses import RedirectResponse
 
 from serving.console.console import Console
 from serving.errors import NotFound
@@ -18,6 +19,10 @@ def console_router(console: Console) -> APIRouter:
     router.add_api_route("/live", console.show_live, methods=["GET"])
     if console.feedback:
         router.add_api_route("/outcome", console.report, methods=["POST"])
+
+    @router.get("")
+    async def start() -> Response:
+        return RedirectResponse("console/predict")
 
     @router.get("/static/{file}")
     async def static_file(file: str) -> Response:

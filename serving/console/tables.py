@@ -11,6 +11,9 @@ from serving.console.fields import Value
 from serving.errors import ValidationError
 
 SEPARATORS = (",", ";", "\t")
+EMPTY = ' "\r' + "".join(SEPARATORS)
+"""What a line of empty cells is made of."""
+
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What a cell begins with that a spreadsheet may run."""
 
@@ -20,11 +23,14 @@ def read_table(text: str, declaration: Declaration) -> list[dict[str, Value]]:
 
     The header has the names of features, or those of their columns in the training table.
     """
-    lines = read_cells(text.removeprefix("\ufeff"), declaration)
+    text = text.removeprefix("\ufeff").replace("\r\n", "\n")  # browsers post each end of a line as two
+    lines = read_cells(text, declaration)
     if not lines:
         raise ValidationError("There is no table; paste one whose first line names the features.")
     header, *rows = lines
     header = feature_names(header, declaration)
+    if "" in header:
+        raise ValidationError(f"Column {header.index('') + 1} of the table has no name; name or remove it.")
     if len(set(header)) < len(header):
         raise ValidationError("Two columns of the table have the same name; remove one.")
     features = {feature.name: feature for feature in declaration.features}
@@ -48,8 +54,12 @@ def feature_names(header: Sequence[str], declaration: Declaration) -> list[str]:
 
 
 def read_cells(text: str, declaration: Declaration) -> list[list[str]]:
-    """Return the cells of all lines that are not blank, by the separator that gives most features."""
-    first = text.lstrip().partition("\n")[0]
+    """Return the cells of all lines that are not blank, by the separator that gives most features.
+
+    A line of empty cells is a row. At the end of a table spreadsheets leave some, so there it is none,
+    unless a row may have no value at all.
+    """
+    first = next((line for line in text.split("\n") if line.strip(EMPTY)), "")
     names = {name for feature in declaration.features for name in (feature.name, feature.column)}
     separator = max(SEPARATORS, key=lambda s: len(names & {c.strip(' "\r') for c in first.split(s)}))
     try:
@@ -57,7 +67,11 @@ def read_cells(text: str, declaration: Declaration) -> list[list[str]]:
         cells = [[cell.strip() for cell in line] for line in lines]
     except csv.Error as error:
         raise ValidationError(f"The table is not CSV: {error}.") from None
-    return [line for line in cells if any(line)]
+    while cells and not any(cells[0]):
+        cells.pop(0)
+    while cells and not any(cells[-1]) and not all(feature.nullable for feature in declaration.features):
+        cells.pop()
+    return [line for line in cells if len(line) > 1 or any(line)]
 
 
 def read_cell(feature: Feature | None, cell: str, table: TableFormat) -> Value:

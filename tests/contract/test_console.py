@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 import requests
@@ -152,6 +153,27 @@ def test_a_wrong_value_is_said_in_the_words_of_the_form(server: Server) -> None:
 
 
 @pytest.mark.heart
+def test_a_number_that_is_too_large_in_another_unit_is_rejected(server: Server) -> None:
+    page = posted(server, "predict", {"value.chol": "1e308", "unit.chol": "mmol/l"}, 422)
+    assert "must be a number from 1.293 to 25.86 (mmol/l)" in page.texts["errors-chol"]
+
+
+@pytest.mark.heart
+def test_a_form_of_another_declaration_gets_no_answer(server: Server) -> None:
+    form = opened(server, "/console/predict?example=0").fields["predict"]
+    assert "probability" in posted(server, "predict", form).data
+    page = posted(server, "predict", form | {"state": "0123456789ab"}, 422)
+    assert "The model was replaced since you opened this page" in page.texts["problem"]
+
+
+@pytest.mark.heart
+def test_the_consoles_own_address_leads_to_its_first_page(server: Server) -> None:
+    response = server.get("/console")
+    assert response.url == f"{server.url}/console/predict"
+    assert "<h1>Predict</h1>" in response.text
+
+
+@pytest.mark.heart
 def test_a_value_outside_of_the_training_data_is_warned_of_beside_its_field(server: Server) -> None:
     fields = opened(server, "/console/predict?example=0").fields["predict"] | {"value.age": "100"}
     page = posted(server, "predict", fields)
@@ -230,6 +252,17 @@ def test_a_table_has_the_limits_of_the_api(start: Callable[..., Server], system:
     assert "There are 3 rows; send 2 at most." in page.texts["failure"]
     page = posted(server, "table", {"table": "x" * 3000}, 413)
     assert page.texts["problem"] == "The body may have 2048 bytes at most; send smaller batches."
+
+
+@pytest.mark.heart
+def test_a_download_may_be_longer_than_another_body(start: Callable[..., Server], system: System) -> None:
+    server = start(MAX_BODY_BYTES="8000")
+    coded = system.sample | {"cp": 3, "restecg": 0, "slope": 0, "thal": 3, "chol": 900}
+    page = posted(server, "table", {"table": table_of([coded] * 48)})
+    assert len(urlencode(page.fields["download"])) > 8000
+    response = server.post("/console/download", data=page.fields["download"])
+    assert response.status_code == 200
+    assert len(response.text.splitlines()) == 49
 
 
 @pytest.mark.heart

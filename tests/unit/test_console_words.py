@@ -6,7 +6,8 @@ import pytest
 
 from bundle.declaration import Declaration, TableFormat, load_declaration
 from bundle.features import CategoryFeature, Feature, NumberFeature
-from serving.console.fields import in_a_form, typed_row
+from serving.console.fields import form_state, in_a_form, typed_row
+from serving.console.results import percent
 from serving.console.tables import read_table
 from serving.errors import ValidationError
 from tests.systems import MODELS
@@ -53,6 +54,87 @@ def declared(*features: Feature, decimal: str = ".") -> Declaration:
     table = TableFormat.model_validate({"separator": ";", "decimal": decimal, "missing": ("k. A.",)})
     iris = load_declaration(Path(MODELS) / "iris")
     return iris.model_copy(update={"features": features, "table": table})
+
+
+@pytest.mark.parametrize(
+    ("text", "unit", "value"),
+    [
+        ("5", "half", 3),
+        ("7", "half", 4),
+        ("-5", "half", -2),
+        ("6", "st", 38),
+        ("6", "lb", "6"),
+        ("1e308", "st", "1e308"),
+        ("-1e308", "st", "-1e308"),
+        ("1e400", "kg", "1e400"),
+    ],
+)
+def test_a_whole_number_in_another_unit_is_rounded_and_in_no_unit_stays_text(
+    text: str, unit: str, value: object
+) -> None:
+    weight = NumberFeature(
+        name="weight", column="weight", description="Weight", type="integer", unit="kg",
+        other_units={"st": 6.35, "half": 0.5},
+    )  # fmt: skip
+    typed = {"value.weight": text, "unit.weight": unit}
+    assert typed_row(declared(weight), typed) == {"weight": value}
+
+
+@pytest.mark.parametrize(
+    ("share", "threshold", "text"),
+    [
+        (0.371899, 0.5, "37.2"),
+        (0.4999, 0.5, "49.99"),
+        (0.5, 0.5, "50.0"),
+        (0.50004, 0.5, "50.004"),
+        (0.999996, 0.5, "99.9996"),
+        (0.0001, 0.5, "0.01"),
+        (1.0, 0.5, "100.0"),
+        (0.0, 0.5, "0.0"),
+        (0.33335, 0.333333, "33.34"),
+    ],
+)
+def test_a_percentage_is_on_its_side_of_the_threshold(share: float, threshold: float, text: str) -> None:
+    assert percent(share, threshold) == text
+
+
+def test_a_row_of_empty_cells_keeps_its_number() -> None:
+    expected = [
+        {"height": 1, "smoker": "ja"},
+        {"height": None, "smoker": None},
+        {"height": 2, "smoker": "ja"},
+    ]
+    text = "\ufeff;\r\nheight;smoker\r\n1;ja\r\n\r\n;\r\n2;ja\r\n;\r\n  \r\n"
+    assert read_table(text, declared(HEIGHT, SMOKER)) == expected
+    assert read_table(text, declared(HEIGHT, SPELLED)) == [*expected, expected[1]]
+
+
+def test_a_column_without_a_name_is_said_by_its_number() -> None:
+    with pytest.raises(ValidationError, match="Column 2 of the table has no name"):
+        read_table("height;;smoker\n1;;2", declared(HEIGHT, SMOKER))
+
+
+def test_a_category_may_have_two_lines_whatever_ends_them() -> None:
+    lines = SMOKER.model_copy(update={"codes": {"yes,\nno": 1}})
+    assert read_table('height,smoker\r\n1,"yes,\r\nno"', declared(HEIGHT, lines)) == [
+        {"height": 1, "smoker": "yes,\nno"}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "same"),
+    [
+        ({"codes": {"ja": 1, "nein": 0}}, False),
+        ({"codes": {"nein": 0, "ja": 1, "ex": 2}}, False),
+        ({"codes": {"nein": 5, "ja": 6}}, True),
+        ({"description": "Smokes"}, True),
+    ],
+)
+def test_a_form_is_stale_where_its_options_mean_something_else(change: dict[str, object], same: bool) -> None:
+    other = declared(HEIGHT, SMOKER.model_copy(update=change))
+    assert (form_state(other) == form_state(declared(HEIGHT, SMOKER))) is same
+    metric = HEIGHT.model_copy(update={"other_units": {"m": 10}})
+    assert form_state(declared(metric, SMOKER)) != form_state(declared(HEIGHT, SMOKER))
 
 
 @pytest.mark.parametrize(

@@ -143,7 +143,7 @@ function convert(input) {
   const shown = field.querySelector(".converted");
   const factor = Number(unit.selectedOptions[0].dataset.factor);
   const typed = input.value.trim();
-  const value = Number((Number(typed) * factor).toPrecision(7));
+  const value = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(typed) ? Number((Number(typed) * factor).toPrecision(7)) : NaN;
   const own = unit.value === shown.dataset.unit;
   const rounded = input.dataset.whole === "true" ? Math.round(value) : value;
   shown.textContent = own || typed === "" || !Number.isFinite(value) ? "" : `= ${rounded} ${shown.dataset.unit}`;
