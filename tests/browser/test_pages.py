@@ -97,6 +97,25 @@ def test_pages_are_accessible_in_both_themes_and_at_each_width(
             assert overflow <= 0, (path, width)
 
 
+LONG = """document.querySelectorAll("#result bdi, .brand bdi")
+  .forEach(name => name.textContent = "x".repeat(999))"""
+RIGHTMOST_NUMBER = """Math.max(...[...document.querySelectorAll("#result .number")]
+  .map(number => number.getBoundingClientRect().right))"""
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_long_names_leave_numbers_and_the_form_in_sight(server: Server, visit: Visit, name: str) -> None:
+    page = visit(f"{server.url}/console/predict?model={name}&example=0")
+    press(page)
+    expect(page.locator("#result")).to_be_visible()
+    page.evaluate(LONG)
+    for width in (NARROW, ZOOMED, LARGE):
+        page.set_viewport_size({"width": width, "height": 800})
+        assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, width
+        assert page.evaluate(RIGHTMOST_NUMBER) <= width
+        assert page.evaluate("document.querySelector('header').offsetHeight") < 400
+
+
 def test_the_console_is_usable_by_keyboard_alone(server: Server, folder: Path, visit: Visit) -> None:
     (row,) = probe_rows(folder, "heart-disease")[1:2]
     page = visit(f"{server.url}/")
