@@ -26,7 +26,7 @@ class Health:
             Kind.LINES,
             "Drift by Feature",
             f"Population stability index over {self.scope.hour.words}: a warning from 0.1, critical from "
-            "0.25, if chance does not explain it. `score` is the model's output.",
+            "0.25, if chance does not explain it. 'score' is the model's output.",
             "none",
             Query(Aggregate("max", self._of("job:feature:psi1h"), BY_FEATURE), LEGEND),
             steps=((None, GREEN), (0.1, YELLOW), (0.25, RED)),

@@ -189,7 +189,8 @@ class Console:
         return await to_thread(self.live_page, live, target, minutes, feature)
 
     def live_page(self, live: Live, target: Target, minutes: int, feature: str | None) -> Response:
-        return self.page("live.html", target, **live_shown(live, target, minutes, feature))
+        several = len(list(self.targets)) > 1
+        return self.page("live.html", target, **live_shown(live, target, minutes, feature, several=several))
 
     async def report(self, request: Request) -> Response:
         """Store an outcome, and say what became of it."""

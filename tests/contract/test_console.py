@@ -356,6 +356,10 @@ def test_several_models_are_served_and_no_others(start: Callable[..., Server]) -
         )
     models = opened(server, "/console/models")
     assert {"heart-disease-v1", "iris-v1"} <= set(models.texts)
+    eventually(
+        lambda: "Of all models" in opened(server, "/console/live?model=iris").texts.get("of-traffic", ""),
+        "the page says whose requests it counts",
+    )
 
 
 def test_models_have_their_evaluation_and_hashes(server: Server, system: System) -> None:

@@ -9,14 +9,14 @@ import pytest
 
 from bundle.declaration import load_declaration
 from monitoring.panels.expressions import Selector
-from monitoring.panels.panel import Kind, Panel
+from monitoring.panels.panel import Kind, Panel, Query, panel
 from monitoring.panels.scope import Window
 from serving.console.live.axes import TimeAxis, value_axis
 from serving.console.live.chosen import Served, panels_of, scope_of
 from serving.console.live.drawing import HEIGHT, WIDTH, colour_of, line_chart
 from serving.console.live.figures import bar_groups, figures, ring, shown_alerts
 from serving.console.live.heatmap import bucket_names, heatmap
-from serving.console.live.page import NO_ALERTS, shown_panel, shown_sections
+from serving.console.live.page import ALL_MODELS, ALL_VERSIONS, NO_ALERTS, shown_panel, shown_sections
 from serving.console.live.readings import Alert, Bar, Line, Live, Reading, Section
 from serving.console.live.shaping import NO_DATA
 from serving.console.live.tables import MOST_MOMENTS
@@ -229,6 +229,26 @@ def test_what_each_panel_of_a_section_would_say_is_said_once(
     assert section.titles == ("Title",) * len(shown)
 
 
+@pytest.mark.parametrize(
+    ("title", "expression", "version", "several", "of"),
+    [
+        ("Traffic", "requests", None, True, ALL_MODELS),
+        ("Traffic", "requests", None, False, None),
+        ("Objectives", 'spent{model_version="v2"}', "v2", True, ALL_MODELS),
+        ("Model", "predictions", None, True, None),
+        ("Model", "predictions", "v2", True, ALL_VERSIONS),
+        ("Model", 'predictions{version="v2"}', "v2", True, None),
+    ],
+)
+def test_a_section_says_whose_values_it_has(
+    title: str, expression: str, version: str | None, several: bool, of: str | None
+) -> None:
+    made = panel(Kind.NUMBER, "Title", "Text.", "short", Query(Selector(expression)))
+    section = Section(title, (Reading(made, BEGIN, END, (line(1),)),))
+    (shown,) = shown_sections(Live("a test", None, (section,)), version, several=several)
+    assert shown.of == of
+
+
 def test_a_table_has_the_newest_first_and_not_all_of_many() -> None:
     lines = (line(*range(240), name="a", distance=15), line(7, name="b"))
     table = shown_panel(reading(Kind.LINES, *lines)).table
@@ -296,7 +316,7 @@ def test_a_page_links_to_runbooks_and_names_no_file() -> None:
         links = {f"../runbooks/{name}" for name in made.runbooks}
         page = drawn(shown_panel(Reading(made, BEGIN, END, says="Nothing.")))
         assert {value for name, value in page.attributes if name == "href"} == links, made.title
-        assert not re.search(r"monitoring/|docs/|[.]md", made.description), made.title
+        assert not re.search(r"monitoring/|docs/|[.]md|[`*_]", made.description), made.title
         assert all((PROJECT / "monitoring" / "runbooks" / f"{name}.md").is_file() for name in made.runbooks)
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
+from monitoring.panels.expressions import quoted
 from monitoring.panels.panel import Kind
 from serving.console.live.axes import clock
 from serving.console.live.drawing import LineChart, line_chart
@@ -21,7 +22,7 @@ from serving.console.live.figures import (
     shown_alerts,
 )
 from serving.console.live.heatmap import Heatmap, bucket_names, heatmap
-from serving.console.live.readings import Live, Reading
+from serving.console.live.readings import Live, Reading, Section
 from serving.console.live.shaping import NO_DATA
 from serving.console.live.tables import ValueTable, value_table
 from serving.console.targets import Target
@@ -32,6 +33,11 @@ EVERY_SECONDS = 5
 
 NO_ALERTS = "No alert is pending or firing."
 MOST_SPOKEN = 4
+OF_ALL = frozenset({"Alerts", "Traffic", "Objectives"})
+"""Sections of what is counted or recorded for the whole release, by no model."""
+
+ALL_MODELS = "Of all models and versions that are served here, not only of the chosen one."
+ALL_VERSIONS = "Of all versions of this model: it does not count them apart."
 WIDE = frozenset({Kind.LINES, Kind.HEATMAP, Kind.BARS, Kind.ALERTS})
 
 
@@ -66,6 +72,8 @@ class ShownPanel:
 class ShownSection:
     title: str
     panels: tuple[ShownPanel, ...]
+    of: str | None = None
+    """Whose values these are, where they are not those of the chosen model and version alone."""
 
     @property
     def id(self) -> str:
@@ -82,8 +90,10 @@ class ShownSection:
         return tuple(panel.reading.panel.title for panel in self.panels)
 
 
-def live_shown(live: Live, target: Target, minutes: int, feature: str | None) -> dict[str, Any]:
-    """Return what the template of the page needs."""
+def live_shown(
+    live: Live, target: Target, minutes: int, feature: str | None, *, several: bool
+) -> dict[str, Any]:
+    """Return what the template of the page needs; `several` says that there are others to choose."""
     now = time.time()
 
     def query_of_feature(name: str) -> str:
@@ -91,7 +101,7 @@ def live_shown(live: Live, target: Target, minutes: int, feature: str | None) ->
 
     return {
         "live": live,
-        "sections": shown_sections(live),
+        "sections": shown_sections(live, target.version, several=several),
         "ranges": {
             length: name for length, name in RANGES.items() if not live.minutes or length <= live.minutes
         },
@@ -106,11 +116,24 @@ def live_shown(live: Live, target: Target, minutes: int, feature: str | None) ->
     }
 
 
-def shown_sections(live: Live) -> list[ShownSection]:
+def shown_sections(live: Live, version: str | None = None, *, several: bool = False) -> list[ShownSection]:
     return [
-        ShownSection(section.title, tuple(shown_panel(reading) for reading in section.readings))
+        ShownSection(
+            section.title,
+            tuple(shown_panel(reading) for reading in section.readings),
+            whose(section, version) if several else None,
+        )
         for section in live.sections
     ]
+
+
+def whose(section: Section, version: str | None) -> str | None:
+    """Return whose values a section has, where they are not of the chosen model and version alone."""
+    if section.title in OF_ALL:
+        return ALL_MODELS
+    queries = [query for reading in section.readings for query in reading.panel.asked]
+    by_version = any(quoted(version or "") in str(query.expression) for query in queries)
+    return ALL_VERSIONS if version and not by_version else None
 
 
 def shown_panel(reading: Reading) -> ShownPanel:
