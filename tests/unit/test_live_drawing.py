@@ -18,7 +18,7 @@ from serving.console.live.figures import bar_groups, figures, ring, shown_alerts
 from serving.console.live.heatmap import bucket_names, heatmap
 from serving.console.live.page import ALL_MODELS, ALL_VERSIONS, NO_ALERTS, shown_panel, shown_sections
 from serving.console.live.readings import Alert, Bar, Line, Live, Reading, Section
-from serving.console.live.shaping import NO_DATA
+from serving.console.live.shaping import NO_DATA, shaped
 from serving.console.live.tables import MOST_MOMENTS
 from serving.console.live.units import written, written_tick
 from serving.console.rendering import Renderer
@@ -210,6 +210,11 @@ def test_a_panel_without_data_says_so(shown: Reading, says: str) -> None:
     assert shown_panel(shown).says == says
 
 
+def test_what_finds_nothing_says_so_and_leaves_nothing_out() -> None:
+    found = shaped(reading(Kind.LINES).panel, BEGIN, END, [])
+    assert (found.says, found.note) == (NO_DATA, None)
+
+
 @pytest.mark.parametrize(
     ("shown", "says"),
     [
@@ -277,12 +282,16 @@ class Elements(HTMLParser):
         self.tags: list[str] = []
         self.attributes: list[tuple[str, str | None]] = []
         self.values: list[str | None] = []
+        self.text = ""
         self.feed(content)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append(tag)
         self.attributes += attrs
         self.values += [value for name, value in attrs if (tag, name) == ("data", "value")]
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -298,6 +307,11 @@ def test_each_kind_is_drawn_with_its_values_in_text_and_without_styles(kind: Kin
     assert values >= {of.points[-1][1] for of in lines}
     if kind in (Kind.LINES, Kind.HEATMAP, Kind.BARS, Kind.ALERTS):
         assert "table" in page.tags
+
+
+def test_what_is_left_out_is_said() -> None:
+    shown = shown_panel(reading(Kind.LINES, line(1, 2), note="This is 1 of 15."))
+    assert "This is 1 of 15." in drawn(shown).text
 
 
 def test_the_alert_of_a_hostile_name_stays_a_runbooks_address() -> None:

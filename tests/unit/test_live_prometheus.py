@@ -188,6 +188,48 @@ def test_one_query_that_fails_leaves_the_others(heart: ServedModel, refusal: Res
     assert len(asked) == len(readings)
 
 
+def drifting(features: int) -> Respond:
+    """Answer as if so many features had an index at each moment that is asked for."""
+
+    def respond(handler: BaseHTTPRequestHandler) -> None:
+        asked = parse_qs(urlsplit(handler.path).query)
+        result = []
+        if "job:feature:psi1h" in asked["query"][0] and "psi_chance" in asked["query"][0]:
+            begin, end, step = (int(float(asked[name][0])) for name in ("start", "end", "step"))
+            values = [[at, "0.12345678901234567"] for at in range(begin, end + 1, step)]
+            labels = {"model_version": "v1", "asked": "0"}
+            result = [
+                {"metric": labels | {"feature": f"feature_{place:04}"}, "values": values}
+                for place in range(features)
+            ]
+        found = {"status": "success", "data": {"resultType": "matrix", "result": result}}
+        answering(json.dumps(found).encode())(handler)
+
+    return respond
+
+
+@pytest.mark.parametrize(
+    ("features", "moments", "note"),
+    [
+        (20, 181, None),
+        (600, 13, "There are too many lines to draw each moment: one of 15 is drawn."),
+        (3000, 2, "There are too many lines to draw each moment: one of 180 is drawn."),
+    ],
+)
+def test_very_many_lines_are_drawn_at_fewer_moments(
+    heart: ServedModel, features: int, moments: int, note: str | None
+) -> None:
+    with serving(drifting(features)) as (port, _):
+        live = read(port, heart)
+    readings = {reading.panel.key: reading for part in live.sections for reading in part.readings}
+    drift = readings["drift-by-feature"]
+    assert (len(drift.lines), drift.says, drift.note) == (features, None, note)
+    assert all(len(line.points) == moments for line in drift.lines)
+    assert drift.lines[0].points[0][0] == drift.begin
+    assert drift.lines[-1].points[-1][0] == drift.end
+    assert readings["rejected-values"].note is None
+
+
 def test_queries_that_wait_for_longer_than_a_page_are_given_up(heart: ServedModel) -> None:
     """Else they pile up where Prometheus is slower than pages are read."""
     end = threading.Event()

@@ -7,7 +7,7 @@ Prometheus gets no more time and no more memory than an answer takes.
 import asyncio
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from time import monotonic, time
 from typing import Literal
@@ -35,6 +35,9 @@ AT_ONCE = 4
 
 STEPS = 180
 """Points of a line."""
+
+COARSER = (1, 15, 180)
+"""Every how many points of a line is asked for, one after the other, while an answer is too long."""
 
 RATE = "2m"
 """Window of a rate: two scrapes, where they are a minute apart."""
@@ -83,6 +86,20 @@ class Asked:
     step: int | None
 
 
+@dataclass(frozen=True)
+class Taken:
+    """The series that a query finds, at every moment, or at every so many where these are too many."""
+
+    found: list[Found]
+    every: int = 1
+
+    @property
+    def note(self) -> str | None:
+        if self.every == 1:
+            return None
+        return f"There are too many lines to draw each moment: one of {self.every} is drawn."
+
+
 class PrometheusSource:
     """Answers the page from a Prometheus. `read` takes as long as MOST_SECONDS, whatever that does."""
 
@@ -92,7 +109,7 @@ class PrometheusSource:
         self._headers = NOBODY.headers(settings.address)
         self._matchers = settings.matchers
         self._served = served
-        self._answers: dict[tuple[str, int], tuple[float, Asked, asyncio.Task[list[Found]]]] = {}
+        self._answers: dict[tuple[str, int], tuple[float, Asked, asyncio.Task[Taken]]] = {}
         self._turns = asyncio.Semaphore(AT_ONCE)
         self._failed: tuple[float, str] | None = None
         self._late = f"Prometheus at {self._shown} does not answer within {MOST_SECONDS} s."
@@ -115,7 +132,7 @@ class PrometheusSource:
             tuple(Section(title, tuple(read[panel.key] for panel in panels)) for title, panels in sections),
         )
 
-    def _answer(self, panel: Panel, minutes: int) -> tuple[Asked, asyncio.Task[list[Found]]]:
+    def _answer(self, panel: Panel, minutes: int) -> tuple[Asked, asyncio.Task[Taken]]:
         """Return the answer that is kept, or that is being asked for."""
         now = monotonic()
         self._answers = {key: entry for key, entry in self._answers.items() if now - entry[0] < FRESH_SECONDS}
@@ -128,7 +145,7 @@ class PrometheusSource:
             self._answers[key] = (now, asked, task)
         return self._answers[key][1:]
 
-    async def _ask(self, asked: Asked) -> list[Found]:
+    async def _ask(self, asked: Asked) -> Taken:
         """Return the series that Prometheus finds; PrometheusError where it does not answer."""
         try:
             async with asyncio.timeout(MOST_SECONDS):
@@ -140,23 +157,37 @@ class PrometheusSource:
         finally:
             self._turns.release()
 
-    async def _answered(self, asked: Asked) -> list[Found]:
+    async def _answered(self, asked: Asked) -> Taken:
         """Return what one query finds; where all would fail, the next ones fail at once for a while."""
         if self._failed and monotonic() - self._failed[0] < MOST_SECONDS:
             raise PrometheusError(self._failed[1])
         try:
-            return await asyncio.to_thread(self._exchange, asked)
+            return await asyncio.to_thread(self._taken, asked)
         except DownloadError as error:
             says = f"Prometheus at {self._shown}: {error}."
             if not of_one_query(error):
                 self._failed = (monotonic(), says)
             raise PrometheusError(says) from None
 
-    def _exchange(self, asked: Asked) -> list[Found]:
+    def _taken(self, asked: Asked) -> Taken:
+        """Return what a query finds at as many moments as an answer has room for."""
+        for every in COARSER[:-1] if asked.step else ():
+            try:
+                return Taken(self._exchange(asked, every), every)
+            except TooLongError:
+                continue
+        every = COARSER[-1] if asked.step else 1
+        return Taken(self._exchange(asked, every), every)
+
+    def _exchange(self, asked: Asked, every: int) -> list[Found]:
         parameters = {"query": asked.promql, "timeout": f"{MOST_SECONDS}s"}
         if asked.step:
             endpoint = "query_range"
-            parameters |= {"start": f"{asked.begin:.3f}", "end": f"{asked.end:.3f}", "step": str(asked.step)}
+            parameters |= {
+                "start": f"{asked.begin:.3f}",
+                "end": f"{asked.end:.3f}",
+                "step": str(asked.step * every),
+            }
         else:
             endpoint = "query"
             parameters |= {"time": f"{asked.end:.3f}"}
@@ -169,11 +200,12 @@ class PrometheusSource:
         except (ValidationError, ValueError):
             raise DownloadError(NO_JSON) from None
 
-    def _reading(self, panel: Panel, asked: Asked, task: asyncio.Task[list[Found]]) -> Reading:
+    def _reading(self, panel: Panel, asked: Asked, task: asyncio.Task[Taken]) -> Reading:
         says = self._late
         if task.done():
             try:
-                return shaped(panel, asked.begin, asked.end, task.result())
+                taken = task.result()
+                return replace(shaped(panel, asked.begin, asked.end, taken.found), note=taken.note)
             except PrometheusError as error:
                 says = str(error)
             except (ValueError, IndexError):  # labels that the query does not make

@@ -54,6 +54,9 @@ class Reading:
     explained: Mapping[str, float] = field(default_factory=dict)
     """By the name of a line how much of its last value chance explains; all of it, where it is not here."""
 
+    note: str | None = None
+    """What is left out, in one sentence."""
+
     says: str | None = None
     """Why there is no data, in one sentence; shown instead of a chart."""
 

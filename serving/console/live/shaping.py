@@ -41,7 +41,7 @@ def shaped(panel: Panel, begin: float, end: float, found: Sequence[Found]) -> Re
     else:
         lines = named(panel, [series for series in found if series.query < len(panel.queries)])
     says = None if lines or bars or alerts or panel.kind is Kind.ALERTS else NO_DATA
-    return Reading(panel, begin, end, lines, bars, alerts, explained(panel, found), says)
+    return Reading(panel, begin, end, lines, bars, alerts, explained(panel, found), says=says)
 
 
 def finite(points: Points) -> tuple[tuple[float, float], ...]:
