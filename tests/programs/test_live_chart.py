@@ -25,6 +25,20 @@ def test_the_network_policy_lets_it_out_to_prometheus_and_dns_alone() -> None:
     assert manifest("NetworkPolicy", *ASKS, "--set", "console.enabled=false")["spec"]["egress"] == []
 
 
+@pytest.mark.parametrize(
+    ("address", "port"),
+    [
+        ("https://metrics.example.com/prometheus", 443),
+        ("http://prometheus", 80),
+        ("https://[2001:db8::9]:9443/", 9443),
+        ("https://[2001:db8::9]", 443),
+        ("http://prometheus:19090/at:80", 19090),
+    ],
+)
+def test_it_is_let_out_to_the_port_of_the_address(address: str, port: int) -> None:
+    assert ports("--set-string", f"console.prometheusUrl={address}") == [port, 53, 53]
+
+
 def test_an_address_with_a_password_comes_from_a_secret_and_shows_no_other_release() -> None:
     data = manifest("ConfigMap", *SECRET)["data"]
     assert "PROMETHEUS_URL" not in data

@@ -86,6 +86,13 @@ seccompProfile:
 {{- range .Values.extraEnv }}{{ if eq .name "PROMETHEUS_URL" }}true{{ end }}{{ end }}
 {{- end }}
 
+{{- define "heart-disease-api.prometheusPort" -}}
+{{- $url := urlParse .Values.console.prometheusUrl }}
+{{- $named := regexFind ":[0-9]+$" $url.host | trimPrefix ":" }}
+{{- $usual := get (dict "http" "80" "https" "443") $url.scheme | default "9090" }}
+{{- .Values.console.prometheusPort | default $named | default $usual }}
+{{- end }}
+
 {{- define "heart-disease-api.asksPrometheus" -}}
 {{- if and .Values.console.enabled (or .Values.console.prometheusUrl (include "heart-disease-api.ownPrometheus" .)) }}true{{ end }}
 {{- end }}
