@@ -410,9 +410,14 @@ def test_an_outcome_needs_the_token_where_there_is_one(start: Callable[..., Serv
     fields = answered.fields["outcome"] | {"outcome": "disease"}
     for wrong in ("", "x", "\u05d0"):
         page = posted(server, "outcome", fields | {"token": wrong}, 401)
-        assert "Send the token for outcomes" in page.texts["failure"]
+        assert page.texts["failure"] == "This is not the token for outcomes; enter it again."
     page = posted(server, "outcome", fields | {"token": TOKEN, "correction": "on"})
     assert "The outcome is recorded." in page.texts["outcome"]
+    other = fields | {"token": TOKEN, "outcome": "no_disease"}
+    page = posted(server, "outcome", other, 409)
+    assert "tick the box to replace it" in page.texts["failure"]
+    page = posted(server, "outcome", other | {"correction": "on"})
+    assert "The outcome is corrected." in page.texts["outcome"]
     assert TOKEN not in requests.get(server.url + "/console/predict", timeout=5).text
     assert not [line for line in server.lines if TOKEN in line]
 
