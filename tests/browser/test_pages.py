@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -188,6 +189,21 @@ def test_an_outcome_is_reported(server: Server, visit: Visit, *, scripts: bool) 
     press(page, "Report")
     expect(page.locator("#outcome")).to_contain_text("The outcome is recorded.")
     expect(page.locator("#result")).to_have_count(1 if scripts else 0)
+
+
+def test_an_answer_of_other_values_is_said_to_be_so(server: Server, visit: Visit) -> None:
+    page = visit(f"{server.url}/?example=1")
+    page.get_by_label("Age age").fill("50")
+    press(page)
+    expect(page.locator("#result")).to_be_visible()
+    expect(page.locator("#outdated")).to_have_count(0)
+    page.locator("label", has_text=re.compile("^male$")).click()
+    page.get_by_label("Age age").fill("51")
+    expect(page.locator("#result #outdated")).to_contain_text("this is the answer to the values before")
+    assert violations(page) == []
+    press(page)
+    expect(page.locator("#outdated")).to_have_count(0)
+    expect(page.locator("#result")).to_contain_text("51 years")
 
 
 def test_a_unit_is_converted_in_sight(server: Server, visit: Visit) -> None:

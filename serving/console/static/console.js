@@ -149,8 +149,20 @@ function convert(input) {
   shown.textContent = own || typed === "" || !Number.isFinite(value) ? "" : `= ${rounded} ${shown.dataset.unit}`;
 }
 
+// Says that an answer in sight is not of the values in the form any more.
+function outdate() {
+  const result = document.getElementById("result");
+  if (!result || document.getElementById("outdated")) return;
+  const note = document.createElement("p");
+  Object.assign(note, { id: "outdated", className: "notice warning", role: "status" });
+  result.prepend(note);
+  note.textContent = "You changed what you sent: this is the answer to the values before. Send the new ones.";
+}
+
 async function readFile(file, table) {
-  if (file) table.value = await file.text();
+  if (!file) return;
+  table.value = await file.text();
+  outdate();
 }
 
 function improveTable(table) {
@@ -192,6 +204,7 @@ for (const kind of ["input", "change"]) {
   document.addEventListener(kind, (event) => {
     const input = event.target.closest(".field")?.querySelector("[data-whole]");
     if (input) convert(input);
+    if (event.target.closest("[data-part=main]")) outdate();
   });
 }
 improve();
