@@ -235,6 +235,22 @@ def test_what_each_panel_of_a_section_would_say_is_said_once(
 
 
 @pytest.mark.parametrize(
+    ("kinds", "alone"),
+    [
+        ((Kind.ALERTS,), True),
+        ((Kind.NUMBER, Kind.NUMBER, Kind.LINES), False),
+        ((Kind.NUMBER, Kind.NUMBER, Kind.LINES, Kind.LINES), True),
+        ((Kind.LINES, Kind.BARS), False),
+        ((Kind.LINES, Kind.BARS, Kind.NUMBER), False),
+    ],
+)
+def test_a_panel_that_stands_alone_has_the_whole_width(kinds: tuple[Kind, ...], alone: bool) -> None:
+    section = Section("Title", tuple(reading(kind, says="Nothing.") for kind in kinds))
+    (shown,) = shown_sections(Live("a test", None, (section,)))
+    assert shown.alone is (shown.panels[-1] if alone else None)
+
+
+@pytest.mark.parametrize(
     ("title", "expression", "version", "several", "of"),
     [
         ("Traffic", "requests", None, True, ALL_MODELS),

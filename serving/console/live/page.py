@@ -38,6 +38,9 @@ OF_ALL = frozenset({"Alerts", "Traffic", "Objectives"})
 
 ALL_MODELS = "Of all models and versions that are served here, not only of the chosen one."
 ALL_VERSIONS = "Of all versions of this model: it does not count them apart."
+COLUMNS, COLUMNS_OF_WIDE = 4, 2
+"""Of a large page, as the stylesheet has them."""
+
 WIDE = frozenset({Kind.LINES, Kind.HEATMAP, Kind.BARS, Kind.ALERTS})
 
 
@@ -84,6 +87,12 @@ class ShownSection:
         """What stands once in place of several panels, where each would say it."""
         said = {panel.says for panel in self.panels}
         return said.pop() if len(self.panels) > 1 and len(said) == 1 else None
+
+    @property
+    def alone(self) -> ShownPanel | None:
+        """The last panel, where nothing would stand beside it."""
+        before = sum(COLUMNS_OF_WIDE if panel.wide else 1 for panel in self.panels[:-1])
+        return self.panels[-1] if self.panels[-1].wide and before % COLUMNS == 0 else None
 
     @property
     def titles(self) -> tuple[str, ...]:
