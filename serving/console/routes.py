@@ -1,6 +1,6 @@
 """The console's routes."""
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
 from serving.console.console import Console
@@ -21,8 +21,9 @@ def console_router(console: Console) -> APIRouter:
         router.add_api_route("/outcome", console.report, methods=["POST"])
 
     @router.get("")
-    async def start() -> Response:
-        return RedirectResponse("console/predict")
+    @router.get("/")
+    async def start(request: Request) -> Response:
+        return RedirectResponse("predict" if request.url.path.endswith("/") else "console/predict")
 
     @router.get("/static/{file}")
     async def static_file(file: str) -> Response:

@@ -211,6 +211,10 @@ def test_a_unit_is_converted_in_sight(server: Server, visit: Visit) -> None:
     page.get_by_label("Serum cholesterol chol").fill("6")
     page.get_by_label("Unit of Serum cholesterol").select_option("mmol/l")
     expect(page.locator("#converted-chol")).to_have_text("= 232 mg/dl")
+    for wrong in ("0x6", "6,0", "Infinity"):
+        page.get_by_label("Serum cholesterol chol").fill(wrong)
+        expect(page.locator("#converted-chol")).to_be_empty()
+    page.get_by_label("Serum cholesterol chol").fill("6")
     press(page)
     expect(page.locator("#result")).to_contain_text("232 mg/dl")
     expect(page.get_by_label("Serum cholesterol chol")).to_have_value("6")

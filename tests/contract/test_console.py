@@ -168,9 +168,10 @@ def test_a_form_of_another_declaration_gets_no_answer(server: Server) -> None:
 
 @pytest.mark.heart
 def test_the_consoles_own_address_leads_to_its_first_page(server: Server) -> None:
-    response = server.get("/console")
-    assert response.url == f"{server.url}/console/predict"
-    assert "<h1>Predict</h1>" in response.text
+    for path in ("/console", "/console/"):
+        response = server.get(path)
+        assert response.url == f"{server.url}/console/predict"
+        assert "<h1>Predict</h1>" in response.text
 
 
 @pytest.mark.heart
