@@ -47,7 +47,8 @@ class Lifecycle:
 class RequestRecord:
     """A request and what its log line will say; scope["record"].
 
-    `queued` is how long it has waited for the server, `client_seconds` how long the server for its client.
+    `queued` is how long it has waited for the server, `client_seconds` how long the server for its client;
+    `turn` is what Turns.take returned, 0 without a turn.
     """
 
     request_id: str
@@ -57,4 +58,5 @@ class RequestRecord:
     error_type: str | None = None
     queued: float = 0
     client_seconds: float = 0
+    turn: int = 0
     log: LogFields = field(default_factory=LogFields)

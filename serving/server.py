@@ -33,6 +33,7 @@ from serving.transport.ports import addresses, by_port
 log = logging.getLogger("serving")
 
 BACKLOG = 2048
+ACCEPTED_AT_ONCE = 16
 OTHER_FILES = 64
 """Open files besides connections: sockets that listen, models, databases, logs."""
 
@@ -91,8 +92,16 @@ def serve(
     config = server_config(by_port(app, listeners), settings)
     server = DrainingServer(config, app, settings.drain_seconds / 2, on_start)
     server.limit_connections(fitting(settings.connections))
-    server.run(listeners)
+    server.run([duplicate for listener in listeners for duplicate in accepting(listener)])
     return 0
+
+
+def accepting(listener: socket.socket) -> list[socket.socket]:
+    """Return a listening socket as often as connections may be accepted in a pass of the event loop.
+
+    uvloop accepts one a pass: a probe would wait for as many passes as there are connections before it.
+    """
+    return [listener, *(listener.dup() for _ in range(ACCEPTED_AT_ONCE - 1))]
 
 
 def fitting(limits: ConnectionLimits) -> ConnectionLimits:
@@ -149,7 +158,8 @@ class DrainingServer(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._on_start()
-        fields = {**addresses(sockets or [], documented=self._documented), "pid": os.getpid()}
+        listeners = (sockets or [])[::ACCEPTED_AT_ONCE]
+        fields = {**addresses(listeners, documented=self._documented), "pid": os.getpid()}
         log.info("listening", extra={"fields": fields})
 
     async def on_tick(self, counter: int) -> bool:

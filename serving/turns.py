@@ -12,6 +12,9 @@ from time import perf_counter
 ALWAYS_WAITING = 32
 """So many may wait however long it takes: in proportion to what one of them takes, that is not long."""
 
+MOST_SECONDS = 0.05
+"""Turns that follow each other take no longer: rows and probes wait for them."""
+
 REMEMBERED = 0.95
 """Share of what earlier turns took that counts beside the last one."""
 
@@ -20,7 +23,10 @@ OVERHEAD = 4096
 
 
 class Turns:
-    """Lets one caller compute in each pass of the event loop, in the order of their calls.
+    """Lets callers compute in turns, in the order of their calls, with a pass of the event loop in between.
+
+    What else the loop does between two turns may take long, such as refusing requests by the thousand: then
+    several turns follow each other, until they have taken as long.
 
     The queue is too long where a further request would wait for more than `most_seconds`, and behind
     ALWAYS_WAITING others.
@@ -31,20 +37,23 @@ class Turns:
         self._most_seconds = most_seconds
         self._waiting_work = 0
         self._seconds, self._work = 0.0, 1.0
-        self._taken = False
+        self._given = 0
+        self._begun = self._ended = 0.0
+        self._others_took = 0.0
         self._computing_since: float | None = None
         self._unread = 0.0
         self.busy = False
         """Whether what is read now may have waited for a turn: `unread` says how long."""
 
-    async def take(self, size: int = 0) -> None:
+    async def take(self, size: int = 0) -> int:
         """Wait for a turn: until the caller next awaits, the event loop is its own.
 
-        `size` is that of the request's body in bytes.
+        `size` is that of the request's body in bytes. Returns what `end` asks for.
         """
         loop = asyncio.get_running_loop()
         work = OVERHEAD + size
-        if self._taken:
+        others_took = 0.0
+        if self._given:
             turn = loop.create_future()
             self.waiting.append((turn, work))
             self._waiting_work += work
@@ -52,11 +61,23 @@ class Turns:
                 await turn
             except asyncio.CancelledError:
                 if not turn.cancelled():  # it was this caller's turn already
-                    self._next()
+                    self._pass_on()
                 raise
-        self._taken = self.busy = True
-        self._computing_since = perf_counter()
-        loop.call_soon(self._end, loop, work)
+            others_took = perf_counter() - self._ended
+        else:
+            self._given = 1
+        self._begun = perf_counter()
+        if self._computing_since is None:
+            self._computing_since, self._others_took = self._begun, others_took
+        self.busy = True
+        loop.call_soon(self._after_reading, loop)
+        return work
+
+    def end(self, work: int) -> None:
+        """Note that the turn that has just been taken is over: so long do others of its size take."""
+        self._ended = perf_counter()
+        self._seconds = REMEMBERED * self._seconds + self._ended - self._begun
+        self._work = REMEMBERED * self._work + work
 
     def expected_seconds(self) -> float:
         """Return how long a further request would wait, by what the last turns took."""
@@ -67,34 +88,34 @@ class Turns:
         return len(self.waiting) >= ALWAYS_WAITING and self.expected_seconds() > self._most_seconds
 
     def unread(self, now: float) -> float:
-        """Return how long, in seconds, what is read now has waited for a turn: half of it, on average."""
+        """Return how long, in seconds, what is read now has waited for turns: half of them, on average."""
         return self._unread if self._computing_since is None else (now - self._computing_since) / 2
 
-    def _end(self, loop: asyncio.AbstractEventLoop, work: int) -> None:
-        """Give the turn to the next."""
-        if self._computing_since is not None:
-            seconds = perf_counter() - self._computing_since
-            self._seconds = REMEMBERED * self._seconds + seconds
-            self._work = REMEMBERED * self._work + work
+    def _after_reading(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Pass the turn on; with the last of those that follow each other, the clock of what was read."""
+        if self._given == 1 and self._computing_since is not None:
             if isinstance(loop, asyncio.BaseEventLoop):
                 # asyncio reads what arrived during the turn after this callback; uvloop has done so before it
-                self._unread = seconds / 2
+                self._unread = (perf_counter() - self._computing_since) / 2
                 loop.call_soon(self._read)
             else:
                 self.busy = False
-        else:
-            self.busy = False
-        self._computing_since = None
-        self._next()
+            self._computing_since = None
+        self._pass_on()
 
-    def _next(self) -> None:
-        while self.waiting:
+    def _pass_on(self) -> None:
+        """Give one turn back; the last of those that follow each other gives to the next."""
+        self._given -= 1
+        if self._given:
+            return
+        seconds = 0.0
+        while self.waiting and (not self._given or seconds < min(self._others_took, MOST_SECONDS)):
             turn, work = self.waiting.popleft()
             self._waiting_work -= work
             if not turn.done():
                 turn.set_result(None)
-                return
-        self._taken = False
+                self._given += 1
+                seconds += work * self._seconds / self._work
 
     def _read(self) -> None:
         self._unread = 0.0

@@ -52,7 +52,7 @@ class Admission:
     async def _take_turn(self, record: RequestRecord, receive: Receive, size: int) -> None:
         """Wait for a turn; ClientGone where nobody waits for the response any more."""
         begun = perf_counter()
-        await self.lifecycle.turns.take(size)
+        record.turn = await self.lifecycle.turns.take(size)
         record.queued += perf_counter() - begun
         if getattr(getattr(receive, "__self__", None), "disconnected", False):  # uvicorn's request
             raise ClientGone

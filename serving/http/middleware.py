@@ -131,6 +131,8 @@ class PrometheusMiddleware:
         """Have the endpoint answer, and return the status."""
         try:
             content = await endpoint.respond(record, receive)
+            if record.turn:
+                self._lifecycle.turns.end(record.turn)
         except Exception as error:  # noqa: BLE001  # each has an answer
             return await self._answer_error(error, scope, receive, send, record)
         headers = [(b"content-length", b"%d" % len(content)), JSON, *self._common_headers(record)]

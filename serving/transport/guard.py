@@ -14,13 +14,15 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from serving.errors import ApiError, HeadTooLarge, MalformedRequest, Timeout
 from serving.metrics.connections import Reason
 from serving.transport.connections import Refusals
-from serving.transport.pipelining import BoundedPipeline
+from serving.transport.pipelining import PIECE, BoundedPipeline
 
 MOST_HEAD_BYTES = 64 * 1024
 MOST_HEADERS = 100
 
 SMALL_BODY = 4096
 """Bytes of a body that is answered at once; a larger one waits for its turn."""
+
+CHUNKED = -1
 
 LINGER_SECONDS = 2
 """How long a refused client may go on sending: were the connection closed, it could not read why."""
@@ -60,11 +62,14 @@ class GuardedConnection(BoundedPipeline):
             if self._head_bytes > MOST_HEAD_BYTES:
                 self._refuse(too_large(), "large_head")
         elif self.cycle.response_complete:
+            self.to_drop -= size
             self._unread_bytes += size
             if self._unread_bytes > MOST_UNREAD_BYTES:
                 self._abort("unread_body")
-        else:
+        elif (declared := body_size(self.headers)) == CHUNKED:
             self.connections.hold(self, size)
+        elif not self.held:
+            self.connections.hold(self, min(declared, self.connections.limits.buffered_bytes // 4))
 
     def awaits_body(self) -> bool:
         """Return whether the rest of a body is to come."""
@@ -110,10 +115,11 @@ class GuardedConnection(BoundedPipeline):
         """Return the response to a large request that would wait too long, or whose body has no room."""
         scope, connections = cycle.scope, self.connections
         size = body_size(scope["headers"])
-        if scope["method"] != "POST" or (size <= SMALL_BODY and not scope["query_string"]):
+        if scope["method"] != "POST" or (0 <= size <= SMALL_BODY and not scope["query_string"]):
             return None
-        if not connections.turns.too_long() and connections.has_room(size):
+        if not connections.turns.too_long() and connections.has_room(max(size, SMALL_BODY)):
             return None
+        self.to_drop = size - PIECE  # as much as that may have come with the head
         refusals: Refusals = connections.refusals
         cycle.keep_alive &= not (cycle.waiting_for_100_continue or refusals.draining)
         return refusals.shed(scope, close=not cycle.keep_alive)
@@ -187,10 +193,10 @@ def too_large() -> HeadTooLarge:
 
 
 def body_size(headers: Iterable[tuple[bytes, bytes]]) -> int:
-    """Return the length that a head declares: 0 without a body, more than is small where it is chunked."""
+    """Return the length that a head declares: 0 without a body, or CHUNKED."""
     for name, value in headers:
         if name == b"content-length":
             return int(value)
         if name == b"transfer-encoding":
-            return SMALL_BODY + 1
+            return CHUNKED
     return 0

@@ -24,12 +24,14 @@ class BoundedPipeline(HttpToolsProtocol):
     """Puts into scope["arrived"] when the last byte of a request arrived, by perf_counter().
 
     scope["state"]["connection"] is what requests of one connection share. `held` is how many bytes are kept
-    for requests that are not answered, `closed` whether nothing more is read.
+    for requests that are not answered, `to_drop` how many more at least belong to a body that nobody reads,
+    and `closed` whether nothing more is read.
     """
 
     connections: Any  # uvicorn's set, which Connections replaces
     ahead = b""
     held = 0
+    to_drop = 0
     closed = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
@@ -88,9 +90,9 @@ class BoundedPipeline(HttpToolsProtocol):
         """Parse as many requests as may wait, and keep the rest; reading is paused meanwhile."""
         offset = 0
         while offset < len(data) and len(self.pipeline) < MOST_WAITING and not self.transport.is_closing():
-            piece = data[offset : offset + PIECE]
+            piece = data[offset : offset + (max(PIECE, self.to_drop))]
             super().data_received(piece)
-            offset += PIECE
+            offset += len(piece)
             cycle = self.cycle
             if cycle is None or cycle.more_body or cycle.scope is not self.scope:
                 self.limit_unfinished(len(piece))

@@ -1,7 +1,9 @@
 """Disruptions of a cluster while clients predict without pause: not one request fails."""
 
+import json
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -49,6 +51,25 @@ def test_deleted_pod(core: client.CoreV1Api) -> None:
         victim = ready_pods(core)[0].metadata.name
         kubectl("delete", "pod", victim, "--namespace", NAMESPACE)
         eventually(lambda: len(ready_pods(core)) == 2, "another takes its place", 60)
+
+
+def test_a_flood_of_batches_fails_no_probe(core: client.CoreV1Api) -> None:
+    """500 connections that send batches of 1,000 rows without pause; once, they starved every new one."""
+    before = {pod.metadata.name: restarts(core, pod) for pod in ready_pods(core)}
+    failed = unhealthy(core)
+    host, port = URL.removeprefix("http://").split(":")
+    statuses = json.loads(run(sys.executable, "-m", "tests.flood", host, port, "500", "30").stdout)
+    assert statuses["200"] > 0, statuses
+    assert statuses["429"] > 0, statuses
+    assert unhealthy(core) == failed
+    assert {pod.metadata.name: restarts(core, pod) for pod in ready_pods(core)} == before
+
+
+def unhealthy(core: client.CoreV1Api) -> dict[str, int]:
+    """Return the events of failed probes of the release's pods, with their numbers."""
+    events = core.list_namespaced_event(NAMESPACE, field_selector="reason=Unhealthy").items
+    names = {pod.metadata.name for pod in pods(core)}
+    return {event.metadata.name: event.count or 1 for event in events if event.involved_object.name in names}
 
 
 def test_drained_node(core: client.CoreV1Api) -> None:

@@ -151,7 +151,7 @@ def test_fast_errors_hide_no_slow_prediction(start: Callable[..., Server], syste
 
 
 def test_nothing_is_computed_for_clients_that_gave_up(start: Callable[..., Server], system: System) -> None:
-    server, asked = start(), {"endpoint": "/predict/batch"}
+    server, asked = start(MAX_QUEUE_SECONDS="60"), {"endpoint": "/predict/batch"}
     sent = batch_request(batch(system, 1000))
     clients = [connected(server, sent[:-1]) for _ in range(4 * CLIENTS)]
     for client in clients:

@@ -52,7 +52,11 @@ class Written(MemoryTransport):
 
 async def queue_of(turns: Turns, number: int) -> list[asyncio.Task[None]]:
     """Have so many wait for their turn, and a turn behind them from which their time is expected."""
-    waiting = [asyncio.create_task(turns.take(10_000)) for _ in range(number + 2)]
+
+    async def large() -> None:
+        turns.end(await turns.take(10_000))
+
+    waiting = [asyncio.create_task(large()) for _ in range(number + 2)]
     while len(turns.waiting) != number or not turns.expected_seconds():  # noqa: ASYNC110  # one pass at a time
         await asyncio.sleep(0)
     return waiting

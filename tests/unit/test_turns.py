@@ -35,6 +35,35 @@ def test_the_event_loop_does_other_work_between_two_turns() -> None:
     assert done == ["a", "small", "b", "small", "c", "small"]
 
 
+def test_turns_follow_each_other_where_all_else_takes_long() -> None:
+    """Once, refusing 500 batches came between two turns: there was time for fifty times as many answers."""
+    done: list[str] = []
+
+    async def large(turns: Turns) -> None:
+        work = await turns.take()
+        wait(0.002)
+        done.append("large")
+        turns.end(work)
+        asyncio.get_running_loop().call_soon(others)
+
+    def others() -> None:
+        wait(0.01)
+        done.append("other")
+
+    def wait(seconds: float) -> None:
+        begun = time.perf_counter()
+        while time.perf_counter() - begun < seconds:
+            pass
+
+    async def steps(turns: Turns) -> None:
+        await asyncio.gather(*(large(turns) for _ in range(24)))
+
+    run(steps)
+    groups = "".join(name[0] for name in done).split("o")
+    assert max(map(len, groups)) > 2
+    assert len(groups[0]) == 1
+
+
 @pytest.mark.parametrize("gone", ["whose turn has come", "that waits"])
 def test_one_that_gives_up_keeps_no_turn(gone: str) -> None:
     async def steps(turns: Turns) -> None:
