@@ -203,11 +203,7 @@ def _field_error(fault: FieldError) -> dict[str, Any]:
 
 
 async def raise_api_error(_request: Request, error: Exception) -> Response:
-    """Raise the router's errors for unknown paths and methods as ours, and any other error as it is."""
-    if isinstance(error, HTTPException):
-        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-            allowed = (error.headers or {}).get("Allow", "")
-            raise MethodNotAllowed(f"Use {allowed} here.", headers={"Allow": allowed})
-        if error.status_code == HTTPStatus.NOT_FOUND:
-            raise NotFound("Nothing is served at this path; GET / lists what is.")
+    """Raise the router's error for unknown paths as ours, and any other error as it is."""
+    if isinstance(error, HTTPException) and error.status_code == HTTPStatus.NOT_FOUND:
+        raise NotFound("Nothing is served at this path; GET / lists what is.")
     raise error

@@ -9,7 +9,8 @@ from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
 from bundle.declaration import Declaration
-from serving.errors import NotFound, raise_api_error
+from serving.errors import MethodNotAllowed, NotFound, raise_api_error
+from serving.http.allowed import AllowedMethods
 from serving.http.middleware import QUIET_PATHS, DirectEndpoint, PrometheusMiddleware
 from serving.http.openapi import declared_routes
 from serving.http.refusals import Refusals
@@ -37,7 +38,11 @@ class Application(FastAPI):
             openapi_url=None,
             redirect_slashes=False,
             telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
-            exception_handlers={HTTPException: raise_api_error, Exception: raise_api_error},
+            exception_handlers={
+                HTTPException: raise_api_error,
+                MethodNotAllowed.status: self._reject_method,
+                Exception: raise_api_error,
+            },
             **options,
         )
 
@@ -60,8 +65,13 @@ class Application(FastAPI):
         self.state.paths = {getattr(route, "path", "") for router in routers for route in router.routes}
         self.state.refusals = Refusals(metrics, lifecycle, direct)
         self.state.connections = ConnectionMetrics(vocabulary, declaration)
+        self._allowed = AllowedMethods(routers)
         quiet = QUIET_PATHS & self.state.paths
         self.prometheus_middleware = PrometheusMiddleware(super().__call__, metrics, lifecycle, direct, quiet)
+
+    async def _reject_method(self, request: Request, _error: Exception) -> Response:
+        allowed = ", ".join(self._allowed.at(request.scope["path"]))
+        raise MethodNotAllowed(f"Use {allowed} here.", headers={"Allow": allowed})
 
 
 def scrapes_application(

@@ -31,6 +31,7 @@ PIECE = 64 * 1024
 MOST_QUERY_BYTES = 1024
 """A longer query is not parsed: each parameter costs time, and no valid query is so long."""
 
+HEAD = "HEAD"
 OK = 200
 FIRST_ERROR = 400
 CLIENT_CLOSED_REQUEST = 499
@@ -62,7 +63,7 @@ class PrometheusMiddleware:
 
     A request takes from the arrival of its last byte until its response was sent, less the time that its
     client took to read. One that gets an error is counted and not timed: errors are fast, and would hide slow
-    predictions among them. One whose client gave up is timed.
+    predictions among them. One whose client gave up is timed. HEAD requests are counted and not timed.
 
     POST requests to a path of `direct` bypass FastAPI's routers and layers: its endpoint answers them here.
     Requests to `quiet` paths are logged at level debug and do not count as in flight.
@@ -102,8 +103,9 @@ class PrometheusMiddleware:
             self._metrics.add_active(1)
         try:
             if endpoint is None:
-                status = await self._route(scope, receive, send, record)
-                route = matched(scope)
+                routed = as_get(scope) if scope["method"] == HEAD else scope
+                status = await self._route(routed, receive, send, record)
+                route = matched(routed, scope["method"])
             else:
                 route = endpoint.route
                 status = await self._answer(endpoint, scope, receive, send, record)
@@ -114,7 +116,7 @@ class PrometheusMiddleware:
         if connection.cut:
             status = cut_status(record, status)
         arrived = scope.get("arrived")
-        timed = not quiet
+        timed = not quiet and route[0] != HEAD
         if arrived is None:
             arrived = start
             timed &= status not in INCOMPLETE
@@ -271,15 +273,20 @@ def cut_status(record: RequestRecord, status: int) -> int:
     return Overloaded.status
 
 
-def matched(scope: Scope) -> Route:
+def as_get(scope: Scope) -> Scope:
+    """Return the request that a HEAD request asks about: the server sends the head of its response alone."""
+    return {**scope, "method": "GET"}
+
+
+def matched(routed: Scope, method: str) -> Route:
     """Return method and route template of a request; UNMATCHED where no route takes it.
 
-    The scope has no route for an unknown path, and has one for a known path with another method.
+    What was routed has no route for an unknown path, and has one for a known path with another method.
     """
-    route = scope.get("route")
-    if route is None or scope["method"] not in route.methods:
+    route = routed.get("route")
+    if route is None or routed["method"] not in route.methods:
         return UNMATCHED
-    return scope["method"], route.path
+    return method, route.path
 
 
 def check_query(query: bytes) -> None:

@@ -32,7 +32,7 @@ def test_near_misses_are_not_found(server: Server, path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "allowed"), [("GET", "/predict", "POST"), ("DELETE", "/metrics", "GET")]
+    ("method", "path", "allowed"), [("GET", "/predict", "POST"), ("DELETE", "/metrics", "GET, HEAD")]
 )
 def test_a_wrong_method_gets_the_allowed_one(server: Server, method: str, path: str, allowed: str) -> None:
     response = requests.request(method, server.url + path, timeout=10)
