@@ -24,6 +24,7 @@ from serving.feedback.service import KEYS_SECONDS, FeedbackService
 from serving.http.admission import Admission
 from serving.http.application import Application, scrapes_application
 from serving.http.openapi import openapi_router
+from serving.http.public_address import PublicAddress
 from serving.http.response_writer import ResponseWriter
 from serving.http.routes.feedback import feedback_router
 from serving.http.routes.health import health_router, probes_router
@@ -41,7 +42,7 @@ from serving.metrics.vocabulary import Vocabulary
 from serving.request import Lifecycle
 from serving.rollout.canary import Rollout
 from serving.setting_groups import RolloutSettings
-from serving.settings import PROJECT, Settings
+from serving.settings import PROJECT, Settings, SettingsError
 from serving.turns import Turns
 
 log = logging.getLogger("serving")
@@ -129,12 +130,23 @@ def create_app(
     else:
         app.state.scrapes = scrapes_application(registry, vocabulary, declaration, lifecycle)
     direct = {endpoint.path: endpoint for endpoint in endpoints}
-    app.add_routers(routers, vocabulary, declaration, lifecycle, direct)
+    address = PublicAddress(settings.root_path)
+    app.add_routers(routers, vocabulary, declaration, lifecycle, direct, address=address)
+    check_prefix(settings.root_path, app.state.paths)
     if workers_folder is None:
         ProcessCollector(registry=registry)
     else:
         show_newest_start(vocabulary)
     return app
+
+
+def check_prefix(prefix: str, paths: Iterable[str]) -> None:
+    """Raise SettingsError for a prefix that cannot be told from the beginning of the service's own paths."""
+    first = prefix.split("/")[1:2]
+    if first and any(path.split("/")[1:2] == first for path in paths):
+        raise SettingsError(
+            "ROOT_PATH must not begin as one of the service's own paths does, such as /models: choose another"
+        )
 
 
 def live_source(

@@ -37,6 +37,7 @@ VERSION = r"^v[1-9][0-9]*$"
 MODEL_FOLDER = re.compile(r"[a-z][a-z0-9-]*")
 FOLDERS = ("models_dir", "feedback_keys")
 LABEL = r'[a-zA-Z_][a-zA-Z0-9_]*="(?:[^"\\\x00-\x1f]|\\["\\])*"'
+PREFIX_SEGMENT = r"/(?!\.{1,2}(?:/|$))[A-Za-z0-9._~-]+"
 MOST_DIGITS = 10
 Rate = Annotated[float, Field(ge=0, le=1)]
 
@@ -113,6 +114,7 @@ class Settings(ServerSettings):
     console: bool = True
     prometheus_url: str | None = Field(default=None, repr=False)
     prometheus_labels: str = ""
+    root_path: str = ""
     workers: int = Field(default=1, ge=1, le=64)
     model_version: Annotated[str, Field(pattern=VERSION)] | None = None
     mlflow_tracking_uri: str | None = Field(default=None, repr=False)
@@ -256,6 +258,16 @@ class Settings(ServerSettings):
             candidate_file=self.fault_candidate_file,
             seed=self.fault_seed,
         )
+
+    @field_validator("root_path")
+    @classmethod
+    def _prefix(cls, value: str) -> str:
+        if not re.fullmatch(rf"({PREFIX_SEGMENT})*", value):
+            raise ValueError(
+                "must be a path such as /api or /teams/heart: it begins with a slash, does not end with one, "
+                "and has letters, digits and . _ ~ - between slashes"
+            )
+        return value
 
     @field_validator("mlflow_tracking_uri", "prometheus_url")
     @classmethod

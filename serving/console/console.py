@@ -14,7 +14,7 @@ from serving.console.fields import form_fields, form_state, sentence, typed_from
 from serving.console.live.page import RANGES, live_shown
 from serving.console.live.readings import Live, LiveSource
 from serving.console.posts import as_json, read_form
-from serving.console.rendering import Renderer
+from serving.console.rendering import UP, Renderer
 from serving.console.results import batch_cells, batch_columns, result_of, shown_value, spelled_out
 from serving.console.snippets import api_address, snippets
 from serving.console.tables import read_table, rewritten, write_table
@@ -23,6 +23,7 @@ from serving.errors import ApiError, NotFound, ValidationError
 from serving.feedback.outcomes import Verdict
 from serving.feedback.service import FeedbackService
 from serving.http.admission import Admission
+from serving.http.public_address import public_prefix
 from serving.http.routes.models import describe_model
 from serving.inference.catalogue import ServedModel
 from serving.request import RequestRecord
@@ -54,15 +55,20 @@ class Console:
     live: LiveSource
 
     async def show_form(self, request: Request) -> Response:
-        return self.start(request, depth=1)
+        return self.empty_form(request, UP)
 
-    def start(self, request: Request, *, depth: int = 0) -> Response:
+    def start(self, request: Request) -> Response:
+        """Return the form at the index; with a prefix its address may lack the last slash."""
+        prefix = public_prefix(request.scope)
+        return self.empty_form(request, f"{prefix}/" if prefix else "")
+
+    def empty_form(self, request: Request, up: str) -> Response:
         """Return the form of a model, empty or with one of its examples."""
         try:
             target, row = self.chosen(request.query_params)
         except ApiError as error:
-            return self.problem(request, error, depth=depth)
-        return self.form(target, typed_from(target.declaration, row) if row else {}, depth=depth)
+            return self.problem(request, error, up=up)
+        return self.form(target, typed_from(target.declaration, row) if row else {}, up=up)
 
     async def predict(self, request: Request) -> Response:
         """Return the form again, with the answer or with what is wrong beside each field."""
@@ -79,7 +85,9 @@ class Console:
             fail(record, error)
             return self.form(target, typed, failure=error, status=error.status)
         result = result_of(from_json(content), target.declaration)
-        address = api_address(record.headers, request.scope["scheme"], target.row.path)
+        address = api_address(
+            record.headers, request.scope["scheme"], public_prefix(request.scope) + target.row.path
+        )
         return self.form(target, typed, result=result, snippets=snippets(address, row))
 
     def form(
@@ -89,7 +97,7 @@ class Console:
         *,
         failure: ApiError | None = None,
         status: int = 200,
-        depth: int = 1,
+        up: str = UP,
         **shown: Any,
     ) -> Response:
         result = shown.get("result")
@@ -99,7 +107,7 @@ class Console:
             "predict.html",
             target,
             status,
-            depth=depth,
+            up=up,
             fields=fields,
             state=form_state(target.declaration),
             failure=failure,
@@ -223,18 +231,18 @@ class Console:
         record.log.add(feedback=verdict.value)
         return verdict
 
-    def problem(self, request: Request, error: ApiError, *, depth: int = 1) -> Response:
+    def problem(self, request: Request, error: ApiError, *, up: str = UP) -> Response:
         """Return a page that says why there is no other."""
         fail(request.scope["record"], error)
-        return self.page("problem.html", self.targets.main, error.status, depth=depth, failure=error)
+        return self.page("problem.html", self.targets.main, error.status, up=up, failure=error)
 
     def page(
-        self, template: str, target: Target, status: int = 200, *, depth: int = 1, **shown: Any
+        self, template: str, target: Target, status: int = 200, *, up: str = UP, **shown: Any
     ) -> Response:
         return self.renderer.page(
             template,
             status,
-            depth=depth,
+            up=up,
             target=target,
             targets=list(self.targets),
             takes_outcomes=self.feedback is not None,

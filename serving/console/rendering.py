@@ -27,6 +27,8 @@ NEEDS = (
 )
 IMMUTABLE = "public, max-age=31536000, immutable"
 HASH_DIGITS = 12
+UP = "../"
+"""From a page under /console/ to the index: what links begin with."""
 
 
 @dataclass(frozen=True)
@@ -68,9 +70,9 @@ class Renderer:
         environment.filters["path_part"] = partial(quote, safe="")
         return environment
 
-    def page(self, template: str, status: int = 200, *, depth: int = 1, **shown: Any) -> Response:
-        """Return a page that no cache keeps; `depth` is how many folders deep its address is."""
-        content = self._environment.get_template(template).render(up="../" * depth, **shown)
+    def page(self, template: str, status: int = 200, *, up: str = UP, **shown: Any) -> Response:
+        """Return a page that no cache keeps; `up` leads from its address to the index."""
+        content = self._environment.get_template(template).render(up=up, **shown)
         page = Page(content, *NEEDS)
         page.status_code = status
         page.headers["Cache-Control"] = "no-store"

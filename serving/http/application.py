@@ -13,6 +13,7 @@ from serving.errors import MethodNotAllowed, NotFound, raise_api_error
 from serving.http.allowed import AllowedMethods
 from serving.http.middleware import QUIET_PATHS, DirectEndpoint, PrometheusMiddleware
 from serving.http.openapi import declared_routes
+from serving.http.public_address import NO_PREFIX, PublicAddress, own_path
 from serving.http.refusals import Refusals
 from serving.http.routes.metrics import metrics_router
 from serving.metrics.connections import ConnectionMetrics
@@ -56,6 +57,8 @@ class Application(FastAPI):
         declaration: Declaration,
         lifecycle: Lifecycle,
         direct: Mapping[str, DirectEndpoint],
+        *,
+        address: PublicAddress = NO_PREFIX,
     ) -> None:
         """Answer by these routers, and by `direct` past them, all of it measured."""
         for router in routers:
@@ -67,10 +70,12 @@ class Application(FastAPI):
         self.state.connections = ConnectionMetrics(vocabulary, declaration)
         self._allowed = AllowedMethods(routers)
         quiet = QUIET_PATHS & self.state.paths
-        self.prometheus_middleware = PrometheusMiddleware(super().__call__, metrics, lifecycle, direct, quiet)
+        self.prometheus_middleware = PrometheusMiddleware(
+            super().__call__, metrics, lifecycle, direct, quiet=quiet, address=address
+        )
 
     async def _reject_method(self, request: Request, _error: Exception) -> Response:
-        allowed = ", ".join(self._allowed.at(request.scope["path"]))
+        allowed = ", ".join(self._allowed.at(own_path(request.scope)))
         raise MethodNotAllowed(f"Use {allowed} here.", headers={"Allow": allowed})
 
 

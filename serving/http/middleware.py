@@ -11,6 +11,7 @@ from typing import Protocol
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.errors import ApiError, InternalError, Overloaded, ValidationError, problem_response
+from serving.http.public_address import NO_PREFIX, PublicAddress
 from serving.http.security_headers import NOSNIFF, guarded
 from serving.logs import describe_exception, write_line
 from serving.metrics.http import UNMATCHED, HttpMetrics
@@ -66,7 +67,8 @@ class PrometheusMiddleware:
     predictions among them. One whose client gave up is timed. HEAD requests are counted and not timed.
 
     POST requests to a path of `direct` bypass FastAPI's routers and layers: its endpoint answers them here.
-    Requests to `quiet` paths are logged at level debug and do not count as in flight.
+    Requests to `quiet` paths are logged at level debug and do not count as in flight. Paths are those of the
+    routes, to which `address` may add a prefix.
     """
 
     def __init__(
@@ -75,10 +77,13 @@ class PrometheusMiddleware:
         metrics: HttpMetrics,
         lifecycle: Lifecycle,
         direct: Mapping[str, DirectEndpoint],
+        *,
         quiet: AbstractSet[str] = QUIET_PATHS,
+        address: PublicAddress = NO_PREFIX,
     ) -> None:
         self._app = app
         self.direct = direct
+        self._address = address
         self._quiet = quiet
         self._metrics = metrics
         self._lifecycle = lifecycle
@@ -88,24 +93,20 @@ class PrometheusMiddleware:
             await self._app(scope, receive, send)
             return
         start = perf_counter()
-        path, headers = scope["path"], dict(scope["headers"])
-        try:
-            connection = scope["state"]["connection"]
-        except KeyError:  # of another server
-            connection = Connection()
+        headers = dict(scope["headers"])
+        connection = connection_of(scope)
         record = scope["record"] = RequestRecord(
             request_id(headers), headers, scope["query_string"], connection
         )
-        endpoint = self.direct.get(path) if scope["method"] == "POST" else None
-        quiet = path in self._quiet
+        endpoint, quiet = self.direct.get(scope["path"]) if scope["method"] == "POST" else None, False
+        if endpoint is None:
+            endpoint, quiet = self._locate(scope)
         if not quiet:
             self._lifecycle.active += 1
             self._metrics.add_active(1)
         try:
             if endpoint is None:
-                routed = as_get(scope) if scope["method"] == HEAD else scope
-                status = await self._route(routed, receive, send, record)
-                route = matched(routed, scope["method"])
+                status, route = await self._route(scope, receive, send, record)
             else:
                 route = endpoint.route
                 status = await self._answer(endpoint, scope, receive, send, record)
@@ -127,6 +128,11 @@ class PrometheusMiddleware:
             seconds = max(0.0, seconds - record.client_seconds)
         self._finish(route, record, status, seconds, quiet=quiet, timed=timed)
 
+    def _locate(self, scope: Scope) -> tuple[DirectEndpoint | None, bool]:
+        """Return what answers past FastAPI, if anything, and whether the request is quiet."""
+        path = self._address.locate(scope)
+        return self.direct.get(path) if scope["method"] == "POST" else None, path in self._quiet
+
     async def _answer(
         self, endpoint: DirectEndpoint, scope: Scope, receive: Receive, send: Send, record: RequestRecord
     ) -> int:
@@ -136,6 +142,7 @@ class PrometheusMiddleware:
             if record.turn:
                 self._lifecycle.turns.end(record.turn)
         except Exception as error:  # noqa: BLE001  # each has an answer
+            self._address.show(endpoint.path, scope)
             return await self._answer_error(error, scope, receive, send, record)
         headers = [(b"content-length", b"%d" % len(content)), JSON, *self._common_headers(record)]
         begun = perf_counter() if record.connection.pipelined else 0.0
@@ -168,8 +175,15 @@ class PrometheusMiddleware:
             self._lifecycle.sending -= 1
             record.connection.sending = None
 
-    async def _route(self, scope: Scope, receive: Receive, send: Send, record: RequestRecord) -> int:
-        """Have FastAPI's layers and routes answer, and return the status."""
+    async def _route(
+        self, scope: Scope, receive: Receive, send: Send, record: RequestRecord
+    ) -> tuple[int, Route]:
+        """Have FastAPI's layers and routes answer, and return the status and the route."""
+        routed = as_get(scope) if scope["method"] == HEAD else scope
+        status = await self._answer_routed(routed, receive, send, record)
+        return status, matched(routed, scope["method"])
+
+    async def _answer_routed(self, scope: Scope, receive: Receive, send: Send, record: RequestRecord) -> int:
         status = 0
 
         async def send_monitored(message: Message) -> None:
@@ -271,6 +285,15 @@ def cut_status(record: RequestRecord, status: int) -> int:
     record.error_type = Overloaded.__name__
     record.log.add(error=record.error_type, cause=cause)
     return Overloaded.status
+
+
+def connection_of(scope: Scope) -> Connection:
+    """Return what the requests of a connection share; another server's share nothing."""
+    try:
+        connection: Connection = scope["state"]["connection"]
+    except KeyError:
+        return Connection()
+    return connection
 
 
 def as_get(scope: Scope) -> Scope:

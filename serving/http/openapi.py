@@ -3,12 +3,13 @@
 from collections.abc import Iterable
 from typing import Any
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 
 from serving.errors import MethodNotAllowed, NotFound
 from serving.http.middleware import QUIET_PATHS
+from serving.http.public_address import public_prefix
 from serving.http.schemas import Problem
 from serving.metrics.http import UNMATCHED, DeclaredRoute
 
@@ -18,10 +19,11 @@ def openapi_router(app: FastAPI) -> APIRouter:
     router = APIRouter()
 
     @router.get("/openapi.json", include_in_schema=False)
-    async def document() -> dict[str, Any]:
+    async def document(request: Request) -> dict[str, Any]:
         if app.openapi_schema is None:
             app.openapi_schema = openapi_document(app)
-        return app.openapi_schema
+        prefix = public_prefix(request.scope)
+        return app.openapi_schema | ({"servers": [{"url": prefix}]} if prefix else {})
 
     return router
 

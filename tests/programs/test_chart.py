@@ -54,6 +54,10 @@ def rejected(*options: str) -> str:
         ("model.version=1", "version"),
         ("server.logLevel=loud", "logLevel"),
         ("server.workers=0", "workers"),
+        ("server.rootPath=api", "rootPath"),
+        ("server.rootPath=/api/", "rootPath"),
+        ("server.rootPath=/api/../b", "rootPath"),
+        ("extraEnv[0].name=ROOT_PATH,extraEnv[0].value=/api", "has a value of its own in this chart"),
         ("console.enabled=maybe", "enabled"),
         ("extraEnv[0].name=CONSOLE,extraEnv[0].value=x", "has a value of its own in this chart"),
         ("podDisruptionBudget.minAvailable=1", "set minAvailable or maxUnavailable, and the other to null"),
@@ -148,6 +152,24 @@ def test_operator_kinds_are_rendered_where_their_api_is_present() -> None:
     assert "Probe" not in {found["kind"] for found in template(*OPERATORS)}
 
 
+@pytest.mark.parametrize("prefix", ["", "/teams/heart"])
+def test_a_prefix_is_a_setting_and_the_path_of_each_way_in(prefix: str) -> None:
+    values = (
+        f"server.rootPath={prefix},ingress.enabled=true,httpRoute.enabled=true,httpRoute.parentRefs[0].name=a"
+    )
+    objects = {found["kind"]: found for found in template("--set", values, *OPERATORS)}
+    assert objects["ConfigMap"]["data"].get("ROOT_PATH", "") == prefix
+    (path,) = objects["Ingress"]["spec"]["rules"][0]["http"]["paths"]
+    assert (path["path"], path["pathType"]) == (prefix or "/", "Prefix")
+    (rule,) = objects["HTTPRoute"]["spec"]["rules"]
+    found = [match["path"] for match in rule.get("matches", [])]
+    assert found == ([{"type": "PathPrefix", "value": prefix}] if prefix else [])
+    (container,) = objects["Deployment"]["spec"]["template"]["spec"]["containers"]
+    assert {container[kind]["httpGet"]["path"] for kind in container if kind.endswith("Probe")} == {
+        "/livez", "/readyz", "/startupz",
+    }  # fmt: skip
+
+
 def test_the_operator_probes_the_releases_service() -> None:
     objects = template("--set", f"{PROBE},fullnameOverride=risk,service.port=8080", *OPERATORS)
     (probe,) = [found["spec"] for found in objects if found["kind"] == "Probe"]
@@ -186,6 +208,12 @@ ROUTE = {
         (
             {"httpRoute": ROUTE | {"parentRefs": [{"name": "public", "sectionName": "https-1"}]}},
             "https://route.example.org",
+        ),
+        ({"ingress": INGRESS, "server": {"rootPath": "/api"}}, "http://heart.example.org/api"),
+        ({"httpRoute": ROUTE, "server": {"rootPath": "/api"}}, "http://route.example.org/api"),
+        (
+            {"publicUrl": "https://a.example.org/x", "server": {"rootPath": "/api"}},
+            "https://a.example.org/x",
         ),
         ({"httpRoute": ROUTE | {"hostnames": []}}, None),
         ({"httpRoute": ROUTE | {"hostnames": ["*.example.org"]}}, None),

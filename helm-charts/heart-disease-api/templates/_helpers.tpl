@@ -57,13 +57,13 @@ app.kubernetes.io/part-of: heart-disease-api
 {{- if .Values.publicUrl -}}
 {{- .Values.publicUrl | trimSuffix "/" -}}
 {{- else if .Values.ingress.enabled -}}
-{{- ternary "https" "http" (not (empty .Values.ingress.tlsSecretName)) }}://{{ .Values.ingress.host -}}
+{{- ternary "https" "http" (not (empty .Values.ingress.tlsSecretName)) }}://{{ .Values.ingress.host }}{{ .Values.server.rootPath -}}
 {{- else if and .Values.httpRoute.enabled $hosts -}}
 {{- $schemes := list "http" }}
 {{- range .Values.httpRoute.parentRefs }}
 {{- if or (eq (int .port) 443) (hasPrefix "https" (default "" .sectionName)) }}{{ $schemes = list "https" }}{{ end }}
 {{- end }}
-{{- first $schemes }}://{{ first $hosts -}}
+{{- first $schemes }}://{{ first $hosts }}{{ .Values.server.rootPath -}}
 {{- end -}}
 {{- end }}
 

@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from serving.errors import NotFound
 from serving.http.accept import prefers_page
+from serving.http.public_address import public_prefix
 from serving.http.schemas import Index, ModelReference, problems
 from serving.http.security_headers import Page
 from serving.inference.monitored_model import MonitoredModel
@@ -95,7 +96,8 @@ def pages_router(
             page.headers["Vary"] = "Accept"
             return page
         response.headers["Vary"] = "Accept"
-        return index
+        prefix = public_prefix(request.scope)
+        return index.model_copy(update={"links": {name: prefix + path for name, path in index.links.items()}})
 
     @router.get("/docs", include_in_schema=False)
     async def documentation() -> Page:
