@@ -130,7 +130,7 @@ def create_app(
     else:
         app.state.scrapes = scrapes_application(registry, vocabulary, declaration, lifecycle)
     direct = {endpoint.path: endpoint for endpoint in endpoints}
-    address = PublicAddress(settings.root_path)
+    address = PublicAddress(settings.root_path, settings.trusted_proxies)
     app.add_routers(routers, vocabulary, declaration, lifecycle, direct, address=address)
     check_prefix(settings.root_path, app.state.paths)
     if workers_folder is None:

@@ -3,10 +3,14 @@
 A part gets its group alone: what it depends on stands in its signature.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import SplitResult
+
+PREFIX = re.compile(r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)+")
+"""What a proxy may put before every path, such as /api."""
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import os
 import re
 from functools import partial
 from hashlib import blake2s
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from secrets import token_bytes
 from typing import Annotated, Literal, Self, TypeVar
@@ -22,6 +23,7 @@ from registry.fetch import FetchedModel
 from registry.reference import FORMS, Reference, RegisteredVersion, parse_reference
 from serving.secret_files import SecretError, named, read_secret
 from serving.setting_groups import (
+    PREFIX,
     ConnectionLimits,
     FaultSettings,
     FeedbackSettings,
@@ -37,7 +39,6 @@ VERSION = r"^v[1-9][0-9]*$"
 MODEL_FOLDER = re.compile(r"[a-z][a-z0-9-]*")
 FOLDERS = ("models_dir", "feedback_keys")
 LABEL = r'[a-zA-Z_][a-zA-Z0-9_]*="(?:[^"\\\x00-\x1f]|\\["\\])*"'
-PREFIX_SEGMENT = r"/(?!\.{1,2}(?:/|$))[A-Za-z0-9._~-]+"
 MOST_DIGITS = 10
 Rate = Annotated[float, Field(ge=0, le=1)]
 
@@ -69,11 +70,7 @@ class ServerSettings(BaseSettings):
     @field_validator("model", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
-        return (
-            tuple(name.strip() for name in value.split(",") if name.strip())
-            if isinstance(value, str)
-            else value
-        )
+        return split(value) if isinstance(value, str) else value
 
     @field_validator("model")
     @classmethod
@@ -115,6 +112,7 @@ class Settings(ServerSettings):
     prometheus_url: str | None = Field(default=None, repr=False)
     prometheus_labels: str = ""
     root_path: str = ""
+    trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()
     workers: int = Field(default=1, ge=1, le=64)
     model_version: Annotated[str, Field(pattern=VERSION)] | None = None
     mlflow_tracking_uri: str | None = Field(default=None, repr=False)
@@ -262,12 +260,22 @@ class Settings(ServerSettings):
     @field_validator("root_path")
     @classmethod
     def _prefix(cls, value: str) -> str:
-        if not re.fullmatch(rf"({PREFIX_SEGMENT})*", value):
+        if value and not PREFIX.fullmatch(value):
             raise ValueError(
                 "must be a path such as /api or /teams/heart: it begins with a slash, does not end with one, "
                 "and has letters, digits and . _ ~ - between slashes"
             )
         return value
+
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def _networks(cls, value: object) -> object:
+        try:
+            return tuple(ip_network(network) for network in split(value)) if isinstance(value, str) else value
+        except ValueError:
+            raise ValueError(
+                "must be addresses or networks, separated by commas, such as 10.0.0.7 or 10.244.0.0/16"
+            ) from None
 
     @field_validator("mlflow_tracking_uri", "prometheus_url")
     @classmethod
@@ -370,6 +378,11 @@ def label_matchers(text: str) -> tuple[str, ...]:
     if any(label.startswith("__name__=") for label in labels):
         raise ValueError("must name labels of a release: __name__ is what a metric is called")
     return labels
+
+
+def split(value: str) -> tuple[str, ...]:
+    """Return the parts between commas, without blanks and empty ones."""
+    return tuple(part.strip() for part in value.split(",") if part.strip())
 
 
 def lower(value: object) -> object:

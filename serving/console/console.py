@@ -16,14 +16,14 @@ from serving.console.live.readings import Live, LiveSource
 from serving.console.posts import as_json, read_form
 from serving.console.rendering import UP, Renderer
 from serving.console.results import batch_cells, batch_columns, result_of, shown_value, spelled_out
-from serving.console.snippets import api_address, snippets
+from serving.console.snippets import snippets
 from serving.console.tables import read_table, rewritten, write_table
 from serving.console.targets import Target, Targets
 from serving.errors import ApiError, NotFound, ValidationError
 from serving.feedback.outcomes import Verdict
 from serving.feedback.service import FeedbackService
 from serving.http.admission import Admission
-from serving.http.public_address import public_prefix
+from serving.http.public_address import public_origin, public_prefix
 from serving.http.routes.models import describe_model
 from serving.inference.catalogue import ServedModel
 from serving.request import RequestRecord
@@ -85,9 +85,7 @@ class Console:
             fail(record, error)
             return self.form(target, typed, failure=error, status=error.status)
         result = result_of(from_json(content), target.declaration)
-        address = api_address(
-            record.headers, request.scope["scheme"], public_prefix(request.scope) + target.row.path
-        )
+        address = public_origin(request.scope) + public_prefix(request.scope) + target.row.path
         return self.form(target, typed, result=result, snippets=snippets(address, row))
 
     def form(

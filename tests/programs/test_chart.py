@@ -58,6 +58,7 @@ def rejected(*options: str) -> str:
         ("server.rootPath=/api/", "rootPath"),
         ("server.rootPath=/api/../b", "rootPath"),
         ("extraEnv[0].name=ROOT_PATH,extraEnv[0].value=/api", "has a value of its own in this chart"),
+        ("server.trustedProxies[0]=proxy", "trustedProxies"),
         ("console.enabled=maybe", "enabled"),
         ("extraEnv[0].name=CONSOLE,extraEnv[0].value=x", "has a value of its own in this chart"),
         ("podDisruptionBudget.minAvailable=1", "set minAvailable or maxUnavailable, and the other to null"),
@@ -168,6 +169,12 @@ def test_a_prefix_is_a_setting_and_the_path_of_each_way_in(prefix: str) -> None:
     assert {container[kind]["httpGet"]["path"] for kind in container if kind.endswith("Probe")} == {
         "/livez", "/readyz", "/startupz",
     }  # fmt: skip
+
+
+def test_trusted_proxies_are_a_setting() -> None:
+    networks = "server.trustedProxies={10.244.0.0/16,192.0.2.7}"
+    (settings,) = [found["data"] for found in template("--set", networks) if found["kind"] == "ConfigMap"]
+    assert settings["TRUSTED_PROXIES"] == "10.244.0.0/16,192.0.2.7"
 
 
 def test_the_operator_probes_the_releases_service() -> None:
