@@ -23,6 +23,7 @@ from serving.console.targets import Targets
 from serving.feedback.service import KEYS_SECONDS, FeedbackService
 from serving.http.admission import Admission
 from serving.http.application import Application, scrapes_application
+from serving.http.cors import CrossOrigin
 from serving.http.openapi import openapi_router
 from serving.http.public_address import PublicAddress
 from serving.http.response_writer import ResponseWriter
@@ -131,7 +132,10 @@ def create_app(
         app.state.scrapes = scrapes_application(registry, vocabulary, declaration, lifecycle)
     direct = {endpoint.path: endpoint for endpoint in endpoints}
     address = PublicAddress(settings.root_path, settings.trusted_proxies)
-    app.add_routers(routers, vocabulary, declaration, lifecycle, direct, address=address)
+    cors = None
+    if settings.cors_origins:
+        cors = CrossOrigin(settings.cors_origins, settings.canary_key_header)
+    app.add_routers(routers, vocabulary, declaration, lifecycle, direct, address=address, cors=cors)
     check_prefix(settings.root_path, app.state.paths)
     if workers_folder is None:
         ProcessCollector(registry=registry)

@@ -39,6 +39,9 @@ VERSION = r"^v[1-9][0-9]*$"
 MODEL_FOLDER = re.compile(r"[a-z][a-z0-9-]*")
 FOLDERS = ("models_dir", "feedback_keys")
 LABEL = r'[a-zA-Z_][a-zA-Z0-9_]*="(?:[^"\\\x00-\x1f]|\\["\\])*"'
+ORIGIN = re.compile(
+    r"(?!http://[^/]*:80$|https://[^/]*:443$)[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[1-9][0-9]{0,4})?"
+)
 MOST_DIGITS = 10
 Rate = Annotated[float, Field(ge=0, le=1)]
 
@@ -113,6 +116,7 @@ class Settings(ServerSettings):
     prometheus_labels: str = ""
     root_path: str = ""
     trusted_proxies: Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode] = ()
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
     workers: int = Field(default=1, ge=1, le=64)
     model_version: Annotated[str, Field(pattern=VERSION)] | None = None
     mlflow_tracking_uri: str | None = Field(default=None, repr=False)
@@ -276,6 +280,17 @@ class Settings(ServerSettings):
             raise ValueError(
                 "must be addresses or networks, separated by commas, such as 10.0.0.7 or 10.244.0.0/16"
             ) from None
+
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _origins(cls, value: object) -> object:
+        origins = split(value) if isinstance(value, str) else value
+        if isinstance(origins, tuple) and not all(ORIGIN.fullmatch(origin) for origin in origins):
+            raise ValueError(
+                "must be origins as browsers name them, separated by commas, such as https://app.example.org "
+                "or http://localhost:3000: in lower case, without a path, a port that is the default, or *"
+            )
+        return origins
 
     @field_validator("mlflow_tracking_uri", "prometheus_url")
     @classmethod

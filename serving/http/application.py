@@ -6,11 +6,12 @@ from typing import Any
 from fastapi import APIRouter, FastAPI, Request, Response
 from prometheus_client import CollectorRegistry
 from starlette.exceptions import HTTPException
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bundle.declaration import Declaration
 from serving.errors import MethodNotAllowed, NotFound, raise_api_error
 from serving.http.allowed import AllowedMethods
+from serving.http.cors import CrossOrigin, with_preflights
 from serving.http.middleware import QUIET_PATHS, DirectEndpoint, PrometheusMiddleware
 from serving.http.openapi import declared_routes
 from serving.http.public_address import NO_PREFIX, PublicAddress, own_path
@@ -59,6 +60,7 @@ class Application(FastAPI):
         direct: Mapping[str, DirectEndpoint],
         *,
         address: PublicAddress = NO_PREFIX,
+        cors: CrossOrigin | None = None,
     ) -> None:
         """Answer by these routers, and by `direct` past them, all of it measured."""
         for router in routers:
@@ -70,8 +72,11 @@ class Application(FastAPI):
         self.state.connections = ConnectionMetrics(vocabulary, declaration)
         self._allowed = AllowedMethods(routers)
         quiet = QUIET_PATHS & self.state.paths
+        routed: ASGIApp = super().__call__
+        if cors:
+            routed = with_preflights(routed, cors, self._allowed)
         self.prometheus_middleware = PrometheusMiddleware(
-            super().__call__, metrics, lifecycle, direct, quiet=quiet, address=address
+            routed, metrics, lifecycle, direct, quiet=quiet, address=address, cors=cors
         )
 
     async def _reject_method(self, request: Request, _error: Exception) -> Response:

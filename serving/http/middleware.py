@@ -11,6 +11,7 @@ from typing import Protocol
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.errors import ApiError, InternalError, Overloaded, ValidationError, problem_response
+from serving.http.cors import CrossOrigin
 from serving.http.public_address import NO_PREFIX, PublicAddress
 from serving.http.security_headers import NOSNIFF, guarded
 from serving.logs import describe_exception, write_line
@@ -33,6 +34,9 @@ MOST_QUERY_BYTES = 1024
 """A longer query is not parsed: each parameter costs time, and no valid query is so long."""
 
 HEAD = "HEAD"
+UNTIMED = frozenset({HEAD, "OPTIONS"})
+"""Methods that are counted, without a duration of their own."""
+
 OK = 200
 FIRST_ERROR = 400
 CLIENT_CLOSED_REQUEST = 499
@@ -64,7 +68,8 @@ class PrometheusMiddleware:
 
     A request takes from the arrival of its last byte until its response was sent, less the time that its
     client took to read. One that gets an error is counted and not timed: errors are fast, and would hide slow
-    predictions among them. One whose client gave up is timed. HEAD requests are counted and not timed.
+    predictions among them. One whose client gave up is timed. HEAD requests and
+    preflights are counted and not timed.
 
     POST requests to a path of `direct` bypass FastAPI's routers and layers: its endpoint answers them here.
     Requests to `quiet` paths are logged at level debug and do not count as in flight. Paths are those of the
@@ -80,10 +85,12 @@ class PrometheusMiddleware:
         *,
         quiet: AbstractSet[str] = QUIET_PATHS,
         address: PublicAddress = NO_PREFIX,
+        cors: CrossOrigin | None = None,
     ) -> None:
         self._app = app
         self.direct = direct
         self._address = address
+        self._cors = cors
         self._quiet = quiet
         self._metrics = metrics
         self._lifecycle = lifecycle
@@ -117,7 +124,7 @@ class PrometheusMiddleware:
         if connection.cut:
             status = cut_status(record, status)
         arrived = scope.get("arrived")
-        timed = not quiet and route[0] != HEAD
+        timed = not quiet and route[0] not in UNTIMED
         if arrived is None:
             arrived = start
             timed &= status not in INCOMPLETE
@@ -238,7 +245,8 @@ class PrometheusMiddleware:
     def _common_headers(self, record: RequestRecord) -> tuple[tuple[bytes, bytes], ...]:
         """Return the headers of every response."""
         identity = (b"x-request-id", record.request_id.encode("ascii"))
-        return (identity, CLOSE) if self._lifecycle.draining else (identity,)
+        common = (identity, CLOSE) if self._lifecycle.draining else (identity,)
+        return common if self._cors is None else (*common, *self._cors.headers(record.headers))
 
     def _finish(
         self, route: Route, record: RequestRecord, status: int, seconds: float, *, quiet: bool, timed: bool

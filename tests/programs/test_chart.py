@@ -59,6 +59,8 @@ def rejected(*options: str) -> str:
         ("server.rootPath=/api/../b", "rootPath"),
         ("extraEnv[0].name=ROOT_PATH,extraEnv[0].value=/api", "has a value of its own in this chart"),
         ("server.trustedProxies[0]=proxy", "trustedProxies"),
+        ("server.corsOrigins[0]=*", "corsOrigins"),
+        ("server.corsOrigins[0]=https://app.example.org/", "corsOrigins"),
         ("console.enabled=maybe", "enabled"),
         ("extraEnv[0].name=CONSOLE,extraEnv[0].value=x", "has a value of its own in this chart"),
         ("podDisruptionBudget.minAvailable=1", "set minAvailable or maxUnavailable, and the other to null"),
@@ -171,10 +173,11 @@ def test_a_prefix_is_a_setting_and_the_path_of_each_way_in(prefix: str) -> None:
     }  # fmt: skip
 
 
-def test_trusted_proxies_are_a_setting() -> None:
-    networks = "server.trustedProxies={10.244.0.0/16,192.0.2.7}"
-    (settings,) = [found["data"] for found in template("--set", networks) if found["kind"] == "ConfigMap"]
+def test_proxies_and_origins_are_settings() -> None:
+    values = "server.trustedProxies={10.244.0.0/16,192.0.2.7},server.corsOrigins={https://a.example}"
+    (settings,) = [found["data"] for found in template("--set", values) if found["kind"] == "ConfigMap"]
     assert settings["TRUSTED_PROXIES"] == "10.244.0.0/16,192.0.2.7"
+    assert settings["CORS_ORIGINS"] == "https://a.example"
 
 
 def test_the_operator_probes_the_releases_service() -> None:

@@ -73,6 +73,24 @@ def test_values_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> No
         ({"TRUSTED_PROXIES": "proxy"}, "TRUSTED_PROXIES: must be addresses or networks, separated by commas"),
         ({"TRUSTED_PROXIES": "10.0.0.1/8"}, "TRUSTED_PROXIES: must be addresses or networks"),
         ({"TRUSTED_PROXIES": "10.0.0.1, *"}, "TRUSTED_PROXIES: must be addresses or networks"),
+        *(
+            ({"CORS_ORIGINS": origins}, "CORS_ORIGINS: must be origins as browsers name them")
+            for origins in (
+                "*",
+                "null",
+                "app.example.org",
+                "https://app.example.org/",
+                "https://a.example/x",
+                "https://App.example.org",
+                "https://a.example:443",
+                "http://a.example:80",
+                "https://*.example.org",
+                "https://u:p@a.example",
+                "https://a.example, *",
+                "https://a.example:0",
+                "https://a.example\n.b",
+            )
+        ),
         ({"WORKERS": "0"}, "WORKERS=0: Input should be greater than or equal to 1"),
         ({"THRESHOLD": "1"}, "THRESHOLD=1: Input should be less than 1"),
         ({"THRESHOLD": "nan"}, "THRESHOLD=nan: Input should be"),
