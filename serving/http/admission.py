@@ -8,6 +8,7 @@ from starlette.types import Receive
 
 from serving.errors import Overloaded
 from serving.http.body import check_content, parse_json, read_body
+from serving.http.gzip_body import GzipBody
 from serving.inference.faults import Faults
 from serving.request import ClientGone, Lifecycle, RequestRecord
 from serving.setting_groups import RequestLimits
@@ -15,7 +16,7 @@ from serving.setting_groups import RequestLimits
 TOO_LONG = "Large requests have waited too long for some time; try again, or send smaller batches."
 
 SMALL_BODY = 4096
-"""Bytes of a body that is answered at once; a larger one, and an explanation, wait for their turn."""
+"""Bytes of a decompressed body that is answered at once; a larger one, and an explanation, wait their turn."""
 
 
 @dataclass(frozen=True)
@@ -35,13 +36,18 @@ class Admission:
             raise Overloaded(
                 "The server has too many requests to answer; try again.", headers={"Retry-After": "1"}
             )
-        check_content(record.headers, limits.body_bytes)
+        compressed = check_content(record.headers, limits.body_bytes)
         content = await read_body(receive, limits.body_bytes, limits.body_seconds)
-        large = len(content) > SMALL_BODY or record.query
+        large = len(content) > SMALL_BODY or bool(record.query)
+        gzip = GzipBody(content, limits.body_bytes) if compressed else None
+        if gzip:
+            large = large or len(gzip.read(SMALL_BODY + 1)) > SMALL_BODY
         if large:
             if lifecycle.turns.too_long():
                 raise Overloaded(TOO_LONG, headers={"Retry-After": "1"})
-            await self._take_turn(record, receive, len(content))
+            await self._take_turn(record, receive, gzip.expected_bytes if gzip else len(content))
+        if gzip:
+            content = gzip.read()
         body = parse_json(content, record.headers)
         if self.faults:
             await self.faults.inject(record)

@@ -12,18 +12,34 @@ from starlette.types import Receive
 from serving.errors import MalformedBody, PayloadTooLarge, Timeout, UnsupportedMediaType
 from serving.request import ClientGone
 
+CODINGS = {b"identity": False, b"gzip": True, b"x-gzip": True}
+"""Content codings that are read, and whether they are gzip."""
 
-def check_content(headers: Mapping[bytes, bytes], max_bytes: int) -> None:
-    """Raise UnsupportedMediaType or PayloadTooLarge where the head says that the body is not to be read."""
+
+def check_content(headers: Mapping[bytes, bytes], max_bytes: int) -> bool:
+    """Return whether the body is compressed with gzip.
+
+    UnsupportedMediaType or PayloadTooLarge where the head says that it is not to be read.
+    """
     content_type = headers.get(b"content-type", b"")
     if content_type != b"application/json":
         media_type = content_type.partition(b";")[0].strip().lower()
         if media_type != b"application/json" and not media_type.endswith(b"+json"):
             raise UnsupportedMediaType("Send JSON, with the header 'Content-Type: application/json'.")
-    if headers.get(b"content-encoding", b"identity").lower() != b"identity":
-        raise UnsupportedMediaType("Send the body uncompressed, without Content-Encoding.")
     if int(headers.get(b"content-length", 0)) > max_bytes:
         raise _too_large(max_bytes)
+    return b"content-encoding" in headers and is_gzip(headers[b"content-encoding"])
+
+
+def is_gzip(coding: bytes) -> bool:
+    """Return whether a Content-Encoding is gzip and not identity; UnsupportedMediaType for any other."""
+    name = coding.strip().lower()
+    if name not in CODINGS:
+        raise UnsupportedMediaType(
+            "Send the body uncompressed, or with the header 'Content-Encoding: gzip'.",
+            headers={"Accept-Encoding": "gzip"},
+        )
+    return CODINGS[name]
 
 
 async def read_body(receive: Receive, max_bytes: int, timeout_seconds: float) -> bytes:
