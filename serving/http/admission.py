@@ -16,7 +16,7 @@ from serving.setting_groups import RequestLimits
 TOO_LONG = "Large requests have waited too long for some time; try again, or send smaller batches."
 
 SMALL_BODY = 4096
-"""Bytes of a decompressed body that is answered at once; a larger one, and an explanation, wait their turn."""
+"""Bytes of a decompressed body that is answered at once; a larger one, and an explanation, wait for turns."""
 
 
 @dataclass(frozen=True)
