@@ -1,16 +1,21 @@
-"""Which of two media types a client wants, by its header Accept."""
+"""What a client wants, by its headers Accept and Accept-Encoding."""
 
 import re
 
 QUALITY = re.compile(r"[01](\.[0-9]{0,3})?")
 
 
+def qualities(header: str) -> dict[str, float]:
+    """Return how much a client wants what it names: 0 is not at all, also where the number is none."""
+    wanted = {}
+    for part in header.split(","):
+        name, *parameters = (word.strip().lower() for word in part.split(";"))
+        quality = next((word[2:] for word in parameters if word.startswith("q=")), "1")
+        wanted[name] = float(quality) if QUALITY.fullmatch(quality) else 0.0
+    return wanted
+
+
 def prefers_page(accept: str, *, over: str) -> bool:
     """Return whether a client names text/html, and wants it more than the other type; */* names neither."""
-    wanted = {"text/html": 0.0, over: 0.0}
-    for part in accept.split(","):
-        media_type, *parameters = (word.strip().lower() for word in part.split(";"))
-        if media_type in wanted:
-            quality = next((word[2:] for word in parameters if word.startswith("q=")), "1")
-            wanted[media_type] = float(quality) if QUALITY.fullmatch(quality) else 0.0
-    return wanted["text/html"] > wanted[over]
+    wanted = qualities(accept)
+    return wanted.get("text/html", 0.0) > wanted.get(over, 0.0)

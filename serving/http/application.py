@@ -6,11 +6,12 @@ from typing import Any
 from fastapi import APIRouter, FastAPI, Request, Response
 from prometheus_client import CollectorRegistry
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from bundle.declaration import Declaration
 from serving.errors import MethodNotAllowed, NotFound, raise_api_error
 from serving.http.allowed import AllowedMethods
+from serving.http.compression import with_compression
 from serving.http.cors import CrossOrigin, with_preflights
 from serving.http.middleware import QUIET_PATHS, DirectEndpoint, PrometheusMiddleware
 from serving.http.openapi import declared_routes
@@ -72,7 +73,7 @@ class Application(FastAPI):
         self.state.connections = ConnectionMetrics(vocabulary, declaration)
         self._allowed = AllowedMethods(routers)
         quiet = QUIET_PATHS & self.state.paths
-        routed: ASGIApp = super().__call__
+        routed = with_compression(super().__call__)
         if cors:
             routed = with_preflights(routed, cors, self._allowed)
         self.prometheus_middleware = PrometheusMiddleware(

@@ -11,9 +11,10 @@ from typing import Protocol
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.errors import ApiError, InternalError, Overloaded, ValidationError, problem_response
+from serving.http.compression import SMALLEST, coded
 from serving.http.cors import CrossOrigin
 from serving.http.public_address import NO_PREFIX, PublicAddress
-from serving.http.security_headers import NOSNIFF, guarded
+from serving.http.security_headers import NOSNIFF, Header, guarded
 from serving.logs import describe_exception, write_line
 from serving.metrics.http import UNMATCHED, HttpMetrics
 from serving.request import ClientGone, Connection, Lifecycle, RequestRecord, Sending
@@ -151,7 +152,10 @@ class PrometheusMiddleware:
         except Exception as error:  # noqa: BLE001  # each has an answer
             self._address.show(endpoint.path, scope)
             return await self._answer_error(error, scope, receive, send, record)
-        headers = [(b"content-length", b"%d" % len(content)), JSON, *self._common_headers(record)]
+        coding: tuple[Header, ...] = ()
+        if len(content) >= SMALLEST:
+            content, coding = coded(content, record.headers.get(b"accept-encoding", b""))
+        headers = [(b"content-length", b"%d" % len(content)), JSON, *coding, *self._common_headers(record)]
         begun = perf_counter() if record.connection.pipelined else 0.0
         try:
             await send({"type": "http.response.start", "status": OK, "headers": headers})

@@ -46,11 +46,16 @@ class Links(HTMLParser):
                 self.found.append(value or "")
 
 
+def vary(answer: requests.Response) -> str:
+    """Return what decides about a page beside its compression."""
+    return answer.headers["vary"].removesuffix(", Accept-Encoding")
+
+
 def read(server: Server, path: str) -> requests.Response:
     """Return the page of a path, whose headers are strict and whose links all lead somewhere."""
     answer = server.get(path, headers=BROWSER)
     assert (answer.status_code, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
-    assert (answer.headers["x-content-type-options"], answer.headers["vary"]) == ("nosniff", "Accept")
+    assert (answer.headers["x-content-type-options"], vary(answer)) == ("nosniff", "Accept")
     assert answer.headers["referrer-policy"] == "no-referrer"
     policy = set(answer.headers["content-security-policy"].split("; "))
     assert policy >= {"default-src 'none'", "style-src 'self'", "frame-ancestors 'none'"}
@@ -96,7 +101,7 @@ def test_the_client_chooses_by_accept(server: Server, accept: str, media_type: s
     for path in ("/runbooks", "/runbooks/ApiDown"):
         answer = server.get(path, headers={"Accept": accept})
         assert answer.headers["content-type"] == f"text/{media_type}; charset=utf-8"
-        assert answer.headers["vary"] == "Accept"
+        assert vary(answer) == "Accept"
 
 
 @pytest.mark.parametrize(
