@@ -47,6 +47,7 @@ class Lifecycle:
 class RequestRecord:
     """A request and what its log line will say; scope["record"].
 
+    `trace_id` is that of the trace that it belongs to; "" is none.
     `queued` is how long it has waited for the server, `client_seconds` how long the server for its client;
     `turn` is what Turns.take returned, 0 without a turn.
     """
@@ -55,6 +56,7 @@ class RequestRecord:
     headers: dict[bytes, bytes]
     query: bytes = b""
     connection: Connection = field(default_factory=Connection)
+    trace_id: str = ""
     error_type: str | None = None
     queued: float = 0
     client_seconds: float = 0

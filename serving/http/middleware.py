@@ -11,6 +11,7 @@ from typing import Protocol
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serving.errors import ApiError, InternalError, Overloaded, ValidationError, problem_response
+from serving.http import tracing
 from serving.http.compression import SMALLEST, coded
 from serving.http.cors import CrossOrigin
 from serving.http.public_address import NO_PREFIX, PublicAddress
@@ -101,11 +102,8 @@ class PrometheusMiddleware:
             await self._app(scope, receive, send)
             return
         start = perf_counter()
-        headers = dict(scope["headers"])
-        connection = connection_of(scope)
-        record = scope["record"] = RequestRecord(
-            request_id(headers), headers, scope["query_string"], connection
-        )
+        record = scope["record"] = new_record(scope)
+        connection = record.connection
         endpoint, quiet = self.direct.get(scope["path"]) if scope["method"] == "POST" else None, False
         if endpoint is None:
             endpoint, quiet = self._locate(scope)
@@ -257,13 +255,15 @@ class PrometheusMiddleware:
     ) -> None:
         method, endpoint = route
         answered = status < FIRST_ERROR or status == CLIENT_CLOSED_REQUEST
-        self._metrics.count_response(route, status, seconds if timed and answered else None)
+        self._metrics.count_response(route, status, seconds if timed and answered else None, record.trace_id)
         if timed:
             self._metrics.observe_queue(record.queued)
         if record.error_type and not quiet:
             self._metrics.count_error(record.error_type, endpoint)
         level = logging.DEBUG if quiet else logging.ERROR if status >= InternalError.status else logging.INFO
         if log.isEnabledFor(level):
+            if record.trace_id:
+                record.log.add(trace_id=record.trace_id)
             identity = f'"request_id":"{record.request_id}","method":"{method}","route":"{endpoint}"'
             outcome = f'"status":{status:d},"duration_ms":{seconds * 1000:.3f}'
             write_line(log, level, "request", record.log.after(f"{identity},{outcome}"))
@@ -299,13 +299,17 @@ def cut_status(record: RequestRecord, status: int) -> int:
     return Overloaded.status
 
 
-def connection_of(scope: Scope) -> Connection:
-    """Return what the requests of a connection share; another server's share nothing."""
+def new_record(scope: Scope) -> RequestRecord:
+    """Return the record of a request that begins."""
+    headers = dict(scope["headers"])
     try:
-        connection: Connection = scope["state"]["connection"]
-    except KeyError:
-        return Connection()
-    return connection
+        connection = scope["state"]["connection"]
+    except KeyError:  # of another server
+        connection = Connection()
+    record = RequestRecord(request_id(headers), headers, scope["query_string"], connection)
+    if tracing.NAME in headers:
+        record.trace_id = tracing.trace_id(scope["headers"])
+    return record
 
 
 def as_get(scope: Scope) -> Scope:

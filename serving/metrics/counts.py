@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Metric
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.core import CounterMetricFamily, Exemplar, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.utils import floatToGoString
 
 CAPACITY = 1 << 15
@@ -94,21 +94,29 @@ class Count:
         self._cells[self._index] += amount
 
 
+Exemplars = dict[int, Exemplar]
+"""By bucket, the last value that belongs to a trace."""
+
+
 class Distribution:
     """One series of observed values: how many are at or below each bound, and their sum."""
 
-    __slots__ = ("_bounds", "_cells", "_index", "_sum")
+    __slots__ = ("_bounds", "_cells", "_exemplars", "_index", "_sum")
 
-    def __init__(self, cells: Cells, index: int, bounds: Sequence[float]) -> None:
+    def __init__(self, cells: Cells, index: int, bounds: Sequence[float], exemplars: Exemplars) -> None:
         self._cells = cells.values
         self._index = index
         self._bounds = bounds
         self._sum = index + len(bounds)
+        self._exemplars = exemplars
 
-    def observe(self, value: float) -> None:
+    def observe(self, value: float, trace_id: str = "") -> None:
         cells = self._cells
-        cells[self._index + bisect_left(self._bounds, value)] += 1
+        bucket = bisect_left(self._bounds, value)
+        cells[self._index + bucket] += 1
         cells[self._sum] += value
+        if trace_id:
+            self._exemplars[bucket] = Exemplar({"trace_id": trace_id}, value, time.time())
 
 
 class Family:
@@ -144,23 +152,39 @@ class GaugeFamily(Family):
     _shown_as = GaugeMetricFamily
 
 
+Bucket = tuple[str, float]
+BucketOfTrace = tuple[str, float, Exemplar]
+
+
 class DistributionFamily(Family):
+    """A histogram. Exemplars stay in the process that observed them: workers add up numbers alone."""
+
     def __init__(
         self, cells: Cells, name: str, documentation: str, names: Sequence[str], buckets: Sequence[float]
     ) -> None:
         super().__init__(cells, name, documentation, names)
+        self._exemplars: dict[tuple[str, ...], Exemplars] = {}
         self._bounds = [*buckets, float("inf")]
         self._shown = [floatToGoString(bound) for bound in self._bounds]
 
     def _child(self, labels: tuple[str, ...]) -> Any:
         index = self._cells.allocate(self.name, labels, len(self._bounds) + 1)
-        return Distribution(self._cells, index, self._bounds)
+        return Distribution(self._cells, index, self._bounds, self._exemplars.setdefault(labels, {}))
 
     def metric(self, series: Series) -> Metric:
         family = HistogramMetricFamily(self.name, self._documentation, labels=self._names)
         for labels, (*counts, total) in series.items():
-            family.add_metric(labels, list(zip(self._shown, accumulate(counts), strict=True)), total)
+            buckets = list(zip(self._shown, accumulate(counts), strict=True))
+            family.add_metric(labels, self._with_exemplars(labels, buckets), total)
         return family
+
+    def _with_exemplars(self, labels: tuple[str, ...], buckets: list[Bucket]) -> list[Bucket | BucketOfTrace]:
+        """Return the buckets with what this process knows of traces."""
+        exemplars = self._exemplars.get(labels, {})
+        return [
+            (*bucket, exemplars[number]) if number in exemplars else bucket
+            for number, bucket in enumerate(buckets)
+        ]
 
 
 class Counts:

@@ -12,7 +12,7 @@ from bundle.concepts import (
     REQUESTS,
 )
 from bundle.declaration import Declaration
-from serving.metrics.vocabulary import Recorder, Vocabulary, unmeasured
+from serving.metrics.vocabulary import Observer, Recorder, Vocabulary, unmeasured
 
 UNMATCHED = ("other", "unmatched")
 """Method and endpoint of a request that no declared route takes."""
@@ -44,7 +44,7 @@ class HttpMetrics:
         self._vocabulary = vocabulary
         self._declaration = declaration
         self._requests: dict[tuple[str, str], dict[int, Recorder]] = {}
-        self._durations: dict[tuple[str, str], Recorder] = {}
+        self._durations: dict[tuple[str, str], Observer] = {}
         self._errors: dict[tuple[str, str], Recorder] = {}
         self.add_active = vocabulary.up_down_counter(declaration, ACTIVE_REQUESTS)
         self.observe_queue = vocabulary.histogram(declaration, QUEUE, LATENCY_BUCKETS)
@@ -59,8 +59,13 @@ class HttpMetrics:
             else:
                 self._durations[route] = unmeasured
 
-    def count_response(self, route: tuple[str, str], status: int, seconds: float | None) -> None:
-        """Count a response of a route (method, endpoint); `seconds` is None where it is not timed."""
+    def count_response(
+        self, route: tuple[str, str], status: int, seconds: float | None, trace_id: str = ""
+    ) -> None:
+        """Count a response of a route (method, endpoint); `seconds` is None where it is not timed.
+
+        A trace id is shown as the exemplar of a duration.
+        """
         try:
             self._requests[route][status](1)
         except KeyError:
@@ -68,9 +73,9 @@ class HttpMetrics:
         if seconds is None:
             return
         try:
-            self._durations[route](seconds)
+            self._durations[route](seconds, trace_id)
         except KeyError:
-            self._duration(route)(seconds)
+            self._duration(route)(seconds, trace_id)
 
     def count_error(self, error_type: str, endpoint: str) -> None:
         self._error(error_type, endpoint)(1)
@@ -85,7 +90,7 @@ class HttpMetrics:
             )
         return by_status[status]
 
-    def _duration(self, route: tuple[str, str]) -> Recorder:
+    def _duration(self, route: tuple[str, str]) -> Observer:
         method, endpoint = route
         if route not in self._durations:
             self._durations[route] = self._vocabulary.histogram(

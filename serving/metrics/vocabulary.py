@@ -8,7 +8,7 @@ the start, so that a rate over its first event is not lost. docs/metrics.md is t
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import prometheus_client
 from prometheus_client import CollectorRegistry, Gauge
@@ -25,11 +25,18 @@ prometheus_client.disable_created_metrics()
 Recorder = Callable[[float], None]
 """Adds to a counter, sets a gauge, or observes a value: a metric with its labels, ready to use."""
 
+
+class Observer(Protocol):
+    """Observes a value; a trace id is shown beside it as its exemplar."""
+
+    def __call__(self, value: float, trace_id: str = "", /) -> None: ...
+
+
 MakeMetric = Callable[[str, str, tuple[str, ...]], Any]
 """Makes a metric of a name, a help text and names of labels."""
 
 
-def unmeasured(_: float) -> None:
+def unmeasured(_: float, _trace_id: str = "", /) -> None:
     """Record nothing: the vocabulary has no name for the concept."""
 
 
@@ -56,7 +63,7 @@ class Vocabulary:
 
     def histogram(
         self, declaration: Declaration, concept: Concept, buckets: Sequence[float], **dimensions: str
-    ) -> Recorder:
+    ) -> Observer:
         make = partial(self._counts.histogram, buckets=buckets)
         child = self._child("histogram", make, declaration, concept, dimensions)
         return child.observe if child else unmeasured
