@@ -69,7 +69,7 @@ class Application(FastAPI):
         metrics = HttpMetrics(vocabulary, declaration, declared_routes(routers))
         self.state.lifecycle = lifecycle
         self.state.paths = {getattr(route, "path", "") for router in routers for route in router.routes}
-        self.state.refusals = Refusals(metrics, lifecycle, direct)
+        self.state.refusals = Refusals(metrics, lifecycle, direct, address.root_path, cors)
         self.state.connections = ConnectionMetrics(vocabulary, declaration)
         self._allowed = AllowedMethods(routers)
         quiet = QUIET_PATHS & self.state.paths

@@ -5,6 +5,7 @@ from typing import Any
 
 from serving.errors import PROBLEM_JSON, ApiError, Overloaded, problem_json
 from serving.http.admission import TOO_LONG
+from serving.http.cors import CrossOrigin
 from serving.http.middleware import DirectEndpoint, request_id
 from serving.metrics.http import UNMATCHED, HttpMetrics
 from serving.request import Lifecycle
@@ -17,12 +18,18 @@ class Refusals:
     """What the connections of a process answer by themselves."""
 
     def __init__(
-        self, metrics: HttpMetrics, lifecycle: Lifecycle, direct: Mapping[str, DirectEndpoint]
+        self,
+        metrics: HttpMetrics,
+        lifecycle: Lifecycle,
+        direct: Mapping[str, DirectEndpoint],
+        prefix: str = "",
+        cors: CrossOrigin | None = None,
     ) -> None:
         self._metrics = metrics
         self._lifecycle = lifecycle
-        self._direct = direct
-        self._shed = {path: shed_response(path) for path in direct}
+        self._direct = {spelling: direct[path] for path in direct for spelling in (path, prefix + path)}
+        self._shed = {path: shed_response(prefix + direct[path].path) for path in direct}
+        self._cors = cors
 
     @property
     def draining(self) -> bool:
@@ -42,8 +49,11 @@ class Refusals:
         endpoint.count_shed()
         self._metrics.count_response(endpoint.route, Overloaded.status, None)
         self._metrics.count_error(Overloaded.__name__, endpoint.path)
-        head, content = self._shed[scope["path"]]
-        identity = request_id(dict(scope["headers"])).encode("ascii")
+        head, content = self._shed[endpoint.path]
+        sent = dict(scope["headers"])
+        identity = request_id(sent).encode("ascii")
+        if self._cors:
+            head += b"".join(b"%b: %b\r\n" % header for header in self._cors.headers(sent))
         closing = b"connection: close\r\n" if close else b""
         return b"%bcontent-length: %d\r\nx-request-id: %b\r\n%b\r\n%b" % (
             head,

@@ -66,11 +66,15 @@ class CountedTurns(Turns):
         await super().take(size)
 
 
-@pytest.mark.parametrize(("size", "turns"), [(SMALL_BODY, []), (SMALL_BODY + 1, [SMALL_BODY + 1]), (500_000, [500_000])])
+@pytest.mark.parametrize(
+    ("size", "turns"), [(SMALL_BODY, []), (SMALL_BODY + 1, [SMALL_BODY + 1]), (500_000, [500_000])]
+)
 def test_a_body_that_becomes_large_takes_a_turn(size: int, turns: list[int]) -> None:
     body = json.dumps("x" * (size - 2)).encode()
     counted = CountedTurns()
-    limits = RequestLimits(body_bytes=1_000_000, body_seconds=1, batch_rows=1, active_requests=1)
+    limits = RequestLimits(
+        body_bytes=1_000_000, body_seconds=1, batch_rows=1, active_requests=1, queue_seconds=1
+    )
     headers = {b"content-type": b"application/json", b"content-encoding": b"gzip"}
 
     async def receive() -> Message:
