@@ -187,8 +187,27 @@ def saturation(names: Names) -> list[Rule]:
             "warning",
             f"Requests wait for {INSTANCE}",
             f"For minutes requests have reached {INSTANCE} faster than it answers: a tenth waits longer than "
-            f"{QUEUE_SECONDS} s before it begins or is read, or more than {MOST_ACTIVE} are in flight. Above MAX_ACTIVE_REQUESTS it "
-            "sheds load with 429.",
+            f"{QUEUE_SECONDS} s before it begins or is read, or more than {MOST_ACTIVE} are in flight. Above MAX_ACTIVE_REQUESTS, "
+            "and where batches would wait longer than MAX_QUEUE_SECONDS, it sheds load with 429: add pods.",
+            lasting="2m",
+        )
+    ]
+
+
+def connections(names: Names) -> list[Rule]:
+    """Connections that are closed for others, all the time: a single burst is over before anybody could act."""
+    closed = names.series("closed_connections", APP, '{reason}=~"replaced|memory"')
+    reason = names.label("closed_connections", "reason")
+    many, still = (f"sum by ({POD}, {reason}) (increase({closed}[{window}]))" for window in ("5m", "1m"))
+    return [
+        alert(
+            "ApiConnectionsExhausted",
+            f"{many} >= {MANY}\nand {still} > 0",
+            "warning",
+            f"{INSTANCE} closes connections to make room for others",
+            f"Within 5 minutes {INSTANCE} closed {COUNT} connections ({{{{ $labels.{reason} }}}}), and goes on: its clients "
+            "hold more connections (replaced: MAX_CONNECTIONS) or unfinished bodies (memory: MAX_BUFFERED_BYTES) than it "
+            "has room for.",
             lasting="2m",
         )
     ]
@@ -204,4 +223,5 @@ def alerts(names: Names, *, named: bool) -> list[Rule]:
         rules += clients(names)
     if names.has("request_duration"):
         rules += latency(names)
+    rules += connections(names) if names.has("closed_connections") else []
     return rules + saturation(names)

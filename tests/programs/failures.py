@@ -55,6 +55,11 @@ def many_ask(stage: Stage) -> None:
         stage.visit(pause=0.05)
 
 
+def connections_are_kept(stage: Stage) -> None:
+    stage.visit()
+    stage.crowd(32)
+
+
 def some_batches(stage: Stage) -> None:
     good, bad = stage.servers
     stage.visit(servers=[good], pause=0.02)
@@ -183,6 +188,12 @@ ALL_FAILURES = {
         many_ask,
         ({"MAX_ACTIVE_REQUESTS": "1", "FAULT_LATENCY_SECONDS": "0.2"},),
         meanwhile=SLOW | {"PredictionLatencyFastBurn"},
+    ),
+    "connections are exhausted": Failure(
+        "connections that are kept unused are closed",
+        {"ApiConnectionsExhausted": 180},
+        connections_are_kept,
+        ({"MAX_CONNECTIONS": "16"},),
     ),
     "a canary's candidate fails": Failure(
         "nothing: the served version answers",

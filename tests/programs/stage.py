@@ -2,10 +2,11 @@
 
 import json
 import signal
+import socket
 import threading
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -66,6 +67,23 @@ class Stage:
         """Start a thread, which works until the end."""
         self.threads.append(threading.Thread(target=work))
         self.threads[-1].start()
+
+    def crowd(self, most: int, pause: float = 0.1) -> None:
+        """Start clients that keep connections to the first server after a request, so many at a time."""
+        address = ("127.0.0.1", self.servers[0].port)
+
+        def connect() -> None:
+            with ExitStack() as held:
+                kept: deque[socket.socket] = deque(maxlen=most)
+                while not self.end.wait(pause):
+                    with suppress(OSError):
+                        client = held.enter_context(socket.create_connection(address, timeout=5))
+                        client.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+                        if len(kept) == most:
+                            kept[0].close()
+                        kept.append(client)
+
+        self.start(connect)
 
     def finish(self) -> None:
         """Wait until all clients have their last answer."""
