@@ -46,5 +46,8 @@ def dashboard(names: Names, title: str, uid: str) -> dashboards.Dashboard:
         traffic.active(),
         traffic.queue(),
         traffic.loop_lag(),
+        traffic.shed(),
+        traffic.connections(),
+        traffic.closed_connections(),
         predictions.expectation(),
     )

@@ -153,6 +153,49 @@ class Traffic:
             runbook="ApiSaturated",
         )
 
+    def shed(self) -> Panel:
+        status, endpoint = (self.names.label("requests", name) for name in ("status", "endpoint"))
+        every, shed = self._predictions("requests"), self._predictions("requests", f'{status}="429"')
+        return panel(
+            Kind.LINES,
+            "Requests Shed",
+            "Prediction requests a second that were answered with 429, for there was no time or no room for "
+            "them, beside all, by route.",
+            "reqps",
+            Query(Aggregate("sum", Rate(shed, self.scope.rate), (endpoint,)), f"429 {{{{{endpoint}}}}}"),
+            Query(Aggregate("sum", Rate(every, self.scope.rate), (endpoint,)), f"all {{{{{endpoint}}}}}"),
+            runbook="ApiSaturated",
+        )
+
+    def connections(self) -> Panel:
+        opened, limit = (
+            self.names.select(concept, *self.scope.selector)
+            for concept in ("open_connections", "connections_limit")
+        )
+        return panel(
+            Kind.LINES,
+            "Connections",
+            "Open connections, by pod, and how many one pod may have (MAX_CONNECTIONS): there a new one "
+            "replaces another.",
+            "short",
+            Query(Aggregate("sum", opened, ("pod",)), "{{pod}} open"),
+            Query(Aggregate("min", limit), "limit"),
+            runbook="ApiConnectionsExhausted",
+        )
+
+    def closed_connections(self) -> Panel:
+        reason = self.names.label("closed_connections", "reason")
+        closed = self.names.select("closed_connections", *self.scope.selector)
+        return panel(
+            Kind.LINES,
+            "Connections Closed Early",
+            "Connections a second that the server closed before their clients did, by reason. `replaced` and "
+            "`memory` made room for others; other reasons are the client's.",
+            "cps",
+            Query(Aggregate("sum", Rate(closed, self.scope.rate), (reason,)), f"{{{{{reason}}}}}"),
+            runbook="ApiConnectionsExhausted",
+        )
+
     def _by_pod(self, concept: str, *percents: int) -> list[Query]:
         buckets = self.names.select(concept, *self.scope.selector, suffix="_bucket")
         return percentiles(buckets, self.scope.rate, ("pod",), percents)

@@ -266,3 +266,18 @@ def test_candidates_and_queues_have_their_panels() -> None:
     for title, metric in (("Canary", "candidate_loaded"), ("Shadow", "shadow_up")):
         assert metric in expressions(versions[title])[0]
         assert "CandidateNotLoaded.md" in versions[title]["description"]
+
+
+@pytest.mark.parametrize("name", ["dashboard", "model"])
+def test_what_clients_hold_is_beside_its_limit_and_what_is_shed_beside_all(name: str) -> None:
+    panels = {panel["title"]: panel for panel in load(f"monitoring/grafana-{name}.json")["panels"]}
+    opened, limit = expressions(panels["Connections"])
+    assert "open_connections" in opened
+    assert "connections_limit" in limit
+    (closed,) = expressions(panels["Connections Closed Early"])
+    assert closed.startswith("sum by (reason) (rate(connections_closed_total")
+    shed, every = expressions(panels["Requests Shed"])
+    assert '="429"' in shed
+    assert "429" not in every
+    for title in ("Connections", "Connections Closed Early"):
+        assert "ApiConnectionsExhausted.md" in panels[title]["description"]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ from monitoring.panels.expressions import Aggregate, Increase, Percentile, Rate,
 from monitoring.panels.health import Health
 from monitoring.panels.panel import Kind, Panel, Query, panel
 from serving.app import create_app
-from serving.console.live.chosen import Served, scope_of
+from serving.console.live.chosen import Served, panels_of, scope_of
 from serving.console.live.drift import BASES, LEAST_ROWS, TOO_FEW, record
 from serving.console.live.history import KEPT_SECONDS, MOST_BYTES, SECONDS, History, Past
 from serving.console.live.process import WHOLE, ProcessSource, reading
@@ -28,6 +28,7 @@ from serving.console.live.readings import Live
 from serving.console.live.shaping import Found, filled, shaped
 from serving.console.live.values import UnansweredError, evaluate
 from serving.inference.catalogue import ServedModel
+from serving.metrics.connections import Reason
 from serving.metrics.counts import Counts
 from serving.metrics.vocabulary import Vocabulary
 from serving.settings import Settings, label_matchers
@@ -84,6 +85,31 @@ def test_a_shipped_model_takes_at_most_two_mebibytes(name: str) -> None:
     assert size < MOST_BYTES
     assert source.history.moments >= KEPT_SECONDS // SECONDS // 2
     assert not source.history.past().left_out
+
+
+@pytest.mark.parametrize("name", ["heart-disease", "churn", "fraud", "iris"])
+def test_a_process_shows_its_connections_and_what_it_sheds(name: str) -> None:
+    registry, clock = CollectorRegistry(), Clock()
+    connections = create_app(Settings(model=(name,)), registry).state.connections
+    connections.set_open(3)
+    connections.set_limit(8)
+    declaration = load_declaration(MODELS / name)
+    served = Served(declaration, tries_candidate=False, takes_outcomes=False)
+    source = ProcessSource(registry.collect, served, [declaration], clock)
+    fill(source.history, clock, 1)
+    connections.count_closed("replaced")
+    fill(source.history, clock, 1)
+    scope = scope_of({"model": name, "feature": ""}, (), "1m", 15, WHOLE)
+    past = source.history.past()
+    panels = [made for _, section in panels_of(served, declaration, scope) for made in section]
+    found = {
+        made.key: {line.name: line.points[-1][1] for line in reading(made, past).lines} for made in panels
+    }
+    assert found["connections"] == {"open": 3, "limit": 8}
+    assert found["requests-shed"].keys() >= {"429 /predict/batch", "all /predict/batch"}
+    closed = found["connections-closed-early"]
+    assert closed.keys() == set(get_args(Reason))
+    assert {reason for reason, rate in closed.items() if rate} == {"replaced"}
 
 
 def test_whoever_looks_shares_the_panels_of_no_feature(heart: ServedModel) -> None:

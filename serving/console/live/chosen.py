@@ -63,6 +63,7 @@ def panels_of(served: Served, declaration: Declaration, scope: Scope) -> Iterato
             *known(traffic.success_rate, traffic.errors, traffic.requests, traffic.percentiles),
             *known(traffic.durations, traffic.error_rate, traffic.by_pod),
             *known(traffic.active, traffic.queue, traffic.loop_lag),
+            *known(traffic.shed, traffic.connections, traffic.closed_connections),
         ],
     )
     yield (
