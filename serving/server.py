@@ -130,6 +130,7 @@ def server_config(app: ASGIApp, settings: ServerSettings) -> uvicorn.Config:
         http=GuardedConnection,
         ws="none",
         backlog=BACKLOG,
+        timeout_keep_alive=settings.keep_alive_seconds,
         timeout_graceful_shutdown=max(1, round(settings.drain_seconds / 2)),
     )
 

@@ -68,6 +68,7 @@ class ServerSettings(BaseSettings):
     head_timeout_seconds: float = Field(default=10, ge=1, le=600)
     write_timeout_seconds: float = Field(default=10, ge=1, le=600)
     max_buffered_bytes: int = Field(default=32 * 1024 * 1024, ge=1024 * 1024)
+    keep_alive_seconds: int = Field(default=75, ge=1, le=86_400)
     drain_seconds: float = Field(default=10, ge=0, le=600)
 
     @field_validator("model", mode="before")
