@@ -5,6 +5,7 @@ stops sending; after half of DRAIN_SECONDS it closes its sockets, finishes the r
 with 0. SIGINT (Ctrl-C) or a second SIGTERM skips the first half.
 """
 
+import errno
 import logging
 import math
 import multiprocessing
@@ -15,7 +16,7 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 from time import monotonic
 from types import FrameType
 
@@ -63,15 +64,28 @@ def listen(settings: ServerSettings) -> Iterator[list[socket.socket]]:
 
 
 def listening_socket(host: str, port: int, names: str) -> socket.socket:
-    """Return a listening socket; ServerError names the settings to change if that fails."""
+    """Return a listening socket, on `::` one for IPv4 too; ServerError says what to change if that fails."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    dual = is_any_ipv6(host) and socket.has_dualstack_ipv6()
     try:
-        listener = socket.create_server((host, port), family=family, backlog=BACKLOG)
+        listener = socket.create_server((host, port), family=family, backlog=BACKLOG, dualstack_ipv6=dual)
     except (OSError, UnicodeError) as error:
+        if getattr(error, "errno", None) == errno.EAFNOSUPPORT:
+            raise ServerError(
+                f"cannot listen on {shown_host(host)}: this machine has no IPv6; set HOST=0.0.0.0"
+            ) from None
         said = str(getattr(error, "strerror", None) or "no name of a host").partition(" (while")[0]
         raise ServerError(f"cannot listen on {shown_host(host)} port {port} ({said}): set {names}") from None
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)  # its connections inherit that
     return listener
+
+
+def is_any_ipv6(host: str) -> bool:
+    """Return whether the host is `::`, however it is written."""
+    try:
+        return int(IPv6Address(host)) == 0
+    except ValueError:
+        return False
 
 
 def shown_host(host: str) -> str:

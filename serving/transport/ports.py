@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # not listened on
+"""Every interface, and one of them."""
+
 
 class ByPort:
     """Passes requests on the metrics port to `scrapes`, all others to `api`.
@@ -40,5 +43,7 @@ def addresses(listeners: Sequence[socket.socket], *, documented: bool) -> dict[s
 
 
 def _url(listener: socket.socket) -> str:
+    """Return an address that a browser on this machine can open."""
     host, port = listener.getsockname()[:2]
+    host = LOOPBACK.get(host, host)
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -19,7 +19,7 @@ def test_an_idle_connection_outlives_the_pools_of_most_proxies() -> None:
 
 def test_an_idle_connection_is_closed_after_its_time_and_not_before(start: Callable[..., Server]) -> None:
     server = start(KEEP_ALIVE_SECONDS="2")
-    client = HTTPConnection("127.0.0.1", server.port, timeout=10)
+    client = HTTPConnection("127.0.0.1", server.port, timeout=4)
     client.request("GET", "/livez")
     assert client.getresponse().read()
     assert client.sock

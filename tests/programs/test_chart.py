@@ -89,6 +89,7 @@ def rejected(*options: str) -> str:
         ("metrics.from[0].app=prometheus", "/metrics/from/0"),
         ("extraEnv[0].name=METRICS_PORT,extraEnv[0].value=9091", "has a value of its own in this chart"),
         ("server.drainSeconds=30", "must be more than server.drainSeconds"),
+        ("server.host=pod", "/server/host"),
         ("server.keepAliveSeconds=0", "/server/keepAliveSeconds"),
         ("extraEnv[0].name=KEEP_ALIVE_SECONDS,extraEnv[0].value=5", "has a value of its own in this chart"),
         ("httpRoute.enabled=true", "needs httpRoute.parentRefs"),

@@ -1,4 +1,5 @@
 import asyncio
+import errno
 import socket
 
 import pytest
@@ -69,3 +70,12 @@ class Recorder:
 
     async def __call__(self, _scope: Scope, _receive: Receive, _send: Send) -> None:
         self._asked.append(self._name)
+
+
+def test_a_machine_without_ipv6_says_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    def without_ipv6(*_: object, **__: object) -> socket.socket:
+        raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
+
+    monkeypatch.setattr(socket, "socket", without_ipv6)
+    with pytest.raises(ServerError, match=r"^cannot listen on ::: this machine has no IPv6; set HOST=0\.0\."):
+        listen(Settings(host="::", port=0)).__enter__()
