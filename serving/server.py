@@ -1,8 +1,8 @@
 """Serves an application from one process: sockets, signals, and a graceful shutdown.
 
 On SIGTERM the process drains: it reports itself unready and goes on answering, so that the load balancer
-stops sending; after half of DRAIN_SECONDS it closes its sockets, finishes the requests in flight, and exits
-with 0. SIGINT (Ctrl-C) or a second SIGTERM skips the first half.
+stops sending; after half of DRAIN_SECONDS it closes its sockets and idle connections, finishes the requests
+in flight, and exits with 0. SIGINT (Ctrl-C) or a second SIGTERM skips the first half.
 """
 
 import errno
@@ -28,6 +28,7 @@ from serving.logs import configure_logs
 from serving.setting_groups import ConnectionLimits
 from serving.settings import ServerSettings
 from serving.transport.connections import BURST, SEND_BUFFER, Connections
+from serving.transport.draining import accept_waiting, close_idle
 from serving.transport.guard import GuardedConnection
 from serving.transport.ports import addresses, by_port
 
@@ -184,6 +185,19 @@ class DrainingServer(uvicorn.Server):
         if counter % TICKS_A_SECOND == 0:
             self._connections.look()
         return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop accepting, close what is idle, and finish what is in flight."""
+        await accept_waiting()
+        for server in self.servers:
+            server.close()
+        for listener in sockets or []:
+            listener.close()
+        begun = monotonic()
+        await close_idle(self._connections, self._notice_seconds)
+        most = self.config.timeout_graceful_shutdown or 1
+        self.config.timeout_graceful_shutdown = max(1, round(most - (monotonic() - begun)))
+        await super().shutdown(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
         patient = sig == signal.SIGTERM and not self._lifecycle.draining

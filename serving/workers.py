@@ -93,6 +93,8 @@ class Supervisor:
         for worker in self._workers:
             if worker.is_alive() and worker.pid:
                 os.kill(worker.pid, sig)
+        for listener in self._listeners:  # else connections queue that no worker accepts
+            listener.close()
         deadline = monotonic() + self._settings.drain_seconds + 2
         for worker in self._workers:
             worker.join(max(0.1, deadline - monotonic()))

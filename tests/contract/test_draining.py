@@ -1,0 +1,102 @@
+"""What a drain does with connections that are idle, new, or in the middle of a request."""
+
+import json
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, closing
+from http.client import HTTPConnection
+
+import pytest
+
+from tests.harness import SAMPLE, Server, eventually
+
+pytestmark = pytest.mark.heart
+
+BODY = json.dumps(SAMPLE).encode()
+HEAD = b"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+REQUEST = HEAD % len(BODY) + BODY
+
+
+def connected(server: Server) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", server.port), timeout=10)
+
+
+def kept(server: Server) -> HTTPConnection:
+    """Return a connection on which a request has been answered."""
+    connection = HTTPConnection("127.0.0.1", server.port, timeout=10)
+    connection.request("GET", "/livez")
+    assert connection.getresponse().read()
+    return connection
+
+
+def refuses(server: Server) -> bool:
+    try:
+        connected(server).close()
+    except ConnectionError:
+        return True
+    return False
+
+
+def test_an_idle_connection_is_used_in_the_first_half_and_closed_after_it(
+    start: Callable[..., Server],
+) -> None:
+    server = start(DRAIN_SECONDS="6")
+    with closing(kept(server)) as used, closing(kept(server)) as idle:
+        server.process.send_signal(signal.SIGTERM)
+        eventually(lambda: server.get("/readyz").status_code == 503, "readiness turns")
+        used.request("GET", "/livez")
+        answer = used.getresponse()
+        assert (answer.status, answer.headers["connection"]) == (200, "close")
+        assert idle.sock
+        assert idle.sock.recv(1) == b""
+        assert server.wait() == 0
+
+
+@pytest.mark.parametrize("sent", [b"", REQUEST[:30]])
+def test_a_new_connection_gets_the_answer_to_its_first_request(
+    start: Callable[..., Server], sent: bytes
+) -> None:
+    server = start(DRAIN_SECONDS="4")
+    server.process.send_signal(signal.SIGTERM)
+    with ExitStack() as stack:
+        connections: list[socket.socket] = []
+
+        def cannot_connect() -> bool:
+            try:
+                connections.append(stack.enter_context(connected(server)))
+            except ConnectionError:
+                return True
+            connections[-1].sendall(sent)
+            return False
+
+        eventually(cannot_connect, "the socket is closed")
+        for connection in connections[-10:]:
+            connection.sendall(REQUEST[len(sent) :])
+            assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+    assert server.wait() == 0
+
+
+def test_a_silent_connection_does_not_prolong_the_drain(start: Callable[..., Server]) -> None:
+    server = start(DRAIN_SECONDS="4")
+    with connected(server):
+        begin = time.monotonic()
+        server.process.send_signal(signal.SIGTERM)
+        assert server.wait() == 0
+        assert time.monotonic() - begin < 6
+
+
+def test_workers_refuse_connections_that_none_would_accept(start: Callable[..., Server]) -> None:
+    server = start(DRAIN_SECONDS="8", WORKERS="2", FAULT_LATENCY_SECONDS="6")
+    answered: list[int] = []
+    client = threading.Thread(target=lambda: answered.append(server.post("/predict", SAMPLE).status_code))
+    client.start()
+    eventually(lambda: server.metric("active_requests") == 1, "the request has begun")
+    server.process.send_signal(signal.SIGTERM)
+    eventually(lambda: refuses(server), "connections are refused")
+    assert answered == []
+    client.join(20)
+    assert answered == [200]
+    assert server.wait() == 0
