@@ -9,9 +9,8 @@ from abc import abstractmethod
 from time import perf_counter
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-
 from serving.request import Connection
+from serving.transport.upgrades import IgnoresUpgrades
 
 PIECE = 4096
 """Bytes that are parsed at once."""
@@ -20,7 +19,7 @@ MOST_WAITING = 8
 """Requests that wait for the response to an earlier one; what follows them waits unparsed."""
 
 
-class BoundedPipeline(HttpToolsProtocol):
+class BoundedPipeline(IgnoresUpgrades):
     """Puts into scope["arrived"] when the last byte of a request arrived, by perf_counter().
 
     scope["state"]["connection"] is what requests of one connection share. `held` is how many bytes are kept
