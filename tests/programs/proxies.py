@@ -11,6 +11,8 @@ from contextlib import contextmanager, suppress
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
 
+import requests
+
 from tests.harness import eventually, free_port
 
 NGINX = """
@@ -20,6 +22,8 @@ error_log {folder}/error.log;
 events {{ worker_connections 1024; }}
 http {{
   access_log off;
+  client_body_buffer_size 2m;
+  proxy_max_temp_file_size 0;
   client_body_temp_path {folder}/body;
   proxy_temp_path {folder}/proxy;
   fastcgi_temp_path {folder}/fastcgi;
@@ -57,6 +61,8 @@ defaults
   timeout http-keep-alive 300s
 frontend clients
   bind 127.0.0.1:{port}
+  monitor-uri /all-are-up
+  monitor fail if {{ nbsrv(replicas) lt {number} }}
   default_backend replicas
 backend replicas
   http-reuse always
@@ -125,7 +131,10 @@ def haproxy(folder: Path, ports: Sequence[int], pool_seconds: int) -> Iterator[i
     port = free_port()
     servers = "\n  ".join(f"server s{replica} 127.0.0.1:{replica}" for replica in ports)
     config = folder / "haproxy.cfg"
-    config.write_text(HAPROXY.format(port=port, servers=servers, pool_seconds=pool_seconds), encoding="utf-8")
+    config.write_text(
+        HAPROXY.format(port=port, servers=servers, pool_seconds=pool_seconds, number=len(ports)),
+        encoding="utf-8",
+    )
     with running(["haproxy", "-db", "-f", config], port):
         yield port
 
@@ -179,6 +188,11 @@ class Clients:
             with self._lock:
                 self.answers[outcome] += 1
         connection.close()
+
+    def all_are_up(self) -> bool:
+        """Return whether HAProxy sends requests to all replicas."""
+        url = f"http://127.0.0.1:{self._port}/all-are-up"
+        return requests.get(url, timeout=5).status_code == 200
 
     @property
     def asked(self) -> int:

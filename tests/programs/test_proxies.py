@@ -77,6 +77,7 @@ def test_no_request_is_lost_to_idle_pools_and_rolling_restarts(
             pauses = (gap - JITTER, gap + JITTER)
             idle[f"nginx {gap} s"] = nginx_clients(stack, tmp_path, ports, pauses)
             idle[f"haproxy {gap} s"] = haproxy_clients(stack, tmp_path, ports, pauses)
+        checked = [clients for name, clients in (fronts | idle).items() if name.startswith("haproxy")]
         for clients in fronts.values():
             stack.enter_context(clients.asking(2))
         for clients in idle.values():
@@ -84,6 +85,7 @@ def test_no_request_is_lost_to_idle_pools_and_rolling_restarts(
         for _ in range(RESTARTS):
             for replica in pair:
                 replica.restart()
+                eventually(lambda: all(front.all_are_up() for front in checked), "HAProxy uses both again")
         eventually(lambda: enough(idle.values()), "enough are asked", MOST_SECONDS)
     answers = {name: dict(clients.answers) for name, clients in (fronts | idle).items()}
     record_property("measured", answers)
