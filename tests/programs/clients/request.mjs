@@ -1,0 +1,13 @@
+// METHOD URL [BODY_FILE]: prints the status, and the response's body in the next line.
+import { createReadStream } from "node:fs";
+import http from "node:http";
+import https from "node:https";
+
+const [method, url, file] = process.argv.slice(2);
+const headers = file ? { "Content-Type": "application/json" } : {};
+const request = (url.startsWith("https:") ? https : http).request(url, { method, headers }, (response) => {
+  console.log(response.statusCode);
+  response.pipe(process.stdout);
+});
+if (file) createReadStream(file).pipe(request);
+else request.end();
