@@ -1,4 +1,4 @@
-"""Compresses responses with gzip where the client asks and it pays (docs/decisions/40-compression.md)."""
+"""Compresses responses with gzip where the client asks and it pays (docs/decisions/38-compression.md)."""
 
 import zlib
 from asyncio import to_thread

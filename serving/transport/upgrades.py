@@ -21,7 +21,6 @@ class IgnoresUpgrades(HttpToolsProtocol):
             self._resume()
             IgnoresUpgrades.data_received(self, data[upgrade.args[0] :])
         except httptools.HttpParserError:
-            self.logger.warning("Invalid HTTP request received.")
             self.send_400_response("Invalid HTTP request received.")
 
     def _resume(self) -> None:

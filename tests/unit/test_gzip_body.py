@@ -61,9 +61,9 @@ class CountedTurns(Turns):
         super().__init__()
         self.sizes: list[int] = []
 
-    async def take(self, size: int = 0) -> None:
+    async def take(self, size: int = 0) -> int:
         self.sizes.append(size)
-        await super().take(size)
+        return await super().take(size)
 
 
 @pytest.mark.parametrize(
