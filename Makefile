@@ -1,7 +1,7 @@
 # `make` lists the verbs. Everything they need beyond Python 3.11 and make is installed into .venv from requirements/.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-long test-browser screenshots test-budget test-programs test-cluster test-compose cluster cluster-down up down register compare retrain k8s rules runbooks dashboards reference lint format check new train import bench bench-peers bench-cluster bench-drift lock clean
+.PHONY: help run test test-long test-browser screenshots test-budget test-programs test-cluster test-compose cluster cluster-down up down register compare retrain k8s rules runbooks dashboards reference lint format check new train import bench bench-peers bench-cluster bench-overload bench-drift lock clean
 
 MODEL ?= heart-disease
 DATA ?=
@@ -124,6 +124,9 @@ bench-peers: .venv/dev.done ## measure it against other servers, each in its own
 bench-cluster: cluster ## measure pods, and what they cost Prometheus (needs wrk; Linux, root, Go)
 	@.venv/bin/python -m tools.cluster image heart-disease-api:latest
 	.venv/bin/python -m bench cluster
+
+bench-overload: .venv/dev.done ## measure it under more load than it takes, beside two other servers (needs wrk)
+	.venv/bin/python -m bench overload
 
 bench-drift: .venv/dev.done ## measure how often alerts on drift are wrong, and how well they see (needs Go)
 	@.venv/bin/python -m tools.cluster build

@@ -17,11 +17,12 @@ def main(kind: str) -> None:
     elif kind == "drift":
         import_module("bench.drift").run(progress)
         return
-    elif kind in ("peers", "cluster"):
-        import_module({"peers": "bench.against", "cluster": "bench.cluster"}[kind]).run(progress)
+    elif kind in ("peers", "cluster", "overload"):
+        modules = {"peers": "bench.against", "cluster": "bench.cluster", "overload": "bench.overload"}
+        import_module(modules[kind]).run(progress)
     elif kind != "report":
         raise BenchError(
-            f"there is nothing to measure under the name '{kind}': ours, peers, cluster, drift or report"
+            f"there is nothing to measure under the name '{kind}': ours, peers, cluster, overload, drift or report"
         )
     write_report()
     print((PROJECT / "docs" / "performance.md").read_text(encoding="utf-8"))

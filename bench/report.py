@@ -29,6 +29,8 @@ def write_report() -> None:
             plot_growth(name, measured["growth"])
     if measured := load("peers"):
         plot_peers(measured["peers"])
+    if measured := load("overload"):
+        plot_overload(measured["curves"])
 
 
 def page() -> str:
@@ -46,6 +48,8 @@ def page() -> str:
     ]
     parts += ours()
     parts += peers()
+    if measured := load("overload"):
+        parts += overload(measured)
     parts += cluster()
     return "\n".join(parts).rstrip() + "\n"
 
@@ -92,6 +96,30 @@ def peers() -> Iterator[str]:
     yield "![CPU a request of each server](performance/peers.svg)"
     yield ""
     yield from table(measurements(measured))
+    yield described(measured)
+    yield ""
+
+
+def overload(measured: dict[str, Any]) -> Iterator[str]:
+    yield "## Under overload"
+    yield ""
+    yield "`make bench-overload`: requests come by chance at a rate, whatever comes of them, from a process of its own over at"
+    yield "most 256 connections. One for which none is idle is not sent, and counts as offered: a server that sheds nothing"
+    yield "is spared the rest of its queue. Goodput is answers with 200."
+    yield ""
+    yield from table(measurements(measured))
+    yield "![Goodput and p99 against offered load](performance/overload.svg)"
+    yield ""
+    for name, points in measured["curves"].items():
+        yield f"| {name}: offered a second | goodput | p50 | p99 | shed | not sent |"
+        yield "|---|---|---|---|---|---|"
+        for seen in points:
+            p50, p99 = ("" if seen[key] is None else f"{seen[key] * 1e3:.2f} ms" for key in ("p50", "p99"))
+            yield (
+                f"| {seen['offered']:,.0f} | {seen['answered']:,.0f} | {p50} | {p99} | "
+                f"{100 * seen['shed']:.0f} % | {100 * seen['unsent']:.0f} % |"
+            )
+        yield ""
     yield described(measured)
     yield ""
 
@@ -249,3 +277,18 @@ def plot_peers(every: Sequence[dict[str, Any]]) -> None:
     axes.bar_label(bars, [f"{cost:,.0f} us" for cost in costs], padding=4)
     axes.set(xscale="log", xlabel="CPU a request in us, logarithmic", xlim=(10, 4 * max(costs)))
     canvas.savefig(FOLDER / "peers.svg", metadata=PLAIN)
+
+
+def plot_overload(curves: dict[str, Sequence[dict[str, Any]]]) -> None:
+    canvas = Canvas(figsize=(9, 3.6), layout="constrained")
+    goodput, slowest = canvas.subplots(1, 2)
+    for name, points in curves.items():
+        places = [seen["offered"] for seen in points]
+        goodput.plot(places, [seen["answered"] for seen in points], "o-", label=name)
+        p99s = [float("nan") if seen["p99"] is None else seen["p99"] * 1e3 for seen in points]
+        slowest.plot(places, p99s, "o-")
+    for axes, up in ((goodput, "answers with 200 a second"), (slowest, "p99 in ms")):
+        axes.set(xscale="log", yscale="log", xlabel="requests offered a second", ylabel=up)
+        axes.grid(visible=True, alpha=0.3)
+    goodput.legend(fontsize="small")
+    canvas.savefig(FOLDER / "overload.svg", metadata=PLAIN)

@@ -2,7 +2,9 @@
 
 import pytest
 
-from bench.report import page
+from bench.load import BenchError
+from bench.overload import check_pace
+from bench.report import overload, page
 from bench.results import Measurement
 from tests.harness import PROJECT
 
@@ -32,3 +34,16 @@ def test_a_difference_below_its_noise_neither_meets_nor_misses_a_goal(
     share = Measurement("share", (low + high) / 2, "%", low, high, "at most 6", difference=True)
     assert share.met is met
     assert share.measurable is (met is not None)
+
+
+def test_the_section_on_overload_says_what_was_shed_and_what_was_not_sent() -> None:
+    seen = {"offered": 4000, "answered": 900, "p50": 0.01, "p99": None, "shed": 0.75, "unsent": 0.02}
+    machine = {"cores": 2, "processor": "", "memory_gib": 8, "system": "", "python": "", "libraries": {}}
+    lines = list(overload({"measurements": [], "machine": machine, "curves": {"ours": [seen]}}))
+    assert "| 4,000 | 900 | 10.00 ms |  | 75 % | 2 % |" in lines
+
+
+def test_a_generator_that_is_late_measures_nothing() -> None:
+    check_pace(1000, 0.01)
+    with pytest.raises(BenchError, match="late at 1,000 requests a second"):
+        check_pace(1000, 1.0)
