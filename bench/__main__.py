@@ -22,7 +22,8 @@ def main(kind: str) -> None:
         import_module(modules[kind]).run(progress)
     elif kind != "report":
         raise BenchError(
-            f"there is nothing to measure under the name '{kind}': ours, peers, cluster, overload, drift or report"
+            f"there is nothing to measure under the name '{kind}': "
+            "ours, peers, cluster, overload, drift or report"
         )
     write_report()
     print((PROJECT / "docs" / "performance.md").read_text(encoding="utf-8"))

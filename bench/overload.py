@@ -1,6 +1,7 @@
 """Measures goodput under more load than a server takes: an open loop at multiples of its peak.
 
-bench/offered.py runs in a process of its own; a rate that it offers late measures the generator, not the server.
+bench/offered.py runs in a process of its own; a rate that it offers late measures the generator,
+not the server.
 """
 
 import json
