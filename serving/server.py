@@ -116,6 +116,7 @@ def accepting(listener: socket.socket) -> list[socket.socket]:
 
     uvloop accepts one a pass: a probe would wait for as many passes as there are connections before it.
     """
+    listener.setblocking(False)  # a copy takes that over: were it to block, so would all workers' sockets
     return [listener, *(listener.dup() for _ in range(ACCEPTED_AT_ONCE - 1))]
 
 

@@ -175,8 +175,7 @@ class Traffic:
         return panel(
             Kind.LINES,
             "Connections",
-            "Open connections, by pod, and how many one pod may have (MAX_CONNECTIONS): there a new one "
-            "replaces another.",
+            "Open connections, by pod, and how many one pod may have: there a new one replaces another.",
             "short",
             Query(Aggregate("sum", opened, ("pod",)), "{{pod}} open"),
             Query(Aggregate("min", limit), "limit"),
@@ -189,8 +188,8 @@ class Traffic:
         return panel(
             Kind.LINES,
             "Connections Closed Early",
-            "Connections a second that the server closed before their clients did, by reason. `replaced` and "
-            "`memory` made room for others; other reasons are the client's.",
+            "Connections a second that the server closed before their clients did, by reason. Those replaced and "
+            "for memory made room for others; other reasons are the client's.",
             "cps",
             Query(Aggregate("sum", Rate(closed, self.scope.rate), (reason,)), f"{{{{{reason}}}}}"),
             runbook="ApiConnectionsExhausted",

@@ -49,6 +49,7 @@ def test_an_idle_connection_is_used_in_the_first_half_and_closed_after_it(
         eventually(lambda: server.get("/readyz").status_code == 503, "readiness turns")
         used.request("GET", "/livez")
         answer = used.getresponse()
+        answer.read()  # which gives the socket back
         assert (answer.status, answer.headers["connection"]) == (200, "close")
         assert idle.sock
         assert idle.sock.recv(1) == b""

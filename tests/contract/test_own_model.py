@@ -136,7 +136,7 @@ def test_it_is_measured_under_the_default_names(own: Server) -> None:
 def test_its_dashboard_reads_what_it_shows(own: Server) -> None:
     expressions = " ".join(expression for _, expression in panel_queries("monitoring/grafana-model.json"))
     read = set(re.findall(r"([a-z_]+)\{", expressions)) - {"up"}
-    assert len(read) == 11
+    assert len(read) == 14
     assert read <= {name for name, _ in own.metrics()}
 
 

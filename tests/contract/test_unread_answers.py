@@ -56,7 +56,7 @@ def unread(server: Server, number: int, sent: bytes) -> Iterator[Sockets]:
 
 @pytest.fixture(scope="module")
 def impatient() -> Iterator[Server]:
-    server = Server({"WRITE_TIMEOUT_SECONDS": "1"}).wait_until_ready()
+    server = Server({"WRITE_TIMEOUT_SECONDS": "1", "KEEP_ALIVE_SECONDS": "5"}).wait_until_ready()
     yield server
     assert server.stop() == 0
     assert not logged(server, level="error")
