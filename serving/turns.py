@@ -36,6 +36,7 @@ class Turns:
         self.waiting: deque[tuple[asyncio.Future[None], int]] = deque()
         self._most_seconds = most_seconds
         self._waiting_work = 0
+        self._coming = self._coming_work = 0
         self._seconds, self._work = 0.0, 1.0
         self._given = 0
         self._begun = self._ended = 0.0
@@ -79,13 +80,24 @@ class Turns:
         self._seconds = REMEMBERED * self._seconds + self._ended - self._begun
         self._work = REMEMBERED * self._work + work
 
+    def expect(self, size: int) -> None:
+        """Count a request whose head has been read among those that wait, until this pass of the loop ends.
+
+        By then it waits itself, or its body has not come and may never do.
+        """
+        if not self._coming:
+            asyncio.get_running_loop().call_soon(self._expect_none)
+        self._coming += 1
+        self._coming_work += OVERHEAD + size
+
     def expected_seconds(self) -> float:
         """Return how long a further request would wait, by what the last turns took."""
-        return self._waiting_work * self._seconds / self._work
+        return (self._waiting_work + self._coming_work) * self._seconds / self._work
 
     def too_long(self) -> bool:
         """Return whether a further request would wait for too long."""
-        return len(self.waiting) >= ALWAYS_WAITING and self.expected_seconds() > self._most_seconds
+        waiting = len(self.waiting) + self._coming
+        return waiting >= ALWAYS_WAITING and self.expected_seconds() > self._most_seconds
 
     def unread(self, now: float) -> float:
         """Return how long, in seconds, what is read now has waited for turns: half of them, on average."""
@@ -116,6 +128,9 @@ class Turns:
                 turn.set_result(None)
                 self._given += 1
                 seconds += work * self._seconds / self._work
+
+    def _expect_none(self) -> None:
+        self._coming = self._coming_work = 0
 
     def _read(self) -> None:
         self._unread = 0.0

@@ -188,8 +188,8 @@ class Traffic:
         return panel(
             Kind.LINES,
             "Connections Closed Early",
-            "Connections a second that the server closed before their clients did, by reason. Those replaced and "
-            "for memory made room for others; other reasons are the client's.",
+            "Connections a second that the server closed before their clients did, by reason. Those replaced "
+            "and for memory made room for others; other reasons are the client's.",
             "cps",
             Query(Aggregate("sum", Rate(closed, self.scope.rate), (reason,)), f"{{{{{reason}}}}}"),
             runbook="ApiConnectionsExhausted",

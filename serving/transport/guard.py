@@ -118,6 +118,7 @@ class GuardedConnection(BoundedPipeline):
         if scope["method"] != "POST" or (0 <= size <= SMALL_BODY and not scope["query_string"]):
             return None
         if not connections.turns.too_long() and connections.has_room(max(size, SMALL_BODY)):
+            connections.turns.expect(max(size, SMALL_BODY))
             return None
         self.to_drop = size - PIECE  # as much as that may have come with the head
         refusals: Refusals = connections.refusals

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import uvloop
 
-from serving.turns import Turns
+from serving.turns import ALWAYS_WAITING, Turns
 
 
 def run(steps: Callable[[Turns], Coroutine[Any, Any, None]], runner: Any = asyncio) -> None:
@@ -62,6 +62,22 @@ def test_turns_follow_each_other_where_all_else_takes_long() -> None:
     groups = "".join(name[0] for name in done).split("o")
     assert max(map(len, groups)) > 2
     assert len(groups[0]) == 1
+
+
+def test_heads_that_come_at_once_count_before_they_wait_and_no_longer() -> None:
+    """A body that never comes keeps nobody out."""
+
+    async def steps(_: Turns) -> None:
+        turns = Turns(most_seconds=0)
+        turns.end(await turns.take(1000))
+        for _number in range(ALWAYS_WAITING):
+            assert not turns.too_long()
+            turns.expect(1000)
+        assert turns.too_long()
+        await asyncio.sleep(0)
+        assert not turns.too_long()
+
+    run(steps)
 
 
 @pytest.mark.parametrize("gone", ["whose turn has come", "that waits"])
