@@ -43,6 +43,7 @@ class GuardedConnection(BoundedPipeline):
     _head_bytes = 0
     _unread_bytes = 0
     _last_response = b""
+    _lingers = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         super().connection_made(transport)
@@ -101,9 +102,10 @@ class GuardedConnection(BoundedPipeline):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         connections = self.connections
+        headers: Any = cycle.scope["headers"]  # those of `self.headers` may be a later request's
         if (connections.held or connections.turns.waiting) and (answer := self._shed(cycle)):
             self._answer(cycle, answer)
-        elif len(self.headers) > MOST_HEADERS:
+        elif len(headers) > MOST_HEADERS:
             cycle.keep_alive = False
             self._answer(cycle, connections.refusals.reject(too_large()))
         else:
@@ -152,7 +154,7 @@ class GuardedConnection(BoundedPipeline):
             self.close_refused()
 
     def close_refused(self) -> None:
-        if self.transport.is_closing():
+        if self._lingers or self.transport.is_closing():
             return
         self.transport.write(self._last_response)
         self._linger()
@@ -162,7 +164,7 @@ class GuardedConnection(BoundedPipeline):
         self.connections.abort(self, reason, "what its client sent next was rejected")
 
     def _linger(self) -> None:
-        self.closed = True
+        self.closed = self._lingers = True
         self._unset_keepalive_if_required()
         self.flow.resume_reading()
         self.transport.set_protocol(Lingering(self))

@@ -31,7 +31,6 @@ class BoundedPipeline(IgnoresUpgrades):
     ahead = b""
     held = 0
     to_drop = 0
-    closed = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         self.connection = Connection()
@@ -66,6 +65,10 @@ class BoundedPipeline(IgnoresUpgrades):
     @abstractmethod
     def limit_unfinished(self, size: int) -> None:
         """Close the connection where the request that `size` bytes have not finished is too large."""
+
+    def on_headers_complete(self) -> None:
+        if not self.closed:  # else an earlier request of the same piece was the last
+            super().on_headers_complete()
 
     def on_message_complete(self) -> None:
         cycle = self.cycle

@@ -11,15 +11,18 @@ FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 
 
 class IgnoresUpgrades(HttpToolsProtocol):
-    """Parses the body after the head of a request that offers an upgrade."""
+    """Parses the body after the head of a request that offers an upgrade, unless it is `closed`."""
+
+    closed = False
 
     def data_received(self, data: bytes) -> None:
         self._unset_keepalive_if_required()
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
-            self._resume()
-            IgnoresUpgrades.data_received(self, data[upgrade.args[0] :])
+            if not self.closed:
+                self._resume()
+                IgnoresUpgrades.data_received(self, data[upgrade.args[0] :])
         except httptools.HttpParserError:
             self.send_400_response("Invalid HTTP request received.")
 
