@@ -20,14 +20,13 @@ class IgnoresUpgrades(HttpToolsProtocol):
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
-            if not self.closed:
-                self._resume()
+            if not self.closed and self._resume():
                 IgnoresUpgrades.data_received(self, data[upgrade.args[0] :])
         except httptools.HttpParserError:
             self.send_400_response("Invalid HTTP request received.")
 
-    def _resume(self) -> None:
-        """Go on with a new parser, which is told how the body is framed."""
+    def _resume(self) -> bool:
+        """Go on with a new parser, which is told how the body is framed; return whether that can be read."""
         framing = [(name, value) for name, value in self.headers if name in FRAMING]
         if framing:
             self.cycle.more_body = True
@@ -36,8 +35,13 @@ class IgnoresUpgrades(HttpToolsProtocol):
         self.parser = httptools.HttpRequestParser(events)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
         lines = b"".join(b"%s: %s\r\n" % header for header in framing)
-        self.parser.feed_data(b"POST / HTTP/1.1\r\n%s\r\n" % lines)
+        try:
+            self.parser.feed_data(b"POST / HTTP/1.1\r\n%s\r\n" % lines)
+        except httptools.HttpParserError:  # the first parser looked for no body
+            self.send_400_response("Invalid HTTP request received.")
+            return False
         events.told = True
+        return True
 
 
 class AfterHead:

@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from tests.harness import SAMPLE, Server
+from tests.harness import SAMPLE, Server, raw_exchange
 
 pytestmark = pytest.mark.heart
 
@@ -59,3 +59,10 @@ def test_a_broken_chunk_after_it_is_rejected(server: Server) -> None:
     with socket.create_connection(("127.0.0.1", server.port), timeout=10) as client:
         client.sendall(head)
         assert client.recv(65536).startswith(b"HTTP/1.1 400")
+
+
+@pytest.mark.parametrize("codings", [b"xchunked", b"gzip", b"", b"identity"])
+def test_a_body_after_it_whose_end_nobody_knows_is_rejected(server: Server, codings: bytes) -> None:
+    received = raw_exchange(server.port, OFFER + b"Transfer-Encoding: %s\r\n\r\n0\r\n\r\n" % codings)
+    assert received.startswith(b"HTTP/1.1 400")
+    assert received.count(b"\r\n\r\n") == 1
