@@ -31,8 +31,7 @@ class IgnoresUpgrades(HttpToolsProtocol):
         if framing:
             self.cycle.more_body = True
             self.cycle.message_event.clear()
-        events = AfterHead(self)
-        self.parser = httptools.HttpRequestParser(events)
+        self.parser = httptools.HttpRequestParser(AfterHead(self))
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
         lines = b"".join(b"%s: %s\r\n" % header for header in framing)
         try:
@@ -40,7 +39,6 @@ class IgnoresUpgrades(HttpToolsProtocol):
         except httptools.HttpParserError:  # the first parser looked for no body
             self.send_400_response("Invalid HTTP request received.")
             return False
-        events.told = True
         return True
 
 
@@ -67,6 +65,7 @@ class AfterHead:
     def on_headers_complete(self) -> None:
         if self.told:
             self._protocol.on_headers_complete()
+        self.told = True  # an empty body is complete together with its head
 
     def on_message_complete(self) -> None:
         if self.told:

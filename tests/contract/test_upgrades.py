@@ -54,6 +54,13 @@ def test_one_without_a_body_is_answered(server: Server) -> None:
     assert response.status_code == 200
 
 
+@pytest.mark.parametrize("framed", [b"Content-Length: 0\r\n", b"Transfer-Encoding: chunked\r\n\r\n0\r\n"])
+def test_one_with_an_empty_body_is_told_so(server: Server, framed: bytes) -> None:
+    received = raw_exchange(server.port, OFFER + framed + b"\r\n")
+    assert received.startswith(b"HTTP/1.1 400")
+    assert b"The body is empty" in received
+
+
 def test_a_broken_chunk_after_it_is_rejected(server: Server) -> None:
     head = OFFER + b"Transfer-Encoding: chunked\r\n\r\nnothing\r\n"
     with socket.create_connection(("127.0.0.1", server.port), timeout=10) as client:
