@@ -122,7 +122,6 @@ class GuardedConnection(BoundedPipeline):
         if not connections.turns.too_long() and connections.has_room(max(size, SMALL_BODY)):
             connections.turns.expect(max(size, SMALL_BODY))
             return None
-        self.to_drop = size - PIECE  # as much as that may have come with the head
         refusals: Refusals = connections.refusals
         cycle.keep_alive &= not (cycle.waiting_for_100_continue or refusals.draining)
         return refusals.shed(scope, close=not cycle.keep_alive)
@@ -130,6 +129,8 @@ class GuardedConnection(BoundedPipeline):
     def _answer(self, cycle: RequestResponseCycle, content: bytes) -> None:
         """Answer a request whose body is dropped."""
         self.begun, self._watched, self._unread_bytes = monotonic(), cycle.scope, 0
+        headers: Any = cycle.scope["headers"]
+        self.to_drop = body_size(headers) - len(cycle.body) - PIECE  # as much may have come with the head
         cycle.response_started = cycle.response_complete = True
         self.transport.write(content)
         if cycle.keep_alive:

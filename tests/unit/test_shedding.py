@@ -121,6 +121,16 @@ def test_nothing_else_is_shed(sent: bytes) -> None:
     assert answered(sent, ALWAYS_WAITING).statuses()[0] != 429
 
 
+def test_only_the_body_of_a_shed_request_is_dropped() -> None:
+    probe = b"GET /livez HTTP/1.1\r\nHost: x\r\nX-Padding: " + b"a" * 1000 + b"\r\n\r\n"
+    large = b" " * 200_000
+    sent = post("/nowhere", large) + probe * 300 + post("/predict/batch", large) + probe * 300
+    statuses = answered(sent, ALWAYS_WAITING).statuses()
+    assert statuses[:301] == [404] + [200] * 300
+    assert set(statuses[302:]) == {200}
+    assert len(statuses) == 602
+
+
 def test_a_batch_that_waits_for_100_continue_is_shed_and_the_connection_closes() -> None:
     head = post("/predict/batch", BATCH, "Expect: 100-continue").partition(b"\r\n\r\n")[0] + b"\r\n\r\n"
     written = answered(head, ALWAYS_WAITING)
