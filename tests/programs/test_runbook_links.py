@@ -26,10 +26,7 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture
 def alertmanager(tmp_path: Path) -> Iterator[str]:
-    """The host and port of an Alertmanager that is ready.
-
-    Prometheus sends an alert that could not be sent again after a minute.
-    """
+    """The host and port of an Alertmanager that is ready."""
     address = f"127.0.0.1:{free_port()}"
     command = [
         str(PROGRAMS / "alertmanager"),
@@ -69,7 +66,8 @@ def sent(folder: Path, file: Path, alertmanager: str) -> dict[str, Any]:
             return None
         return next((alert for alert in found if alert["labels"]["alertname"] == "Watchdog"), None)
 
-    with Prometheus(folder, stack):
+    # an alert that fires before Prometheus has read where Alertmanager is waits for this, a minute by default
+    with Prometheus(folder, stack, "--rules.alert.resend-delay=2s"):
         alert = eventually(watchdog, "the Watchdog reaches Alertmanager", 60)
     assert alert
     assert set(alert["labels"]) == {"alertname", "severity"}
