@@ -93,7 +93,7 @@ def _resumed(reading: Coroutine[Any, Any, bytes], waiting: Any) -> Generator[Any
 def parse_json(body: bytes, headers: Mapping[bytes, bytes]) -> Any:
     """Return the body's JSON value, or raise MalformedBody; of a repeated key the last one wins."""
     if not body:
-        # the HTTP parser passes no body on with a request to change the protocol (Java's client sends one)
+        # bare uvicorn loses the body of a request that offers an upgrade, as Java's client does
         without = ", without an Upgrade header" if b"upgrade" in headers else ""
         raise MalformedBody(f"The body is empty; send one JSON object{without}.")
     try:
