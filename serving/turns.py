@@ -105,6 +105,8 @@ class Turns:
 
     def _after_reading(self, loop: asyncio.AbstractEventLoop) -> None:
         """Pass the turn on; with the last of those that follow each other, the clock of what was read."""
+        if self._ended < self._begun:  # nobody has said so: the request failed, or had no endpoint of its own
+            self._ended = perf_counter()
         if self._given == 1 and self._computing_since is not None:
             if isinstance(loop, asyncio.BaseEventLoop):
                 # asyncio reads what arrived during the turn after this callback; uvloop has done so before it
