@@ -34,11 +34,11 @@ def example() -> dict[str, Any]:
     return row
 
 
-def request_bytes(body: bytes = b"") -> bytes:
-    """Return POST /predict with a body: the heart model's example row, if it is not another."""
+def request_bytes(body: bytes = b"", path: str = "/predict") -> bytes:
+    """Return a POST with a body: the heart model's example row, if it is not another."""
     body = body or json.dumps(example()).encode()
     head = [
-        "POST /predict HTTP/1.1",
+        f"POST {path} HTTP/1.1",
         "Host: 127.0.0.1",
         "Content-Type: application/json",
         f"Content-Length: {len(body)}",

@@ -16,6 +16,7 @@ import numpy as np
 import uvloop
 
 from bench.client import END_OF_HEAD, length
+from bench.load import request_bytes
 
 CONNECTIONS = 256
 WARM_SECONDS = 2
@@ -88,19 +89,9 @@ class Connection(asyncio.Protocol):
             self._pool.idle.remove(self)
 
 
-def request_of(path: str, body: bytes) -> bytes:
-    lines = [
-        f"POST {path} HTTP/1.1",
-        "Host: 127.0.0.1",
-        "Content-Type: application/json",
-        f"Content-Length: {len(body)}",
-    ]
-    return "\r\n".join(lines).encode() + END_OF_HEAD + body
-
-
 async def offer(port: int, path: str, rate: float, seconds: float, body: bytes) -> dict[str, object]:
     """Offer `rate` requests a second, and return what was seen after the first WARM_SECONDS."""
-    pool = Pool(port, request_of(path, body))
+    pool = Pool(port, request_bytes(body, path))
     chance = random.Random(1)  # the same arrivals each time
     begun = due = perf_counter()
     pool.counting_from = begun + WARM_SECONDS

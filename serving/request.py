@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 from serving.logs import LogFields
 from serving.turns import Turns
 
+SMALL_BODY = 4096
+"""Bytes of a decompressed body that is answered at once; a larger one, and an explanation, wait for turns."""
+
 
 class ClientGone(Exception):  # noqa: N818
     """The client disconnected before its request was complete: there is nobody to answer."""

@@ -10,13 +10,14 @@ from serving.errors import Overloaded
 from serving.http.body import check_content, parse_json, read_body
 from serving.http.gzip_body import GzipBody
 from serving.inference.faults import Faults
-from serving.request import ClientGone, Lifecycle, RequestRecord
+from serving.request import SMALL_BODY, ClientGone, Lifecycle, RequestRecord
 from serving.setting_groups import RequestLimits
 
 TOO_LONG = "Large requests have waited too long for some time; try again, or send smaller batches."
 
-SMALL_BODY = 4096
-"""Bytes of a decompressed body that is answered at once; a larger one, and an explanation, wait for turns."""
+
+def too_long() -> Overloaded:
+    return Overloaded(TOO_LONG, headers={"Retry-After": "1"})
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Admission:
             large = large or len(gzip.read(SMALL_BODY + 1)) > SMALL_BODY
         if large:
             if lifecycle.turns.too_long():
-                raise Overloaded(TOO_LONG, headers={"Retry-After": "1"})
+                raise too_long()
             await self._take_turn(record, receive, gzip.expected_bytes if gzip else len(content))
         if gzip:
             content = gzip.read()

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from serving.errors import PROBLEM_JSON, ApiError, Overloaded, problem_json
-from serving.http.admission import TOO_LONG
+from serving.http.admission import too_long
 from serving.http.cors import CrossOrigin
 from serving.http.middleware import DirectEndpoint, request_id
 from serving.metrics.http import UNMATCHED, HttpMetrics
@@ -54,33 +54,29 @@ class Refusals:
         identity = request_id(sent).encode("ascii")
         if self._cors:
             head += b"".join(b"%b: %b\r\n" % header for header in self._cors.headers(sent))
-        closing = b"connection: close\r\n" if close else b""
-        return b"%bcontent-length: %d\r\nx-request-id: %b\r\n%b\r\n%b" % (
-            head,
-            len(content) - len(IDENTITY) + len(identity),
-            identity,
-            closing,
-            content.replace(IDENTITY, identity),
-        )
+        return written(head, content.replace(IDENTITY, identity), identity, close=close)
 
 
 def shed_response(path: str) -> tuple[bytes, bytes]:
     """Return the constant lines of a head, and a problem document with IDENTITY for the request's id."""
-    error = Overloaded(TOO_LONG, headers={"Retry-After": "1"})
-    head = "".join(f"{name}: {value}\r\n" for name, value in (PROBLEM | error.headers).items())
-    line = f"HTTP/1.1 {error.status:d} {error.status.phrase}\r\n{head}"
-    return line.encode(), problem_json(error, path, IDENTITY.decode())
+    error = too_long()
+    return first_lines(error), problem_json(error, path, IDENTITY.decode())
 
 
 def last_response(error: ApiError) -> bytes:
     """Return the response after which a connection closes."""
     identity = request_id({})
     content = problem_json(error, "", identity)
-    headers = {
-        **PROBLEM,
-        "content-length": str(len(content)),
-        "x-request-id": identity,
-        "connection": "close",
-    }
-    head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    return f"HTTP/1.1 {error.status:d} {error.status.phrase}\r\n{head}\r\n".encode() + content
+    return written(first_lines(error), content, identity.encode("ascii"), close=True)
+
+
+def first_lines(error: ApiError) -> bytes:
+    headers = "".join(f"{name}: {value}\r\n" for name, value in (PROBLEM | error.headers).items())
+    return f"HTTP/1.1 {error.status:d} {error.status.phrase}\r\n{headers}".encode()
+
+
+def written(head: bytes, content: bytes, identity: bytes, *, close: bool) -> bytes:
+    """Return a response whose head begins with these lines."""
+    closing = b"connection: close\r\n" if close else b""
+    lines = b"%bcontent-length: %d\r\nx-request-id: %b\r\n%b\r\n%b"
+    return lines % (head, len(content), identity, closing, content)

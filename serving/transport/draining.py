@@ -11,15 +11,13 @@ from fcntl import ioctl
 from struct import unpack
 from termios import FIONREAD
 from time import monotonic
-from typing import Any
+
+from serving.transport.connections import Connection
 
 FIRST_REQUEST_SECONDS = 2
 """How long a connection may take to send a request that it has begun, or its first one."""
 
 POLL_SECONDS = 0.02
-
-Protocol = Any
-"""uvicorn's protocol of one connection; its parsers share no type."""
 
 
 async def accept_waiting() -> None:
@@ -28,7 +26,7 @@ async def accept_waiting() -> None:
         await asyncio.sleep(0)
 
 
-async def close_idle(connections: Collection[Protocol], most_seconds: float) -> None:
+async def close_idle(connections: Collection[Connection], most_seconds: float) -> None:
     """Close idle connections, each when it has nothing unread; return when all others are in flight."""
     deadline = monotonic() + min(FIRST_REQUEST_SECONDS, most_seconds)
     while monotonic() < deadline:
@@ -41,11 +39,11 @@ async def close_idle(connections: Collection[Protocol], most_seconds: float) -> 
         await asyncio.sleep(POLL_SECONDS)
 
 
-def is_between_requests(protocol: Protocol) -> bool:
+def is_between_requests(protocol: Connection) -> bool:
     return protocol.cycle is None or protocol.cycle.response_complete
 
 
-def is_idle(protocol: Protocol) -> bool:
+def is_idle(protocol: Connection) -> bool:
     """Return whether a response is complete and nothing has come since, which stops the timer."""
     return protocol.timeout_keep_alive_task is not None
 

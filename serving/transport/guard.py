@@ -13,14 +13,12 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from serving.errors import ApiError, HeadTooLarge, MalformedRequest, Timeout
 from serving.metrics.connections import Reason
+from serving.request import SMALL_BODY
 from serving.transport.connections import Refusals
 from serving.transport.pipelining import PIECE, BoundedPipeline
 
 MOST_HEAD_BYTES = 64 * 1024
 MOST_HEADERS = 100
-
-SMALL_BODY = 4096
-"""Bytes of a body that is answered at once; a larger one waits for its turn."""
 
 CHUNKED = -1
 
@@ -37,7 +35,6 @@ class GuardedConnection(BoundedPipeline):
     `begun` is when the head of the last request that came in pieces did, by monotonic().
     """
 
-    connections: Any  # uvicorn's set, which Connections replaces
     begun = 0.0
     _watched: Any = None
     _head_bytes = 0
@@ -119,8 +116,9 @@ class GuardedConnection(BoundedPipeline):
         size = body_size(scope["headers"])
         if scope["method"] != "POST" or (0 <= size <= SMALL_BODY and not scope["query_string"]):
             return None
-        if not connections.turns.too_long() and connections.has_room(max(size, SMALL_BODY)):
-            connections.turns.expect(max(size, SMALL_BODY))
+        least = max(size, SMALL_BODY)
+        if not connections.turns.too_long() and connections.has_room(least):
+            connections.turns.expect(least)
             return None
         refusals: Refusals = connections.refusals
         cycle.keep_alive &= not (cycle.waiting_for_100_continue or refusals.draining)

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from starlette.types import Message
 
 from serving.errors import MalformedBody, PayloadTooLarge
-from serving.http.admission import SMALL_BODY, Admission
+from serving.http.admission import Admission
 from serving.http.gzip_body import GzipBody
-from serving.request import Lifecycle, RequestRecord
+from serving.request import SMALL_BODY, Lifecycle, RequestRecord
 from serving.setting_groups import RequestLimits
 from serving.turns import Turns
 
