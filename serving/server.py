@@ -28,7 +28,7 @@ from serving.logs import configure_logs
 from serving.setting_groups import ConnectionLimits
 from serving.settings import ServerSettings
 from serving.transport.connections import BURST, SEND_BUFFER, Connections
-from serving.transport.draining import accept_waiting, close_idle
+from serving.transport.draining import accept_waiting, close_idle, refuse_handshakes
 from serving.transport.guard import GuardedConnection
 from serving.transport.ports import addresses, by_port
 
@@ -189,7 +189,9 @@ class DrainingServer(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop accepting, close what is idle, and finish what is in flight."""
-        await accept_waiting()
+        if self._supervisor is None:  # else the others would be refused too: the supervisor does it for all
+            refuse_handshakes(sockets or [])
+        await accept_waiting(sockets or [])
         for server in self.servers:
             server.close()
         for listener in sockets or []:

@@ -19,11 +19,15 @@ from fastapi import FastAPI
 from bundle.errors import BundleError
 from serving.server import ServerError, quiet_logs, serve
 from serving.settings import Settings, SettingsError
+from serving.transport.draining import refuse_handshakes
 
 log = logging.getLogger("serving")
 
 FAILED_TO_START = 3
 SPAWN = multiprocessing.get_context("spawn")
+BEFORE_WORKERS = 0.1
+"""Seconds before workers close a socket at which nobody can begin to connect any more."""
+
 LIBRARYS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 """Environment variable by which prometheus_client knows, at import, that workers share their counts."""
 
@@ -93,13 +97,23 @@ class Supervisor:
         for worker in self._workers:
             if worker.is_alive() and worker.pid:
                 os.kill(worker.pid, sig)
+        deadline = monotonic() + self._settings.drain_seconds + 2
+        if sig == signal.SIGTERM:
+            self._wait_for_workers(self._settings.drain_seconds / 2 - BEFORE_WORKERS)
+        refuse_handshakes(self._listeners)
         for listener in self._listeners:  # else connections queue that no worker accepts
             listener.close()
-        deadline = monotonic() + self._settings.drain_seconds + 2
         for worker in self._workers:
             worker.join(max(0.1, deadline - monotonic()))
             worker.kill()
             worker.join()
+
+    def _wait_for_workers(self, seconds: float) -> None:
+        """Wait until all workers have ended, at most for so long."""
+        deadline = monotonic() + seconds
+        alive = {worker.sentinel for worker in self._workers}
+        while alive and (left := deadline - monotonic()) > 0:
+            alive.difference_update(wait(alive, timeout=left))
 
 
 def shared_folder() -> tempfile.TemporaryDirectory[str]:

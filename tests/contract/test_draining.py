@@ -5,7 +5,8 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from http.client import HTTPConnection
 
@@ -101,3 +102,49 @@ def test_workers_refuse_connections_that_none_would_accept(start: Callable[..., 
     client.join(20)
     assert answered == [200]
     assert server.wait() == 0
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_who_connects_is_answered_or_refused(start: Callable[..., Server], workers: str) -> None:
+    """No connection is accepted by the kernel and then reset: a proxy may not send such a request again."""
+    server = start(DRAIN_SECONDS="4", WORKERS=workers)
+    outcomes: Counter[str] = Counter()
+    clients = [threading.Thread(target=lambda: outcomes.update(until_refused(server))) for _ in range(8)]
+    server.process.send_signal(signal.SIGTERM)
+    for client in clients:
+        client.start()
+    for client in clients:
+        client.join(30)
+    assert server.wait() == 0
+    assert outcomes.keys() == {"HTTP/1.1 200"}, outcomes
+
+
+def test_all_that_wait_at_the_end_are_answered(start: Callable[..., Server]) -> None:
+    server = start(DRAIN_SECONDS="4")
+    server.process.send_signal(signal.SIGTERM)
+    eventually(lambda: server.get("/readyz").status_code == 503, "readiness turns")
+    server.process.send_signal(signal.SIGSTOP)
+    with ExitStack() as stack:
+        connections = [stack.enter_context(connected(server)) for _ in range(300)]
+        for connection in connections:
+            connection.sendall(REQUEST)
+        time.sleep(2)  # until the notice is over, while the process cannot know
+        server.process.send_signal(signal.SIGCONT)
+        answers = Counter(connection.recv(65536)[:12] for connection in connections)
+    assert answers == {b"HTTP/1.1 200": 300}
+    assert server.wait() == 0
+
+
+def until_refused(server: Server) -> Iterator[str]:
+    """Yield the answer to each request, on a connection of its own, until the server refuses these."""
+    while True:
+        try:
+            connection = connected(server)
+        except ConnectionRefusedError:
+            return
+        try:
+            connection.sendall(REQUEST)
+            yield connection.recv(65536)[:12].decode()
+        except OSError as error:
+            yield type(error).__name__
+        connection.close()
