@@ -38,7 +38,7 @@ def page() -> str:
     parts: list[str] = [
         "# Performance",
         "",
-        "Written by `make bench`, `make bench-peers` and `make bench-cluster` from `docs/performance/*.json`; do not edit.",
+        "Written by `make bench`, `make bench-peers`, `make bench-overload` and `make bench-cluster` from `docs/performance/*.json`; do not edit.",
         "wrk puts the load on from a process of its own; CPU is that of all of the server's processes. Servers that are",
         "compared run side by side, and take turns in rounds: each value is the median of its rounds, with the lowest and",
         "the highest beside it. A difference whose rounds lie on both sides of zero is not measurable: noise hides it.",
@@ -105,18 +105,20 @@ def overload(measured: dict[str, Any]) -> Iterator[str]:
     yield ""
     yield "`make bench-overload`: requests come by chance at a rate, whatever comes of them, from a process of its own over at"
     yield "most 256 connections. One for which none is idle is not sent, and counts as offered: a server that sheds nothing"
-    yield "is spared the rest of its queue. Goodput is answers with 200."
+    yield "is spared the rest of its queue. Goodput is answers with 200. What costs allow is what one core could answer beside"
+    yield "the refusals: an answer's CPU is measured with 16 connections, a refusal's at twice the peak."
     yield ""
     yield from table(measurements(measured))
     yield "![Goodput and p99 against offered load](performance/overload.svg)"
     yield ""
     for name, points in measured["curves"].items():
-        yield f"| {name}: offered a second | goodput | p50 | p99 | shed | not sent |"
-        yield "|---|---|---|---|---|---|"
+        yield f"| {name}: offered a second | goodput | what costs allow | p50 | p99 | shed | not sent |"
+        yield "|---|---|---|---|---|---|---|"
         for seen in points:
             p50, p99 = ("" if seen[key] is None else f"{seen[key] * 1e3:.2f} ms" for key in ("p50", "p99"))
+            ceiling = f"{seen['ceiling']:,.0f}" if "ceiling" in seen else ""
             yield (
-                f"| {seen['offered']:,.0f} | {seen['answered']:,.0f} | {p50} | {p99} | "
+                f"| {seen['offered']:,.0f} | {seen['answered']:,.0f} | {ceiling} | {p50} | {p99} | "
                 f"{100 * seen['shed']:.0f} % | {100 * seen['unsent']:.0f} % |"
             )
         yield ""
@@ -284,7 +286,10 @@ def plot_overload(curves: dict[str, Sequence[dict[str, Any]]]) -> None:
     goodput, slowest = canvas.subplots(1, 2)
     for name, points in curves.items():
         places = [seen["offered"] for seen in points]
-        goodput.plot(places, [seen["answered"] for seen in points], "o-", label=name)
+        (line,) = goodput.plot(places, [seen["answered"] for seen in points], "o-", label=name)
+        if "ceiling" in points[0]:
+            ceilings = [seen["ceiling"] for seen in points]
+            goodput.plot(places, ceilings, ":", color=line.get_color(), label=f"{name}: what costs allow")
         p99s = [float("nan") if seen["p99"] is None else seen["p99"] * 1e3 for seen in points]
         slowest.plot(places, p99s, "o-")
     for axes, up in ((goodput, "answers with 200 a second"), (slowest, "p99 in ms")):
