@@ -12,7 +12,7 @@ from time import perf_counter
 ALWAYS_WAITING = 24
 """So many may wait however long it takes: in proportion to what one of them takes, that is not long.
 
-With 32, p99 under four times the load that saturates was 5.8 times that at half load (`make bench-overload`).
+With 32, p99 under four times the load that saturates was 5.8 times that at half load (`python -m bench.offered`).
 """
 
 MOST_SECONDS = 0.05

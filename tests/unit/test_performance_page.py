@@ -37,10 +37,18 @@ def test_a_difference_below_its_noise_neither_meets_nor_misses_a_goal(
 
 
 def test_the_section_on_overload_says_what_was_shed_and_what_was_not_sent() -> None:
-    seen = {"offered": 4000, "answered": 900, "p50": 0.01, "p99": None, "shed": 0.75, "unsent": 0.02}
+    seen = {
+        "offered": 4000,
+        "answered": 900,
+        "ceiling": 920,
+        "p50": 0.01,
+        "p99": None,
+        "shed": 0.75,
+        "unsent": 0.02,
+    }
     machine = {"cores": 2, "processor": "", "memory_gib": 8, "system": "", "python": "", "libraries": {}}
     lines = list(overload({"measurements": [], "machine": machine, "curves": {"ours": [seen]}}))
-    assert "| 4,000 | 900 | 10.00 ms |  | 75 % | 2 % |" in lines
+    assert "| 4,000 | 900 | 920 | 10.00 ms |  | 75 % | 2 % |" in lines
 
 
 def test_a_generator_that_is_late_measures_nothing() -> None:
