@@ -234,6 +234,7 @@ def test_a_connection_goes_on_after_its_batch_was_shed(start: Start) -> None:
     statuses = [[status for status, _ in both] for both in found]
     assert {tuple(both) for both in statuses} <= {(200, 200), (429, 200)}, "the connection goes on"
     problems = [both[0][1] for both in found if both[0][0] == 429]
+    assert problems, "some are shed"
     assert {problem["type"] for problem in problems} == {"urn:problem-type:Overloaded"}
     assert len({problem["request_id"] for problem in problems}) == len(problems)
     batches = {"endpoint": "/predict/batch"}
