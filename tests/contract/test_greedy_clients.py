@@ -228,7 +228,7 @@ def test_connections_leave_open_files_for_probes(start: Start) -> None:
 
 
 def test_a_connection_goes_on_after_its_batch_was_shed(start: Start) -> None:
-    server = start(MAX_QUEUE_SECONDS="0.001")
+    server = start(MAX_QUEUE_SECONDS="0.001", MAX_BUFFERED_BYTES=str(1 << 30))
     with ThreadPoolExecutor(120) as pool:
         found = list(pool.map(lambda _: a_batch_and_a_row(server), range(480)))
     statuses = [[status for status, _ in both] for both in found]
