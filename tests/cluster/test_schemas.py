@@ -8,7 +8,7 @@ import yaml
 from tests.cluster.conftest import kubectl
 from tests.cluster.schemas import write_schemas
 from tests.harness import CHART, run
-from tests.programs.test_chart import CI_VALUES, OPERATORS, rendered, template
+from tests.programs.test_chart import CI_VALUES, rendered, template
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def test_every_ci_values_file_is_linted_and_fits_the_clusters_schemas(
 ) -> None:
     run("helm", "lint", "--strict", CHART, "--values", values)
     file = tmp_path / "rendered.yaml"
-    options = ["--values", str(values), "--set", "service.nodePort=null", *OPERATORS]
+    options = ["--values", str(values), "--set", "service.nodePort=null"]
     file.write_text(rendered(*options), encoding="utf-8")
     run("kubeconform", "-strict", "-summary", "-schema-location", schemas, file)
     kubectl("apply", "--dry-run=server", "--validate=strict", "--filename", str(file))

@@ -24,7 +24,7 @@ from monitoring.panels.objectives import PREDICTIONS
 from tests.harness import Server, eventually
 from tests.programs.failures import ALL_RELEASES, FAILURES, PAGE, Failure, page_with_table
 from tests.programs.stage import Stage
-from tests.programs.test_chart import OPERATORS, template
+from tests.programs.test_chart import template
 from tests.systems import System
 
 ABOUT_ROWS = re.compile("Feature|PredictionMixShift|PredictionConfidenceCollapse")
@@ -84,7 +84,7 @@ def scrape_config(name: str, stage: Stage) -> dict[str, Any]:
 
 def relabelings() -> list[dict[str, str]]:
     """Return those of the chart's ServiceMonitor, as the Operator passes them on."""
-    objects = template("--set", "metrics.serviceMonitor.enabled=true", *OPERATORS)
+    objects = template("--set", "metrics.serviceMonitor.enabled=true")
     (monitor,) = [found for found in objects if found["kind"] == "ServiceMonitor"]
     snake = {"targetLabel": "target_label", "sourceLabels": "source_labels"}
     return [

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from tests.harness import PROJECT, run
-from tests.programs.test_chart import OPERATORS, template
+from tests.programs.test_chart import template
 
 PORT = ["--set", "metrics.port=9091"]
 EVERYTHING_PUBLIC = [
@@ -47,7 +47,7 @@ def test_the_pod_gets_the_port_and_the_server_its_setting() -> None:
 
 @pytest.mark.parametrize("kind", ["NodePort", "LoadBalancer", "ClusterIP"])
 def test_nothing_that_faces_outward_publishes_it(kind: str) -> None:
-    options = [*PORT, *EVERYTHING_PUBLIC, *OPERATORS, "--set", f"service.type={kind}"]
+    options = [*PORT, *EVERYTHING_PUBLIC, "--set", f"service.type={kind}"]
     for found in template(*options, "--set", "metrics.serviceMonitor.enabled=true"):
         if found["kind"] in {"Service", "Ingress", "HTTPRoute"} and found["spec"].get("clusterIP") != "None":
             assert "metrics" not in json.dumps(found["spec"])
@@ -83,7 +83,7 @@ def test_annotations_name_it() -> None:
 
 @pytest.mark.parametrize("options", [[], PORT])
 def test_the_operator_finds_each_pod_once_under_the_same_job(options: list[str]) -> None:
-    objects = template(*options, *OPERATORS, "--set", "metrics.serviceMonitor.enabled=true")
+    objects = template(*options, "--set", "metrics.serviceMonitor.enabled=true")
     (monitor,) = [found for found in objects if found["kind"] == "ServiceMonitor"]
     (endpoint,) = monitor["spec"]["endpoints"]
     wanted = monitor["spec"]["selector"]["matchLabels"].items()

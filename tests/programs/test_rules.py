@@ -16,7 +16,7 @@ from bundle.metric_names import DEFAULT_METRICS, MetricName
 from monitoring.alerting.__main__ import CHARTS_RULES
 from monitoring.dashboards.own import render
 from tests.harness import PROJECT, run
-from tests.programs.test_chart import OPERATORS, PROBE, template
+from tests.programs.test_chart import PROBE, template
 
 RULES = PROJECT / "monitoring" / "rules"
 LABELS = {"status": "code", "error_type": "kind"}
@@ -122,7 +122,7 @@ def test_each_selector_of_the_charts_rules_is_of_its_release(prometheus: Prometh
 @pytest.mark.parametrize("model", sorted(file.stem for file in CHARTS_RULES.glob("*.yaml")))
 def test_the_operators_probe_has_the_labels_that_rules_select(prometheus: Prometheus, model: str) -> None:
     values = f"metrics.prometheusRule.enabled=true,fullnameOverride=risk,model.name={model}"
-    objects = template("--set", f"{PROBE},{values}", *OPERATORS)
+    objects = template("--set", f"{PROBE},{values}")
     specs = {found["kind"]: found["spec"] for found in objects if "spec" in found}
     probe = specs["Probe"]
     labels = {"job": probe["jobName"]} | probe["targets"]["staticConfig"]["labels"]
@@ -140,7 +140,6 @@ def test_the_chart_has_rules_for_the_release_and_its_model(model: str, tmp_path:
     options = [
         "--set",
         f"metrics.prometheusRule.enabled=true,model.name={model},fullnameOverride=risk",
-        *OPERATORS,
     ]
     (rule,) = [found for found in template(*options) if found["kind"] == "PrometheusRule"]
     file = tmp_path / "rules.yaml"
@@ -159,7 +158,7 @@ def test_the_chart_has_rules_for_the_release_and_its_model(model: str, tmp_path:
 def test_the_chart_takes_the_rules_of_a_models_own_names(own: Path) -> None:
     values = "metrics.prometheusRule.enabled=true,model.name=credit,fullnameOverride=risk"
     rules = f"metrics.prometheusRule.rules={own / 'chart-rules.yaml'}"
-    objects = template("--set", values, "--set-file", rules, *OPERATORS)
+    objects = template("--set", values, "--set-file", rules)
     (rule,) = [found for found in objects if found["kind"] == "PrometheusRule"]
     text = json.dumps(rule["spec"])
     assert re.search(r'credit_model_available{namespace=\\"\w+\\", job=\\"risk\\"', text)

@@ -9,17 +9,42 @@
 {{- end -}}
 {{- end }}
 
+{{- /* The name of an object that has a suffix, in at most so many characters: (list . "retrain" 52). What would be longer ends with
+a hash of its name, so that no two are the same. */}}
+{{- define "heart-disease-api.nameOf" -}}
+{{- $fullname := include "heart-disease-api.fullname" (first .) -}}
+{{- $most := sub (last .) (add1 (len (index . 1))) | int -}}
+{{- if gt (len $fullname) $most -}}
+{{- $fullname = printf "%s-%s" (trunc (int (sub $most 7)) $fullname | trimSuffix "-") (sha256sum $fullname | trunc 6) -}}
+{{- end -}}
+{{- $fullname }}-{{ index . 1 }}
+{{- end }}
+
+{{- /* A value as the text of a variable or an annotation. YAML has numbers as floats, which Go writes as 4.194304e+06. */}}
+{{- define "heart-disease-api.text" -}}
+{{- if and (kindIs "float64" .) (eq (floor .) .) }}{{ printf "%.0f" . }}{{ else }}{{ toString . }}{{ end -}}
+{{- end }}
+
+{{- /* A map of the chart's own texts and one of the user's, as YAML; the user's win: (list OWN USER). */}}
+{{- define "heart-disease-api.texts" -}}
+{{- $texts := first . | fromYaml -}}
+{{- range $name, $value := last . }}{{ $_ := set $texts $name (include "heart-disease-api.text" $value) }}{{ end -}}
+{{- range $name, $value := $texts }}
+{{ $name | quote }}: {{ $value | quote }}
+{{- end }}
+{{- end }}
+
 {{- /* Labels that never change in a release's life; pods of helm test do not carry them. */}}
 {{- define "heart-disease-api.selectorLabels" -}}
 app: heart-disease-api
-app.kubernetes.io/name: {{ default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
 {{- define "heart-disease-api.commonLabels" -}}
-helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" | quote }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
+app.kubernetes.io/managed-by: {{ .Release.Service | quote }}
 app.kubernetes.io/part-of: heart-disease-api
 {{- end }}
 
