@@ -1,19 +1,23 @@
-"""Writes the tables of docs/metrics.md and docs/models.md, between markers, from the code that decides them.
+"""Writes tables of docs/metrics.md, docs/models.md and the chart's README.md from what decides them.
 
-`make reference` runs it; tests/unit/test_reference.py holds both pages to it.
+`make reference` runs it; tests/unit/test_reference.py holds the pages to it.
 """
 
+import json
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from bundle.concepts import CONCEPTS, MODEL, Concept
 from bundle.declaration import Declaration
 from bundle.metric_names import DEFAULT_METRICS, NEEDED_BY_RULES
 from training.recipe import RETURNS, SIGNATURES
 
-DOCS = Path(__file__).resolve().parent.parent / "docs"
+PROJECT = Path(__file__).resolve().parent.parent
+CHART = PROJECT / "helm-charts" / "heart-disease-api"
 JSON_TYPES = {
     "string": "text",
     "integer": "whole number",
@@ -26,23 +30,24 @@ JSON_TYPES = {
 def render() -> dict[Path, str]:
     """Return each page with its tables brought up to date."""
     tables = {
-        "metrics.md": {
+        PROJECT / "docs" / "metrics.md": {
             "concepts": concept_rows(),
             "common names": common_rows(),
             "default names": default_rows(),
         },
-        "models.md": {
+        PROJECT / "docs" / "models.md": {
             "members of model.toml": member_rows(),
             "metrics that rules need": needed_lines(),
             "functions of recipe.py": function_rows(),
         },
+        CHART / "README.md": {"values": value_rows((CHART / "values.yaml").read_text(encoding="utf-8"))},
     }
     pages = {}
-    for name, of_page in tables.items():
-        page = (DOCS / name).read_text(encoding="utf-8")
+    for file, of_page in tables.items():
+        page = file.read_text(encoding="utf-8")
         for table, rows in of_page.items():
             page = replaced(page, table, rows)
-        pages[DOCS / name] = page
+        pages[file] = page
     return pages
 
 
@@ -54,6 +59,26 @@ def replaced(page: str, name: str, lines: Iterable[str]) -> str:
     if number != 1:
         raise ValueError(f"the page needs the lines '{begin}' and '{end}' once each")
     return changed
+
+
+def value_rows(text: str) -> Iterator[str]:
+    """Yield a row for each value of the chart that has a comment."""
+    yield "| value | default | what it is |"
+    yield "|---|---|---|"
+    defaults = yaml.safe_load(text)
+    path: list[str] = []
+    comment: list[str] = []
+    for line in text.splitlines():
+        if found := re.match(r"( *)# (.*)", line):
+            comment.append(found[2])
+        elif found := re.match(r"( *)(\w+):", line):
+            path[len(found[1]) // 2 :] = [found[2]]
+            if comment:
+                default = defaults
+                for name in path:
+                    default = default[name]
+                yield f"| `{'.'.join(path)}` | `{json.dumps(default)}` | {' '.join(comment)} |"
+            comment = []
 
 
 def concept_rows() -> Iterator[str]:
@@ -187,7 +212,7 @@ def function_rows() -> Iterator[str]:
 def main() -> None:
     for path, content in render().items():
         path.write_text(content, encoding="utf-8")
-        print(f"wrote docs/{path.name}")
+        print(f"wrote {path.relative_to(PROJECT)}")
 
 
 if __name__ == "__main__":

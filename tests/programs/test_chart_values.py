@@ -230,3 +230,164 @@ def test_a_name_that_no_service_can_have_is_a_sentence(release: str) -> None:
     result = run("helm", "template", release, CHART, check=False)
     assert result.returncode != 0
     assert "is no name of a Service, which begins with a letter" in result.stderr
+
+
+def deployed(*options: str) -> dict[str, Any]:
+    return dict(of_kind(template(*options), "Deployment")["spec"])
+
+
+def ci(name: str) -> list[str]:
+    return ["--values", str(CHART / "ci" / f"{name}.yaml")]
+
+
+DIGEST = "sha256:" + "a" * 64
+
+
+@pytest.mark.parametrize(
+    ("values", "image"),
+    [
+        ({}, "heart-disease-api:latest"),
+        ({"image": {"registry": "r.example:5000"}}, "r.example:5000/heart-disease-api:latest"),
+        ({"global": {"imageRegistry": "g.example/"}}, "g.example/heart-disease-api:latest"),
+        (
+            {"global": {"imageRegistry": "g.example"}, "image": {"registry": "r.example"}},
+            "r.example/heart-disease-api:latest",
+        ),
+        ({"image": {"digest": DIGEST, "tag": "v1"}}, f"heart-disease-api@{DIGEST}"),
+    ],
+)
+def test_an_image_by_its_parts(values: dict[str, Any], image: str, tmp_path: Path) -> None:
+    objects = template(*written(tmp_path, **values))
+    pods = [of_kind(objects, "Deployment")["spec"]["template"]["spec"], of_kind(objects, "Pod")["spec"]]
+    assert {container["image"] for pod in pods for container in pod["containers"]} == {image}
+    revision = "heart-disease-api/release-revision"
+    annotations = of_kind(objects, "Deployment")["spec"]["template"]["metadata"]["annotations"]
+    assert (revision in annotations) == image.endswith(":latest")
+
+
+def test_every_pod_pulls_with_all_secrets_from_the_global_registry(tmp_path: Path) -> None:
+    options = written(
+        tmp_path,
+        imagePullSecrets=[{"name": "a"}],
+        metrics={"annotations": False},
+        **{"global": {"imageRegistry": "g.example", "imagePullSecrets": ["b", {"name": "a"}]}},
+    )
+    objects = template("--values", str(EVERYTHING), *options)
+    pods = [of_kind(objects, "Pod")["spec"]]
+    pods += [one["spec"]["template"]["spec"] for one in objects if one["kind"] == "Deployment"]
+    pods += [of_kind(objects, "CronJob")["spec"]["jobTemplate"]["spec"]["template"]["spec"]]
+    assert len(pods) == 4
+    for pod in pods:
+        assert pod["imagePullSecrets"] == [{"name": "a"}, {"name": "b"}]
+        assert all(container["image"].startswith("g.example/") for container in pod["containers"])
+
+
+@pytest.mark.parametrize(
+    ("values", "account"),
+    [
+        ({}, "heart-disease-api"),
+        ({"name": "mine"}, "mine"),
+        ({"create": False}, "default"),
+        ({"create": False, "name": "mine"}, "mine"),
+    ],
+)
+def test_an_account_of_the_users(values: dict[str, Any], account: str, tmp_path: Path) -> None:
+    objects = template(*written(tmp_path, serviceAccount=values | {"annotations": {"role": 7}}))
+    assert of_kind(objects, "Deployment")["spec"]["template"]["spec"]["serviceAccountName"] == account
+    made = [one["metadata"] for one in objects if one["kind"] == "ServiceAccount"]
+    assert [(one["name"], one["annotations"]) for one in made] == (
+        [(account, {"role": "7"})] if values.get("create", True) else []
+    )
+
+
+def test_common_labels_and_annotations_are_on_every_object(tmp_path: Path) -> None:
+    common = {"commonLabels": {"unit": 7}, "commonAnnotations": {"owner": "heart"}}
+    options = written(tmp_path, **common, metrics={"annotations": False, "serviceMonitor": {"enabled": True}})
+    objects = template("--values", str(EVERYTHING), *options)
+    for found in objects:
+        assert found["metadata"]["labels"]["unit"] == "7", found["kind"]
+        if found["kind"] != "Pod":
+            assert found["metadata"]["annotations"]["owner"] == "heart", found["kind"]
+    for deployment in (one["spec"] for one in objects if one["kind"] == "Deployment"):
+        assert deployment["template"]["metadata"]["labels"]["unit"] == "7"
+        assert "unit" not in deployment["selector"]["matchLabels"]
+    said = rejected(*written(tmp_path, commonLabels={"app.kubernetes.io/version": "2"}))
+    assert "commonLabels: app.kubernetes.io/version is a label of the chart's own" in said
+
+
+@pytest.mark.parametrize(
+    ("key", "kind"),
+    [
+        ("deploymentAnnotations", "Deployment"),
+        ("service", "Service"),
+        ("ingress", "Ingress"),
+        ("httpRoute", "HTTPRoute"),
+    ],
+)
+def test_annotations_of_one_object(key: str, kind: str, tmp_path: Path) -> None:
+    more = {"enabled": True} if key in {"ingress", "httpRoute"} else {}
+    if key == "httpRoute":
+        more["parentRefs"] = [{"name": "public"}]  # type: ignore[assignment]
+    annotations = {"a.example/x": 1}
+    values = annotations if key.endswith("Annotations") else more | {"annotations": annotations}
+    found = of_kind(template(*written(tmp_path, **{key: values})), kind)
+    assert found["metadata"]["annotations"] == {"a.example/x": "1"}
+
+
+def test_openshift_chooses_users_and_groups() -> None:
+    pod = deployed(*ci("openshift"))["template"]["spec"]
+    assert pod["securityContext"] == {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+    outcomes = deployed(*ci("openshift"), "--set", "feedback.enabled=true,replicaCount=1")
+    assert not outcomes["template"]["spec"]["securityContext"].keys() & {"fsGroup", "runAsUser"}
+    usual = deployed("--set", "feedback.enabled=true,replicaCount=1")["template"]["spec"]["securityContext"]
+    assert (usual["fsGroup"], usual["runAsUser"]) == (10001, 10001)
+
+
+def test_a_large_user_id_stays_a_number(tmp_path: Path) -> None:
+    options = written(tmp_path, podSecurityContext={"runAsUser": 1000660000})
+    assert deployed(*options)["template"]["spec"]["securityContext"]["runAsUser"] == 1000660000
+
+
+def test_a_meshs_values() -> None:
+    objects = template(*ci("mesh"))
+    policy = of_kind(objects, "NetworkPolicy")["spec"]
+    (peer,) = policy["ingress"][0]["from"]
+    assert peer["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": "istio-ingress"}
+    assert policy["egress"][0]["ports"] == [{"port": 15012, "protocol": "TCP"}]
+    (container,) = of_kind(objects, "Deployment")["spec"]["template"]["spec"]["containers"]
+    assert container["startupProbe"] == {
+        "httpGet": {"path": "/startupz", "port": "http"},
+        "periodSeconds": 1,
+        "timeoutSeconds": 2,
+        "failureThreshold": 120,
+    }
+
+
+def test_extras_of_the_pod_and_its_surroundings(tmp_path: Path) -> None:
+    first = {"name": "first", "image": "busybox"}
+    options = [*ci("own-extras"), *written(tmp_path, initContainers=[first], extraContainers=[first])]
+    objects = template(*options)
+    spec = of_kind(objects, "Deployment")["spec"]
+    assert spec["strategy"]["rollingUpdate"] == {"maxUnavailable": 1, "maxSurge": 0}
+    pod = spec["template"]["spec"]
+    (spread,) = pod["topologySpreadConstraints"]
+    assert spread["topologyKey"] == "topology.kubernetes.io/zone"
+    assert spread["labelSelector"]["matchLabels"] == spec["selector"]["matchLabels"]
+    assert pod["initContainers"] == [first]
+    assert pod["containers"][1] == first
+    assert pod["volumes"][-1] == {"name": "certificates", "configMap": {"name": "certificates"}}
+    assert pod["containers"][0]["volumeMounts"][-1]["mountPath"] == "/etc/ssl/own"
+    scaler = of_kind(objects, "HorizontalPodAutoscaler")["spec"]
+    assert [metric["resource"]["name"] for metric in scaler["metrics"]] == ["cpu", "memory"]
+    assert scaler["behavior"] == {"scaleDown": {"stabilizationWindowSeconds": 600}}
+    ingress = of_kind(objects, "Ingress")["spec"]
+    paths = {
+        rule["host"]: [(path["path"], path["pathType"]) for path in rule["http"]["paths"]]
+        for rule in ingress["rules"]
+    }
+    assert paths == {
+        "heart.example.org": [("/", "ImplementationSpecific")],
+        "hearts.example.org": [("/v1", "Prefix"), ("/v2", "ImplementationSpecific")],
+        "www.example.org": [("/", "ImplementationSpecific")],
+    }
+    assert [tls["secretName"] for tls in ingress["tls"]] == ["hearts-tls"]

@@ -1,4 +1,4 @@
-"""Tables of docs/metrics.md and docs/models.md are those that the code gives."""
+"""Tables of docs/metrics.md, docs/models.md and the chart's README.md are those that the code gives."""
 
 import re
 
@@ -15,8 +15,9 @@ from bundle.declaration import (
 )
 from bundle.features import CategoryFeature, Declared, NumberFeature
 from bundle.metric_names import MetricName
+from tests.harness import PROJECT
 from tools import reference
-from tools.reference import DOCS, member_rows, render, replaced
+from tools.reference import member_rows, render, replaced
 
 PARTS: dict[str, tuple[type[BaseModel], ...]] = {
     "": (Declaration,),
@@ -30,9 +31,11 @@ PARTS: dict[str, tuple[type[BaseModel], ...]] = {
 }
 
 
-@pytest.mark.parametrize("page", ["metrics.md", "models.md"])
+@pytest.mark.parametrize(
+    "page", ["docs/metrics.md", "docs/models.md", "helm-charts/heart-disease-api/README.md"]
+)
 def test_a_page_has_the_tables_of_the_code(page: str) -> None:
-    assert (DOCS / page).read_text(encoding="utf-8") == render()[DOCS / page]
+    assert (PROJECT / page).read_text(encoding="utf-8") == render()[PROJECT / page]
 
 
 def test_a_page_without_markers_is_not_written() -> None:

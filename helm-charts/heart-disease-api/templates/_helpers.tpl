@@ -30,7 +30,26 @@ a hash of its name, so that no two are the same. */}}
 {{- $texts := first . | fromYaml -}}
 {{- range $name, $value := last . }}{{ $_ := set $texts $name (include "heart-disease-api.text" $value) }}{{ end -}}
 {{- range $name, $value := $texts }}
-{{ $name | quote }}: {{ $value | quote }}
+{{ $name | quote }}: {{ include "heart-disease-api.text" $value | quote }}
+{{- end }}
+{{- end }}
+
+{{- /* What every object's metadata has: (dict "root" . ...), where `name` is another than the release's, `labels` are others than the
+API's, `moreLabels` and `annotations` are the user's, and `keep` objects stay when the release is removed. */}}
+{{- define "heart-disease-api.metadata" -}}
+{{- $root := .root -}}
+name: {{ .name | default (include "heart-disease-api.fullname" $root) | quote }}
+{{- if not .clusterWide }}
+namespace: {{ $root.Release.Namespace | quote }}
+{{- end }}
+labels:
+  {{- include "heart-disease-api.texts" (list (.labels | default (include "heart-disease-api.labels" $root)) .moreLabels) | nindent 2 }}
+{{- $own := dict }}
+{{- if .keep }}{{ $_ := set $own "helm.sh/resource-policy" "keep" }}{{ end }}
+{{- $annotations := merge $own (.annotations | default dict) $root.Values.commonAnnotations }}
+{{- with $annotations }}
+annotations:
+  {{- include "heart-disease-api.texts" (list "{}" .) | nindent 2 }}
 {{- end }}
 {{- end }}
 
@@ -41,11 +60,23 @@ app.kubernetes.io/name: {{ default .Chart.Name .Values.nameOverride | trunc 63 |
 app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
-{{- define "heart-disease-api.commonLabels" -}}
+{{- define "heart-disease-api.chartLabels" -}}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" | quote }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service | quote }}
 app.kubernetes.io/part-of: heart-disease-api
+{{- end }}
+
+{{- define "heart-disease-api.ownLabels" -}}
+{{ include "heart-disease-api.selectorLabels" . }}
+{{ include "heart-disease-api.chartLabels" . }}
+{{- end }}
+
+{{- define "heart-disease-api.commonLabels" -}}
+{{ include "heart-disease-api.chartLabels" . }}
+{{- range $name, $value := .Values.commonLabels }}
+{{ $name | quote }}: {{ include "heart-disease-api.text" $value | quote }}
+{{- end }}
 {{- end }}
 
 {{- define "heart-disease-api.labels" -}}
@@ -93,18 +124,14 @@ app.kubernetes.io/part-of: heart-disease-api
 {{- end }}
 
 {{- define "heart-disease-api.containerSecurity" -}}
-allowPrivilegeEscalation: false
-readOnlyRootFilesystem: true
-capabilities:
-  drop: [ALL]
+{{- toYaml .Values.securityContext -}}
 {{- end }}
 
+{{- /* A pod's security: with a volume to be read or written by its group, or without: (list . true). */}}
 {{- define "heart-disease-api.podSecurity" -}}
-runAsNonRoot: true
-runAsUser: 10001
-runAsGroup: 10001
-seccompProfile:
-  type: RuntimeDefault
+{{- $context := (first .).Values.podSecurityContext -}}
+{{- if not (last .) }}{{ $context = omit $context "fsGroup" "fsGroupChangePolicy" }}{{ end -}}
+{{- toYaml $context -}}
 {{- end }}
 
 {{- define "heart-disease-api.ownPrometheus" -}}
@@ -120,4 +147,26 @@ seccompProfile:
 
 {{- define "heart-disease-api.asksPrometheus" -}}
 {{- if and .Values.console.enabled (or .Values.console.prometheusUrl (include "heart-disease-api.ownPrometheus" .)) }}true{{ end }}
+{{- end }}
+
+{{- /* An image by its parts: a digest, where there is one, is what is run. */}}
+{{- define "heart-disease-api.image" -}}
+{{- $registry := .Values.image.registry | default (dig "imageRegistry" "" (.Values.global | default dict)) -}}
+{{- with $registry }}{{ trimSuffix "/" . }}/{{ end }}{{ .Values.image.repository }}
+{{- if .Values.image.digest }}@{{ .Values.image.digest }}{{ else }}:{{ .Values.image.tag }}{{ end -}}
+{{- end }}
+
+{{- define "heart-disease-api.imagePullSecrets" -}}
+{{- $secrets := list }}
+{{- range concat .Values.imagePullSecrets (dig "imagePullSecrets" (list) (.Values.global | default dict)) }}
+{{- $secrets = append $secrets (kindIs "string" . | ternary (dict "name" .) .) }}
+{{- end }}
+{{- with uniq $secrets }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{- define "heart-disease-api.serviceAccount" -}}
+{{- .Values.serviceAccount.name | default (.Values.serviceAccount.create | ternary (include "heart-disease-api.fullname" .) "default") -}}
 {{- end }}
