@@ -1,11 +1,14 @@
 """Install, test, upgrade, roll back, remove: each as a user does it, and each visible in answers."""
 
 import json
+import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import requests
+import yaml
 from kubernetes import client
 
 from tests.cluster.conftest import (
@@ -23,7 +26,7 @@ from tests.cluster.conftest import (
     replaced,
     restarts,
 )
-from tests.harness import PROJECT, SAMPLE, copy_project, eventually, run
+from tests.harness import CHART, PROJECT, SAMPLE, copy_project, eventually, run
 
 
 def threshold() -> float:
@@ -165,6 +168,36 @@ def test_outcomes_in_sqlite_outlive_a_killed_container(core: client.CoreV1Api) -
         helm_install()
         kept = ["secret/heart-disease-api-feedback-keys", "pvc/heart-disease-api-outcomes"]
         kubectl("delete", *kept, "--namespace", NAMESPACE)
+
+
+@pytest.fixture
+def namespace_admin(core: client.CoreV1Api, tmp_path: Path) -> Iterator[dict[str, str]]:
+    """Settings of an account that may do everything in a namespace, and nothing elsewhere."""
+    kubectl("create", "namespace", "ward")
+    kubectl("create", "serviceaccount", "installer", "--namespace", "ward")
+    role = ["--clusterrole=admin", "--serviceaccount=ward:installer"]
+    kubectl("create", "rolebinding", "installer", *role, "--namespace", "ward")
+    content = yaml.safe_load(Path(os.environ["KUBECONFIG"]).read_text(encoding="utf-8"))
+    token = kubectl("create", "token", "installer", "--namespace", "ward").strip()
+    content["users"][0]["user"] = {"token": token}
+    file = tmp_path / "kubeconfig"
+    file.write_text(yaml.safe_dump(content), encoding="utf-8")
+    yield {"KUBECONFIG": str(file)}
+    kubectl("delete", "namespace", "ward", "--wait=false")
+
+
+def test_the_admin_of_a_namespace_can_install(namespace_admin: dict[str, str]) -> None:
+    """Who may not list nodes or other namespaces installs, upgrades, and keeps the chart's Secrets."""
+    assert run("kubectl", "get", "nodes", check=False, settings=namespace_admin).returncode != 0
+    values = "feedback.enabled=true,replicaCount=1,candidate.version=v1,service.nodePort=null"
+    command = ["helm", "upgrade", "--install", "heart", str(CHART), "--namespace", "ward", "--set", values]
+    seen = []
+    for _ in range(2):
+        run(*command, settings=namespace_admin)
+        found = json.loads(kubectl("get", "secrets", "--namespace", "ward", "--output", "json"))["items"]
+        seen.append({one["metadata"]["name"]: one["data"] for one in found if one["type"] == "Opaque"})
+    assert seen[0] == seen[1]
+    assert len(seen[0]) == 3
 
 
 def test_plain_manifests_work_without_helm(core: client.CoreV1Api) -> None:

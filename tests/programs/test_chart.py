@@ -1,6 +1,5 @@
 """The chart without a release: what it rejects, what it renders, and that nothing drifts from it."""
 
-import base64
 import json
 import re
 import shutil
@@ -274,21 +273,19 @@ def test_selectors_carry_no_version_and_do_not_match_the_test_pod() -> None:
     assert not selector.items() <= objects["Pod"]["metadata"]["labels"].items()
 
 
-OUTCOMES = "feedback.enabled=true,replicaCount=1"
-OUTCOMES_TOKEN = "heart-disease-api-feedback-token"  # noqa: S105
+OUTCOMES = "feedback.enabled=true,replicaCount=1,feedback.keysSecret=keys"
 
 
 @pytest.mark.parametrize(
-    ("values", "secret", "made"),
+    ("values", "secret"),
     [
-        (OUTCOMES, OUTCOMES_TOKEN, True),
-        (f"{OUTCOMES},server.environment=staging", OUTCOMES_TOKEN, True),
-        (f"{OUTCOMES},feedback.tokenSecret=mine", "mine", False),
-        (f"{OUTCOMES},feedback.anonymous=true", None, False),
-        ("feedback.tokenSecret=mine", None, False),
+        (f"{OUTCOMES},feedback.tokenSecret=mine", "mine"),
+        (f"{OUTCOMES},feedback.tokenSecret=mine,server.environment=staging", "mine"),
+        (f"{OUTCOMES},feedback.anonymous=true", None),
+        ("feedback.tokenSecret=mine", None),
     ],
 )
-def test_the_outcomes_token_is_a_file_of_a_kept_secret(values: str, secret: str | None, made: bool) -> None:
+def test_the_outcomes_token_is_a_file_of_a_secret(values: str, secret: str | None) -> None:
     found = template("--set", values)
     (deployment,) = [manifest for manifest in found if manifest["kind"] == "Deployment"]
     pod = deployment["spec"]["template"]["spec"]
@@ -299,15 +296,35 @@ def test_the_outcomes_token_is_a_file_of_a_kept_secret(values: str, secret: str 
     assert ("FEEDBACK_ANONYMOUS" in settings) == ("anonymous" in values)
     (container,) = pod["containers"]
     assert "env" not in container
-    secrets = [
-        manifest
-        for manifest in found
-        if manifest["kind"] == "Secret" and manifest["metadata"]["name"] == OUTCOMES_TOKEN
-    ]
-    assert len(secrets) == made
-    for generated in secrets:
-        assert generated["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
-        assert len(base64.b64decode(generated["data"]["token"])) == 64
+    assert not [manifest for manifest in found if manifest["kind"] == "Secret"]
+
+
+RETRAINED = "retrain.enabled=true,retrain.claim=c,retrain.rows.emptyDir.medium=Memory"
+
+
+@pytest.mark.parametrize(
+    ("values", "value", "name", "item"),
+    [
+        (
+            "feedback.enabled=true,replicaCount=1,feedback.anonymous=true",
+            "feedback.keysSecret",
+            "feedback-keys",
+            "$(date -u +%F)",
+        ),
+        (OUTCOMES, "feedback.tokenSecret", "feedback-token", "token"),
+        ("candidate.version=v2", "candidate.saltSecret", "canary-salt", "salt"),
+        (f"{RETRAINED},retrain.endpoint.enabled=true", "retrain.endpoint.keySecret", "retrain-key", "key"),
+    ],
+)
+def test_a_secret_that_would_be_another_at_each_rendering_must_be_named(
+    values: str, value: str, name: str, item: str
+) -> None:
+    said = rejected("--set", values, "--namespace", "heart")
+    assert f"{value}: rendered without the cluster the chart would make another Secret each time" in said
+    make = f"kubectl create secret generic heart-disease-api-{name} --namespace heart --from-literal={item}="
+    assert make in said
+    options = ["--set", f"{values},{value}=mine"]
+    assert rendered(*options) == rendered(*options)
 
 
 def test_the_notes_say_how_to_reach_the_api_and_read_the_token(tmp_path: Path) -> None:
@@ -324,7 +341,6 @@ def test_the_notes_say_how_to_reach_the_api_and_read_the_token(tmp_path: Path) -
         output = run("helm", "template", "heart-disease-api", chart, *only).stdout
         return str(yaml.safe_load(output)["text"])
 
-    assert f"kubectl get secret {OUTCOMES_TOKEN} --namespace" in notes(OUTCOMES)
     assert "kubectl get secret mine --namespace" in notes(f"{OUTCOMES},feedback.tokenSecret=mine")
     assert "Anybody who reaches the service" in notes(f"{OUTCOMES},feedback.anonymous=true")
     assert "outcomes" not in notes("replicaCount=2")
@@ -375,12 +391,6 @@ def test_a_candidate_has_the_installations_salt() -> None:
     assert salt_of()[0] == []
     assert salt_of()[2] is None
     assert "CANARY_SALT_FILE" not in salt_of()[1]
-    (made,), _, mounted = salt_of("candidate.version=v2")
-    assert mounted
-    assert mounted["secretName"] == made["metadata"]["name"] == "heart-disease-api-canary-salt"
-    assert made["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
-    assert len(base64.b64decode(made["data"]["salt"])) == 64
-    assert salt_of("candidate.version=v2")[0][0]["data"] != made["data"]
     named, _, mounted = salt_of("candidate.version=v2", "candidate.saltSecret=canary")
     assert named == []
     assert mounted

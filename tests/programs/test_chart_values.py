@@ -337,9 +337,15 @@ def test_annotations_of_one_object(key: str, kind: str, tmp_path: Path) -> None:
 def test_openshift_chooses_users_and_groups() -> None:
     pod = deployed(*ci("openshift"))["template"]["spec"]
     assert pod["securityContext"] == {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
-    outcomes = deployed(*ci("openshift"), "--set", "feedback.enabled=true,replicaCount=1")
+    outcomes = deployed(
+        *ci("openshift"),
+        "--set",
+        "feedback.enabled=true,replicaCount=1,feedback.keysSecret=k,feedback.tokenSecret=t",
+    )
     assert not outcomes["template"]["spec"]["securityContext"].keys() & {"fsGroup", "runAsUser"}
-    usual = deployed("--set", "feedback.enabled=true,replicaCount=1")["template"]["spec"]["securityContext"]
+    usual = deployed(
+        "--set", "feedback.enabled=true,replicaCount=1,feedback.keysSecret=k,feedback.tokenSecret=t"
+    )["template"]["spec"]["securityContext"]
     assert (usual["fsGroup"], usual["runAsUser"]) == (10001, 10001)
 
 

@@ -19,7 +19,10 @@ def test_the_network_policy_lets_it_out_to_prometheus_and_dns_alone() -> None:
     assert manifest("NetworkPolicy")["spec"]["egress"] == []
     assert ports(*ASKS) == [9090, 53, 53]
     assert ports(*ASKS, "--set", "console.prometheusPort=9999") == [9999, 53, 53]
-    database = ["--set", "feedback.enabled=true,feedback.databaseSecret=outcomes"]
+    database = [
+        "--set",
+        "feedback.enabled=true,feedback.databaseSecret=outcomes,feedback.keysSecret=k,feedback.tokenSecret=t",
+    ]
     assert ports(*ASKS, *database) == [5432, 9090, 53, 53]
     assert ports(*database) == [5432, 53, 53]
     assert manifest("NetworkPolicy", *ASKS, "--set", "console.enabled=false")["spec"]["egress"] == []

@@ -89,6 +89,19 @@ app.kubernetes.io/part-of: heart-disease-api
 {{- if and .Values.feedback.enabled (not .Values.feedback.databaseSecret) }}true{{ end -}}
 {{- end }}
 
+{{- /* The data of a Secret that the chart makes once and takes over in every upgrade, or nothing: (list . NAME VALUE ITEM). Without the
+cluster nobody knows whether it is there, and each rendering would make another: then VALUE must name one. Whoever installs into a
+namespace that is yet to be made may see others. */}}
+{{- define "heart-disease-api.madeOnce" -}}
+{{- $root := first . -}}
+{{- $secret := lookup "v1" "Secret" $root.Release.Namespace (index . 1) -}}
+{{- if $secret }}{{ toYaml $secret.data -}}
+{{- else if not (or (lookup "v1" "ServiceAccount" $root.Release.Namespace "default") (lookup "v1" "Namespace" "" "default")) -}}
+{{- $make := printf "kubectl create secret generic %s --namespace %s --from-literal=%s=$(openssl rand -hex 32)" (index . 1) $root.Release.Namespace (last .) -}}
+{{- fail (printf "%s: rendered without the cluster the chart would make another Secret each time; make one and set its name here: %s" (index . 2) $make) -}}
+{{- end -}}
+{{- end }}
+
 {{- define "heart-disease-api.keysSecret" -}}
 {{- default (printf "%s-feedback-keys" (include "heart-disease-api.fullname" .)) .Values.feedback.keysSecret -}}
 {{- end }}
