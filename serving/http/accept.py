@@ -1,6 +1,7 @@
 """What a client wants, by its headers Accept and Accept-Encoding."""
 
 import re
+from collections.abc import Mapping
 
 QUALITY = re.compile(r"[01](\.[0-9]{0,3})?")
 
@@ -15,7 +16,7 @@ def qualities(header: str) -> dict[str, float]:
     return wanted
 
 
-def prefers_page(accept: str, *, over: str) -> bool:
+def prefers_page(headers: Mapping[bytes, bytes], *, over: str) -> bool:
     """Return whether a client names text/html, and wants it more than the other type; */* names neither."""
-    wanted = qualities(accept)
+    wanted = qualities(headers.get(b"accept", b"").decode("latin-1"))
     return wanted.get("text/html", 0.0) > wanted.get(over, 0.0)

@@ -2,7 +2,7 @@
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from random import getrandbits
 from time import monotonic, perf_counter
@@ -25,6 +25,12 @@ log = logging.getLogger("serving")
 SANE_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
 QUIET_PATHS = frozenset({"/livez", "/readyz", "/startupz", "/metrics"})
 """Probes and scrapes."""
+
+LISTS = frozenset(
+    {b"accept", b"accept-encoding", b"content-encoding"}
+    | {b"x-forwarded-host", b"x-forwarded-prefix", b"x-forwarded-proto"}
+)
+"""Headers that are read and whose value is a list; of any other that is sent twice, the last counts."""
 
 JSON = (b"content-type", b"application/json")
 CLOSE = (b"connection", b"close")
@@ -301,15 +307,27 @@ def cut_status(record: RequestRecord, status: int) -> int:
 
 def new_record(scope: Scope) -> RequestRecord:
     """Return the record of a request that begins."""
-    headers = dict(scope["headers"])
+    sent = scope["headers"]
+    headers = dict(sent)
+    if len(headers) < len(sent):
+        headers |= joined(sent)
     try:
         connection = scope["state"]["connection"]
     except KeyError:  # of another server
         connection = Connection()
     record = RequestRecord(request_id(headers), headers, scope["query_string"], connection)
     if tracing.NAME in headers:
-        record.trace_id = tracing.trace_id(scope["headers"])
+        record.trace_id = tracing.trace_id(sent)
     return record
+
+
+def joined(headers: Iterable[Header]) -> dict[bytes, bytes]:
+    """Return the values of each list, which may stand in several headers (RFC 9110, 5.3)."""
+    lists: dict[bytes, bytes] = {}
+    for name, value in headers:
+        if name in LISTS:
+            lists[name] = lists[name] + b", " + value if name in lists else value
+    return lists
 
 
 def as_get(scope: Scope) -> Scope:

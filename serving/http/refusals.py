@@ -1,12 +1,13 @@
 """Responses to requests that are refused before the application sees them, written and counted."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from serving.errors import PROBLEM_JSON, ApiError, Overloaded, problem_json
 from serving.http.admission import too_long
 from serving.http.cors import CrossOrigin
 from serving.http.middleware import DirectEndpoint, request_id
+from serving.http.security_headers import Header
 from serving.metrics.http import UNMATCHED, HttpMetrics
 from serving.request import Lifecycle
 
@@ -35,11 +36,11 @@ class Refusals:
     def draining(self) -> bool:
         return self._lifecycle.draining
 
-    def reject(self, error: ApiError) -> bytes:
-        """Return the response to what has no route; the connection closes after it."""
+    def reject(self, error: ApiError, headers: Iterable[Header]) -> bytes:
+        """Return the response to what has no route, and those headers; the connection closes after it."""
         self._metrics.count_response(UNMATCHED, error.status, None)
         self._metrics.count_error(error.error_type, UNMATCHED[1])
-        return last_response(error)
+        return last_response(error, self._cors_lines(dict(headers)))
 
     def shed(self, scope: Any, *, close: bool) -> bytes | None:
         """Return the response to a prediction that there is no time for; None where the path has none."""
@@ -52,9 +53,13 @@ class Refusals:
         head, content = self._shed[endpoint.path]
         sent = dict(scope["headers"])
         identity = request_id(sent).encode("ascii")
-        if self._cors:
-            head += b"".join(b"%b: %b\r\n" % header for header in self._cors.headers(sent))
+        head += self._cors_lines(sent)
         return written(head, content.replace(IDENTITY, identity), identity, close=close)
+
+    def _cors_lines(self, sent: Mapping[bytes, bytes]) -> bytes:
+        if self._cors is None:
+            return b""
+        return b"".join(b"%b: %b\r\n" % header for header in self._cors.headers(sent))
 
 
 def shed_response(path: str) -> tuple[bytes, bytes]:
@@ -63,11 +68,11 @@ def shed_response(path: str) -> tuple[bytes, bytes]:
     return first_lines(error), problem_json(error, path, IDENTITY.decode())
 
 
-def last_response(error: ApiError) -> bytes:
-    """Return the response after which a connection closes."""
+def last_response(error: ApiError, lines: bytes) -> bytes:
+    """Return the response after which a connection closes, with these lines in its head."""
     identity = request_id({})
     content = problem_json(error, "", identity)
-    return written(first_lines(error), content, identity.encode("ascii"), close=True)
+    return written(first_lines(error) + lines, content, identity.encode("ascii"), close=True)
 
 
 def first_lines(error: ApiError) -> bytes:

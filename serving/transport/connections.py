@@ -7,6 +7,7 @@ all connections costs a request nothing.
 
 import logging
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any, Protocol
@@ -60,8 +61,8 @@ class Refusals(Protocol):
     def draining(self) -> bool:
         """Whether the process is to stop, and so answers no second request of a connection."""
 
-    def reject(self, error: ApiError) -> bytes:
-        """Return the response to what has no route."""
+    def reject(self, error: ApiError, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+        """Return the response to what has no route; the headers are those that were read of it."""
 
     def shed(self, scope: Any, *, close: bool) -> bytes | None:
         """Return the response to a prediction that there is no time for; None where it is none."""

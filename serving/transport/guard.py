@@ -7,7 +7,7 @@ what it sends is kept.
 import asyncio
 from collections.abc import Iterable
 from time import monotonic
-from typing import Any
+from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
@@ -104,8 +104,10 @@ class GuardedConnection(BoundedPipeline):
             self._answer(cycle, answer)
         elif len(headers) > MOST_HEADERS:
             cycle.keep_alive = False
-            self._answer(cycle, connections.refusals.reject(too_large()))
+            self._answer(cycle, connections.refusals.reject(too_large(), headers))
         else:
+            if cycle.waiting_for_100_continue:
+                expect_body(cycle, self)
             task = self.loop.create_task(cycle.run_asgi(app))
             task.add_done_callback(self.tasks.discard)
             self.tasks.add(task)
@@ -145,12 +147,18 @@ class GuardedConnection(BoundedPipeline):
             return
         self.closed = True
         self.connections.count(reason)
-        self._last_response = self.connections.refusals.reject(error)
+        scope: Any = self.scope
+        read = self.headers if unfinished or (scope and "method" not in scope) else []
+        self._last_response = self.connections.refusals.reject(error, read)
         if unfinished:  # its application is still reading
             cycle.disconnected = True
             cycle.message_event.set()
         if unfinished or cycle is None or cycle.response_complete:
             self.close_refused()
+
+    def close_after_response(self) -> None:
+        """Read nothing more, and close the connection when the response is complete."""
+        self.closed = True
 
     def close_refused(self) -> None:
         if self._lingers or self.transport.is_closing():
@@ -167,6 +175,34 @@ class GuardedConnection(BoundedPipeline):
         self._unset_keepalive_if_required()
         self.flow.resume_reading()
         self.transport.set_protocol(Lingering(self))
+
+
+class ExpectingCycle(RequestResponseCycle):
+    """A request whose client waits for `100 Continue` before it sends the body (RFC 9110, 10.1.1).
+
+    A final response in its place lets the client keep the body, or send it: only a closed connection is
+    understood by both.
+    """
+
+    protocol: GuardedConnection
+
+    async def send(self, message: Any) -> None:
+        if not (self.waiting_for_100_continue and self.more_body):
+            await super().send(message)
+            return
+        self.keep_alive = False
+        self.protocol.close_after_response()
+        await super().send(message)
+        self.keep_alive = True  # else uvicorn closes at once, and a client that sends cannot read why
+
+
+def expect_body(cycle: RequestResponseCycle, protocol: GuardedConnection) -> None:
+    """Have a request's connection close where its body is not asked for; HTTP/1.0 cannot ask."""
+    if cycle.scope["http_version"] == "1.0":
+        cycle.waiting_for_100_continue = False
+    else:
+        cycle.__class__ = ExpectingCycle
+        cast("ExpectingCycle", cycle).protocol = protocol
 
 
 class Lingering(asyncio.Protocol):

@@ -7,6 +7,7 @@ import pytest
 import requests
 
 from tests.contract.test_errors import head
+from tests.contract.test_greedy_clients import CHUNKED
 from tests.harness import SAMPLE, Server, eventually, problem
 
 pytestmark = pytest.mark.heart
@@ -19,7 +20,7 @@ ASKS = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers
 @pytest.fixture(scope="module")
 def shared() -> Iterator[Server]:
     settings = {"CORS_ORIGINS": f"{APP}, {LOCAL}", "CANARY_KEY_HEADER": "X-Patient", "DRAIN_SECONDS": "0"}
-    server = Server(settings | {"BODY_TIMEOUT_SECONDS": "1"}).wait_until_ready()
+    server = Server(settings | {"BODY_TIMEOUT_SECONDS": "1", "HEAD_TIMEOUT_SECONDS": "1"}).wait_until_ready()
     yield server
     assert server.stop() == 0
     assert not [line for line in server.lines if "Traceback" in line or '"level":"error"' in line]
@@ -75,6 +76,43 @@ def test_overload_can_be_read(start: Callable[..., Server]) -> None:
         answer = busy.post("/predict", SAMPLE, headers={"Origin": APP})
     problem(answer, 429, "Overloaded")
     assert answer.headers["access-control-allow-origin"] == APP
+
+
+ORIGIN = f"Origin: {APP}\r\nA: b\r\n".encode()  # a header is read when the next one begins
+HEALTH = b"GET /health HTTP/1.1\r\nHost: x\r\n"
+REFUSED = {
+    "400 in a body": (400, CHUNKED.replace(b"Host", ORIGIN + b"Host") + b"no size\r\n"),
+    "400 of a head": (400, HEALTH + ORIGIN + b"no header\r\n\r\n"),
+    "408": (408, HEALTH + ORIGIN),
+    "431 in bytes": (431, HEALTH + ORIGIN + b"a: " + b"b" * 70_000),
+    "431 in headers": (431, HEALTH + ORIGIN + b"a: b\r\n" * 100 + b"\r\n"),
+}
+
+
+@pytest.mark.parametrize(("status", "sent"), REFUSED.values(), ids=REFUSED)
+def test_what_no_route_sees_can_be_read_where_the_origin_was(
+    shared: Server, status: int, sent: bytes
+) -> None:
+    for origin in (APP, OTHER):
+        answer = exchanged(shared, sent.replace(APP.encode(), origin.encode()))
+        assert answer.startswith(b"HTTP/1.1 %d " % status)
+        assert b"vary: Origin\r\n" in answer
+        assert (b"access-control-allow-origin" in answer) == (origin == APP)
+
+
+def test_a_head_is_not_answered_as_the_one_before_it(shared: Server) -> None:
+    answer = exchanged(shared, HEALTH + ORIGIN + b"\r\n" + b"\x00\x01 nonsense\r\n\r\n")
+    assert answer.count(b"access-control-allow-origin") == 1
+    assert b"HTTP/1.1 400 " in answer
+
+
+def exchanged(server: Server, sent: bytes) -> bytes:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=10) as client:
+        client.sendall(sent)
+        received = b""
+        while part := client.recv(65536):
+            received += part
+    return received
 
 
 @pytest.mark.parametrize("origin", [OTHER, "null", f"{APP}.evil.example", APP.upper(), f"{APP}:8443", ""])

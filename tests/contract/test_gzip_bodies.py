@@ -10,7 +10,8 @@ import pytest
 import requests
 
 from tests.contract.test_feedback import settings_for
-from tests.harness import SAMPLE, Server, problem
+from tests.contract.test_greedy_clients import post
+from tests.harness import SAMPLE, Server, problem, raw_exchange
 
 pytestmark = pytest.mark.heart
 
@@ -85,6 +86,14 @@ def test_another_coding_is_told_which_there_is(server: Server, coding: str) -> N
     answer = send(server, gzip.compress(ROW), coding=coding)
     assert "Content-Encoding: gzip" in problem(answer, 415, "UnsupportedMediaType")["detail"]
     assert answer.headers["accept-encoding"] == "gzip"
+
+
+@pytest.mark.parametrize("codings", [("gzip", "gzip"), ("identity", "gzip"), ("gzip", "identity")])
+def test_two_headers_are_two_codings(server: Server, codings: tuple[str, str]) -> None:
+    lines = [f"Content-Encoding: {coding}" for coding in codings]
+    answer = raw_exchange(server.port, post(gzip.compress(ROW), "/predict", *lines))
+    assert answer.startswith(b"HTTP/1.1 415 ")
+    assert b"Content-Encoding: gzip" in answer
 
 
 def test_json_inside_is_checked_as_ever(server: Server) -> None:

@@ -91,7 +91,7 @@ def pages_router(
 
     @router.get("/", summary="What is served, and where", response_model=Index)
     async def show_index(request: Request, response: Response) -> Index | Response:
-        if for_browsers and prefers_page(request.headers.get("accept", ""), over="application/json"):
+        if for_browsers and prefers_page(request.scope["record"].headers, over="application/json"):
             page = for_browsers(request)
             page.headers["Vary"] = "Accept"
             return page

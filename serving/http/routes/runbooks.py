@@ -3,9 +3,8 @@
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
-from typing import Annotated
 
-from fastapi import APIRouter, Header
+from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from serving.errors import NotFound
@@ -24,18 +23,20 @@ def runbooks_router(folder: Path) -> APIRouter:
     listed = list_runbooks(runbooks)
 
     @router.get("/runbooks")
-    async def list_all(accept: Annotated[str, Header()] = "") -> Response:
-        return page(pages / "index.html") if prefers_page(accept, over="text/markdown") else markdown(listed)
+    async def list_all(request: Request) -> Response:
+        for_browsers = prefers_page(request.scope["record"].headers, over="text/markdown")
+        return page(pages / "index.html") if for_browsers else markdown(listed)
 
     @router.get("/runbooks/{alert}", responses=problems(NotFound))
-    async def show(alert: str, accept: Annotated[str, Header()] = "") -> Response:
+    async def show(alert: str, request: Request) -> Response:
         if alert == STYLE:
-            headers = {"Cache-Control": "max-age=86400"}
-            return Response(content(folder / STYLE), media_type="text/css", headers=headers)
+            kept = {"Cache-Control": "max-age=86400"}
+            return Response(content(folder / STYLE), media_type="text/css", headers=kept)
         name = alert.removesuffix(".md")
         if name not in runbooks:
             raise NotFound("There is no such runbook; GET /runbooks lists them.")
-        if prefers_page(accept, over="text/markdown") and name == alert:
+        headers = request.scope["record"].headers
+        if prefers_page(headers, over="text/markdown") and name == alert:
             return page(pages / f"{name}.html")
         return markdown(content(runbooks[name]))
 
