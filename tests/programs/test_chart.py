@@ -89,6 +89,9 @@ def rejected(*options: str) -> str:
         ("extraEnv[0].name=METRICS_PORT,extraEnv[0].value=9091", "has a value of its own in this chart"),
         ("server.drainSeconds=30", "must be more than server.drainSeconds"),
         ("server.host=pod", "/server/host"),
+        ("service.ipFamilyPolicy=DualStack", "/service/ipFamilyPolicy"),
+        ("service.ipFamilies={IPv5}", "/service/ipFamilies/0"),
+        ("service.ipFamilies={IPv6,IPv6}", "/service/ipFamilies"),
         ("server.keepAliveSeconds=0", "/server/keepAliveSeconds"),
         ("extraEnv[0].name=KEEP_ALIVE_SECONDS,extraEnv[0].value=5", "has a value of its own in this chart"),
         ("httpRoute.enabled=true", "needs httpRoute.parentRefs"),
@@ -173,6 +176,24 @@ def test_a_prefix_is_a_setting_and_the_path_of_each_way_in(prefix: str) -> None:
     assert {container[kind]["httpGet"]["path"] for kind in container if kind.endswith("Probe")} == {
         "/livez", "/readyz", "/startupz",
     }  # fmt: skip
+
+
+def test_a_service_has_the_families_that_are_set() -> None:
+    def service(*options: str) -> dict[str, Any]:
+        (found,) = [found["spec"] for found in template(*options) if found["kind"] == "Service"]
+        return {name: found[name] for name in found if name.startswith("ipFamil")}
+
+    both = "service.ipFamilyPolicy=RequireDualStack,service.ipFamilies={IPv6,IPv4}"
+    assert service("--set", both) == {"ipFamilyPolicy": "RequireDualStack", "ipFamilies": ["IPv6", "IPv4"]}
+    assert service("--set", "service.ipFamilyPolicy=PreferDualStack") == {"ipFamilyPolicy": "PreferDualStack"}
+    assert service() == {}
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])  # noqa: S104  # of a pod
+def test_the_host_is_a_setting(host: str) -> None:
+    objects = template("--set-string", f"server.host={host}")
+    (settings,) = [found["data"] for found in objects if found["kind"] == "ConfigMap"]
+    assert settings["HOST"] == host
 
 
 def test_proxies_and_origins_are_settings() -> None:
