@@ -20,9 +20,10 @@ pytestmark = [
 
 CLIENTS = Path(__file__).parent / "clients"
 PROGRAMS = {
-    "curl": "curl", "requests": sys.executable, "aiohttp": sys.executable, "go": "go", "fetch": "node",
-    "node:http": "node", "java": "java",
+    "curl": "curl", "requests": sys.executable, "httpx": sys.executable, "aiohttp": sys.executable,
+    "go": "go", "fetch": "node", "node:http": "node", "java": "java",
 }  # fmt: skip
+SHOWN = "\n%{http_code}\n%{content_type}\n%header{content-length}"
 MANY = [dict(SAMPLE, age=30 + number % 40) for number in range(1000)]
 BODIES = {
     "row": SAMPLE,
@@ -31,7 +32,8 @@ BODIES = {
     "large": {"instances": MANY},
 }
 REQUESTS = [("POST", "/predict", "row"), ("POST", "/predict/batch", "batch"), ("POST", "/predict", "invalid"),
-            ("POST", "/predict/batch", "large"), ("GET", "/health", ""), ("HEAD", "/livez", "")]  # fmt: skip
+            ("POST", "/predict/batch", "large"), ("GET", "/health", ""),
+            ("HEAD", "/health", ""), ("HEAD", "/livez", "")]  # fmt: skip
 
 
 class Fronts:
@@ -76,27 +78,31 @@ def command(client: str, folder: Path) -> list[str]:
         if not binary.exists():
             subprocess.run(["go", "build", "-o", binary, CLIENTS / "client.go"], check=True)
         return [str(binary)]
-    if client in ("requests", "aiohttp"):
+    if client in ("requests", "httpx", "aiohttp"):
         return [sys.executable, str(CLIENTS / f"{client}_client.py")]
     return ["node", str(CLIENTS / ("fetch.mjs" if client == "fetch" else "request.mjs"))]
 
 
-def asked(client: str, fronts: Fronts, method: str, url: str, body: str) -> tuple[int, object]:
-    """Return status and document of a response, less what differs from request to request."""
+def asked(client: str, fronts: Fronts, method: str, url: str, body: str) -> tuple[int, list[str], object]:
+    """Return status, type and length, and document of a response, less what differs from request to request.
+
+    Length is that of a response to GET and HEAD, which has not been compressed.
+    """
     if client == "curl":
         sent = ["-H", "Content-Type: application/json", "--data-binary", f"@{fronts.folder / body}"]
         verb = ["--head", "-o", os.devnull] if method == "HEAD" else ["-X", method, *(sent if body else [])]
         trust = ["--cacert", str(fronts.folder / "certificate.pem")]
-        words = ["curl", "-sS", *trust, *verb, "-w", "\n%{http_code}", url]
-        *lines, status = run(words, fronts).rsplit("\n", 1)
-        text = "".join(lines)
+        words = ["curl", "-sS", *trust, *verb, "-w", SHOWN, url]
+        text, status, *lines = run(words, fronts).rsplit("\n", 3)
     else:
         given = [str(fronts.folder / body)] if body else []
         words = [*command(client, fronts.folder), method, url, *given]
-        status, _, text = run(words, fronts).partition("\n")
+        status, *lines, text = run(words, fronts).split("\n", 3)
+    assert not (method == "HEAD" and text.strip())
     document = json.loads(text) if text.strip() else {}
     changing = ("request_id", "uptime_seconds", "timestamp")
-    return int(status), {name: value for name, value in document.items() if name not in changing}
+    told = lines if method != "POST" else lines[:1]
+    return int(status), told, {name: value for name, value in document.items() if name not in changing}
 
 
 def run(words: list[str], fronts: Fronts) -> str:
@@ -116,3 +122,12 @@ def test_a_client_gets_the_same_answers_directly_and_through_nginx(client: str, 
         assert expected[0] == (422 if body == "invalid" else expected[0])
         for address in fronts.addresses:
             assert asked(client, fronts, method, address + path, body) == expected, (path, body, address)
+
+
+@pytest.mark.parametrize("path", ["/health", "/livez"])
+def test_head_says_what_get_would(path: str, fronts: Fronts) -> None:
+    for address in fronts.addresses:
+        asks, gets = (asked("curl", fronts, method, address + path, "") for method in ("HEAD", "GET"))
+        assert asks[:2] == gets[:2]
+        assert asks[1][0] == "application/json"
+        assert int(asks[1][1]) > 0

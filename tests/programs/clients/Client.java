@@ -5,7 +5,7 @@ import java.net.http.HttpRequest.BodyPublishers;
 import java.net.http.HttpResponse.BodyHandlers;
 import java.nio.file.Path;
 
-/** METHOD URL [BODY_FILE]: prints the status, and the response's body in the next line. */
+/** METHOD URL [BODY_FILE]: prints the status, type and length of the response in a line each, and its body. */
 class Client {
     public static void main(String[] given) throws Exception {
         var request = HttpRequest.newBuilder(URI.create(given[1]));
@@ -17,6 +17,8 @@ class Client {
         }
         var response = HttpClient.newHttpClient().send(request.build(), BodyHandlers.ofString());
         System.out.println(response.statusCode());
+        System.out.println(response.headers().firstValue("Content-Type").orElse(""));
+        System.out.println(response.headers().firstValue("Content-Length").orElse(""));
         System.out.println(response.body());
     }
 }

@@ -1,4 +1,4 @@
-"""METHOD URL [BODY_FILE]: prints the status, and the response's body in the next line."""
+"""METHOD URL [BODY_FILE]: prints the status, type and length of the response in a line each, and its body."""
 
 import asyncio
 import os
@@ -17,6 +17,8 @@ async def main(method: str, url: str, body: bytes | None) -> None:
         session.request(method, url, data=body, headers=headers, ssl=trust) as response,
     ):
         print(response.status)
+        print(response.headers.get("Content-Type", ""))
+        print(response.headers.get("Content-Length", ""))
         print(await response.text())
 
 

@@ -1,4 +1,4 @@
-// METHOD URL [BODY_FILE]: prints the status, and the response's body in the next line.
+// METHOD URL [BODY_FILE]: prints the status, type and length of the response in a line each, and its body.
 package main
 
 import (
@@ -24,7 +24,9 @@ func main() {
 	check(err)
 	text, err := io.ReadAll(response.Body)
 	check(err)
-	fmt.Printf("%d\n%s\n", response.StatusCode, text)
+	header := response.Header
+	fmt.Printf("%d\n%s\n%s\n", response.StatusCode, header.Get("Content-Type"), header.Get("Content-Length"))
+	fmt.Printf("%s\n", text)
 }
 
 func check(err error) {
