@@ -1,7 +1,7 @@
 # `make` lists the verbs. Everything they need beyond Python 3.11 and make is installed into .venv from requirements/.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-long test-browser screenshots test-budget test-programs test-cluster test-compose cluster cluster-down up down register compare retrain k8s rules runbooks dashboards reference lint format check new train import bench bench-peers bench-cluster bench-overload bench-drift lock clean
+.PHONY: help run test test-long test-browser screenshots test-budget test-programs test-cluster test-compose cluster cluster-down up down register compare retrain k8s rules runbooks dashboards reference lint format check new train import bench bench-peers bench-cluster bench-overload bench-drift bench-honesty lock clean
 
 MODEL ?= heart-disease
 DATA ?=
@@ -131,6 +131,9 @@ bench-overload: .venv/dev.done ## measure it under more load than it takes, besi
 bench-drift: .venv/dev.done ## measure how often alerts on drift are wrong, and how well they see (needs Go)
 	@.venv/bin/python -m tools.cluster build
 	.venv/bin/python -m bench drift
+
+bench-honesty: .venv/dev.done ## simulate years of honest data, in which every alert is wrong
+	.venv/bin/python -m bench honesty
 
 compare: .venv/train.done ## compare versions A and B of MODEL on the labelled rows of DATA
 	@.venv/bin/python -m training.compare --model $(call quoted,$(MODEL)) --a $(call quoted,$(A)) --b $(call quoted,$(B)) $(if $(DATA),--data $(call quoted,$(DATA)))

@@ -8,6 +8,9 @@ from bench.ours import growth, measure, progress
 from bench.report import write_report
 from bench.results import other_load, save
 
+HONESTY = ("bench.quality_honesty",)
+"""What writes how often alerts are wrong into the documents."""
+
 
 def main(kind: str) -> None:
     if kind == "ours":
@@ -17,13 +20,17 @@ def main(kind: str) -> None:
     elif kind == "drift":
         import_module("bench.drift").run(progress)
         return
+    elif kind == "honesty":
+        for module in HONESTY:
+            import_module(module).run(progress)
+        return
     elif kind in ("peers", "cluster", "overload"):
         modules = {"peers": "bench.against", "cluster": "bench.cluster", "overload": "bench.overload"}
         import_module(modules[kind]).run(progress)
     elif kind != "report":
         raise BenchError(
             f"there is nothing to measure under the name '{kind}': "
-            "ours, peers, cluster, overload, drift or report"
+            "ours, peers, cluster, overload, drift, honesty or report"
         )
     write_report()
     print((PROJECT / "docs" / "performance.md").read_text(encoding="utf-8"))

@@ -21,8 +21,10 @@ taken: list[float] = []
 nothing: list[float] = []
 
 
-def stopped_id_writer(keys: Keys, model: ServedModel) -> Callable[[Prediction], str]:
-    write = id_writer(keys, model)
+def stopped_id_writer(
+    keys: Keys, model: ServedModel, counted: list[int] | None = None
+) -> Callable[[Prediction], str]:
+    write = id_writer(keys, model, counted)
 
     def stopped(prediction: Prediction) -> str:
         begin = perf_counter()

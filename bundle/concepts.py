@@ -217,7 +217,7 @@ MODEL_OUTCOMES = Concept(
     "model_outcomes",
     "gauge",
     (*VERSION, "predicted", "outcome"),
-    "Outcomes in the window, by predicted and true class.",
+    "Outcomes of predictions in the window, by predicted and true class.",
     common="model_outcomes",
     across_workers="livemostrecent",
 )
@@ -251,6 +251,70 @@ MODEL_QUALITY_EXPECTED = Concept(
     (*VERSION, "metric"),
     "The metric on the model's card.",
     common="model_quality_expected",
+    across_workers="livemostrecent",
+)
+MODEL_QUALITY_EXPECTED_LOWER = Concept(
+    "model_quality_expected_lower",
+    "gauge",
+    (*VERSION, "metric"),
+    "Lower bound of the card's metric, 99.9 % confidence.",
+    common="model_quality_expected_lower",
+    across_workers="livemostrecent",
+)
+MODEL_QUALITY_EXPECTED_UPPER = Concept(
+    "model_quality_expected_upper",
+    "gauge",
+    (*VERSION, "metric"),
+    "Upper bound of the card's metric, 99.9 % confidence.",
+    common="model_quality_expected_upper",
+    across_workers="livemostrecent",
+)
+MODEL_QUALITY_EARLIER_LOWER = Concept(
+    "model_quality_earlier_lower",
+    "gauge",
+    (*VERSION, "metric"),
+    "Lower bound of the metric by outcomes of predictions before the window, 99 % confidence.",
+    common="model_quality_earlier_lower",
+    across_workers="livemostrecent",
+)
+MODEL_QUALITY_EARLIER_UPPER = Concept(
+    "model_quality_earlier_upper",
+    "gauge",
+    (*VERSION, "metric"),
+    "Upper bound of the metric by outcomes of predictions before the window, 99 % confidence.",
+    common="model_quality_earlier_upper",
+    across_workers="livemostrecent",
+)
+MODEL_WINDOW_PREDICTIONS = Concept(
+    "model_window_predictions",
+    "gauge",
+    (*VERSION, "predicted"),
+    "Predictions in the window, by predicted class; outcomes of them count.",
+    common="model_window_predictions",
+    across_workers="livemostrecent",
+)
+MODEL_OUTCOME_SHARE = Concept(
+    "model_outcome_share",
+    "gauge",
+    (*VERSION, "predicted"),
+    "Share of predictions in the window that have an outcome, by predicted class.",
+    common="model_outcome_share",
+    across_workers="livemostrecent",
+)
+MODEL_OUTCOME_SHARE_LOWER = Concept(
+    "model_outcome_share_lower",
+    "gauge",
+    (*VERSION, "predicted"),
+    "Lower bound of the share of predictions with an outcome, 99.9 % confidence.",
+    common="model_outcome_share_lower",
+    across_workers="livemostrecent",
+)
+MODEL_OUTCOME_SHARE_UPPER = Concept(
+    "model_outcome_share_upper",
+    "gauge",
+    (*VERSION, "predicted"),
+    "Upper bound of the share of predictions with an outcome, 99.9 % confidence.",
+    common="model_outcome_share_upper",
     across_workers="livemostrecent",
 )
 MODEL_CALIBRATION_SCORE = Concept(

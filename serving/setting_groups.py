@@ -55,7 +55,10 @@ class FeedbackSettings:
     """How long a prediction id is accepted."""
 
     window_days: int
-    """How long an outcome counts in the quality that is shown, from when it was received."""
+    """Of how many days predictions count in the quality that is shown."""
+
+    maturity_days: int
+    """How old a prediction is before its outcome counts, so that late outcomes are among them."""
 
 
 @dataclass(frozen=True)

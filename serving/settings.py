@@ -145,6 +145,7 @@ class Settings(ServerSettings):
     feedback_anonymous: bool = False
     feedback_days: int = Field(default=90, ge=1, le=3650)
     feedback_window_days: int = Field(default=30, ge=1, le=3650)
+    feedback_maturity_days: int = Field(default=0, ge=0, le=3650)
     fault_error_rate: Rate = 0
     fault_simulated_error_rate: Rate = 0
     fault_latency_seconds: float = Field(default=0, ge=0, le=60)
@@ -230,6 +231,7 @@ class Settings(ServerSettings):
             token_file=self.feedback_token_file,
             days=self.feedback_days,
             window_days=self.feedback_window_days,
+            maturity_days=self.feedback_maturity_days,
         )
 
     @property

@@ -30,6 +30,7 @@ def dashboard() -> dashboards.Dashboard:
         quality.store(),
         quality.outcomes(),
         quality.confusion(),
+        quality.shares(),
         *(quality.metric(metric) for metric in METRICS),
         quality.calibration(),
         quality.feedback(),

@@ -153,6 +153,18 @@ class Divided(Expression):
 
 
 @dataclass(frozen=True)
+class Enough(Expression):
+    """The values that rest on at least so many rows, of the series with the same labels."""
+
+    of: Expression
+    rows: Aggregate
+    least: int
+
+    def __str__(self) -> str:
+        return f"{self.of} and on ({', '.join(self.rows.by)}) {self.rows} >= {self.least}"
+
+
+@dataclass(frozen=True)
 class OrZeroWhile(Expression):
     """0 where there is no series, while there is one of this name."""
 

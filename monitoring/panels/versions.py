@@ -2,14 +2,23 @@
 
 from dataclasses import dataclass
 
-from monitoring.panels.expressions import Aggregate, Increase, OrZero, Positive, Rate, Ratio, Selector
+from monitoring.panels.expressions import (
+    Aggregate,
+    Enough,
+    Increase,
+    OrZero,
+    Positive,
+    Rate,
+    Ratio,
+    Selector,
+)
 from monitoring.panels.panel import GREEN, RED, Kind, Panel, Query, panel, percentiles
+from monitoring.panels.quality import LEAST_OUTCOMES, LEVEL, outcomes_by_version
 from monitoring.panels.scope import Scope
 
 BY = ("model_version",)
 VERSION = "{{model_version}}"
 STATES = ((None, RED), (1.0, GREEN))
-LEVEL = 'confidence_level="0.95"'
 
 
 @dataclass(frozen=True)
@@ -155,14 +164,18 @@ class Versions:
         )
 
     def quality(self) -> Panel:
+        rows = outcomes_by_version(self._of("model_outcomes"))
         return panel(
             Kind.LINES,
             "Quality",
-            "Metrics from reported outcomes, with their 95 % confidence intervals.",
+            "Metrics from reported outcomes, with their 95 % confidence intervals, from "
+            f"{LEAST_OUTCOMES} outcomes on.",
             "none",
             *(
                 Query(
-                    Aggregate("max", self._of(name, *matchers), (*BY, "metric")),
+                    Enough(
+                        Aggregate("max", self._of(name, *matchers), (*BY, "metric")), rows, LEAST_OUTCOMES
+                    ),
                     f"{{{{metric}}}} {VERSION} {what}",
                 )
                 for name, matchers, what in (

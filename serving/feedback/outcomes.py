@@ -3,6 +3,10 @@
 from dataclasses import dataclass
 from enum import Enum
 
+SECONDS_A_DAY = 86_400
+EARLIER_WINDOWS = 2
+"""How many windows before the present one it is compared with."""
+
 SCORE_BINS = 5
 """Calibration is shown in this many bins of equal width, from score 0 to 1."""
 
@@ -24,7 +28,9 @@ class Verdict(Enum):
 class Outcome:
     """A prediction and its outcome (true label), by the names of classes; times are Unix seconds.
 
-    `score` is that of bundle/score.py; `squared_error` is the prediction's part of the Brier score.
+    `score` is that of bundle/score.py; `squared_error` is the prediction's part of the Brier score. `origin`
+    is the bundle and threshold that decided it (serving/feedback/prediction_counts.py), None where an earlier
+    release made the id.
     """
 
     number: str
@@ -36,11 +42,12 @@ class Outcome:
     outcome: str
     score: float
     squared_error: float
+    origin: str | None = None
 
 
 @dataclass(frozen=True)
 class Cell:
-    """Outcomes of one version with the same classes and score bin: how many, and sums over them."""
+    """Outcomes of one version and origin with the same classes and score bin: how many, and sums."""
 
     version: str
     predicted: str
@@ -50,3 +57,4 @@ class Cell:
     score: float
     squared_error: float
     squared_error_squared: float
+    origin: str | None = None

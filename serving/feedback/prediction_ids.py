@@ -2,9 +2,12 @@
 
 So a prediction need not be stored, and a client can report its outcome weeks later. An id is, in hexadecimal,
 
-    day of the key (u16) | number of classes (u8) | length of what follows (u16) | model/version
+    day of the key (u16) | number of classes (u8) | length of what follows (u16) | model/version/origin
     | second (u32) | number (u64) | predicted class (u8) | the probability of each class (f32)
     | 16 bytes of keyed BLAKE2s (RFC 7693) of all that
+
+The origin is the bundle and the threshold that decided (serving/feedback/prediction_counts.py); ids of
+earlier releases end at the version, and stay valid.
 """
 
 import hashlib
@@ -18,11 +21,12 @@ from random import getrandbits
 from time import time
 
 from serving.errors import StoreUnavailable, ValidationError
+from serving.feedback.outcomes import SECONDS_A_DAY
+from serving.feedback.prediction_counts import ORIGIN, origin_of
 from serving.feedback.signing_keys import MAC_BYTES, Key, Keys
 from serving.inference.catalogue import Prediction, ServedModel
 from serving.settings import VERSION, SettingsError
 
-SECONDS_A_DAY = 86_400
 MOST_CLASSES = 255
 MOST_VERSION_CHARACTERS = 63
 """As many as serving/feedback/store.py keeps."""
@@ -37,8 +41,12 @@ RETRY = {"Retry-After": "5"}
 ID = re.compile(r"([0-9a-f]{2}){40,1600}")
 
 
-def id_writer(keys: Keys, model: ServedModel) -> Callable[[Prediction], str]:
+def id_writer(
+    keys: Keys, model: ServedModel, counted: list[int] | None = None
+) -> Callable[[Prediction], str]:
     """Return a function that writes the id of a prediction of this version, or "" while no key may sign.
+
+    It counts them in `counted`, by the index of the class.
 
     The common head is hashed once a key, and numbers are counted from a random start: between two system
     calls little of this is in the processor's cache, and each step costs several times what it costs in a
@@ -50,6 +58,8 @@ def id_writer(keys: Keys, model: ServedModel) -> Callable[[Prediction], str]:
             f"FEEDBACK_DATABASE: '{model.name}' has {classes} classes, and ids hold {MOST_CLASSES} at most: "
             "unset it"
         )
+    if counted is None:
+        counted = [0] * classes
     pack, number = tail(classes).pack, count(getrandbits(63)).__next__
     key, begun, head = Key(0, b""), hashlib.blake2s(), ""  # none yet
 
@@ -60,6 +70,7 @@ def id_writer(keys: Keys, model: ServedModel) -> Callable[[Prediction], str]:
             if signing is None:
                 return ""
             key, begun, head = signing, *beginning(signing, model)
+        counted[prediction.class_index] += 1
         content = pack(int(time()), number(), prediction.class_index, *prediction.probabilities)
         mac = begun.copy()
         mac.update(content)
@@ -70,8 +81,8 @@ def id_writer(keys: Keys, model: ServedModel) -> Callable[[Prediction], str]:
 
 def beginning(key: Key, model: ServedModel) -> tuple[hashlib.blake2s, str]:
     """Return the head of a version's ids: its MAC, to be continued, and its text."""
-    origin = f"{model.name}/{model.version}".encode()
-    head = HEAD.pack(key.day, len(model.declaration.classes), len(origin)) + origin
+    names = f"{model.name}/{model.version}/{origin_of(model)}".encode()
+    head = HEAD.pack(key.day, len(model.declaration.classes), len(names)) + names
     return key.begin(head), head.hex()
 
 
@@ -92,6 +103,7 @@ class SignedPrediction:
     second: int
     class_index: int
     probabilities: list[float]
+    origin: str | None = None
 
 
 def read_id(text: object, keys: Keys, days: int) -> SignedPrediction:
@@ -126,18 +138,24 @@ def read_content(signed: bytes) -> SignedPrediction:
     end = HEAD.size + length
     try:
         second, number, class_index, *probabilities = tail(classes).unpack(signed[end:])
-        model, _, version = signed[HEAD.size : end].decode().rpartition("/")
+        model, _, rest = signed[HEAD.size : end].decode().partition("/")
+        version, separator, origin = rest.partition("/")
     except struct.error:
         raise no_prediction("its length is wrong") from None
     except UnicodeDecodeError:
         raise no_prediction("its names are not UTF-8") from None
     if len(version) > MOST_VERSION_CHARACTERS or not re.fullmatch(VERSION, version):
         raise no_prediction("its version is none")
+    if separator and not re.fullmatch(ORIGIN, origin):
+        raise no_prediction("its origin is none")
     if class_index >= classes:
         raise no_prediction("its class is out of range")
     if not are_probabilities(probabilities):
         raise no_prediction("its probabilities are none")
-    return SignedPrediction(f"{second:08x}{number:016x}", model, version, second, class_index, probabilities)
+    number_text = f"{second:08x}{number:016x}"
+    return SignedPrediction(
+        number_text, model, version, second, class_index, probabilities, origin if separator else None
+    )
 
 
 def are_probabilities(values: list[float]) -> bool:

@@ -1,26 +1,14 @@
-"""How good a version is by the reported outcomes: metrics with confidence intervals.
+"""How good a version is by the reported outcomes: metrics with confidence intervals."""
 
-Proportions get Wilson's score interval (Wilson, "Probable inference", 1927), the Brier score that of a mean.
-"""
-
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from bundle.declaration import Declaration
-from bundle.manifest import Manifest
+from serving.feedback.intervals import Estimate, mean, proportion
 from serving.feedback.outcomes import SCORE_BINS, Cell
 
-NORMAL_QUANTILES = {"0.95": 1.959964, "0.9999": 3.890592}
-"""Confidence level -> quantile. Dashboards show 0.95; alerts, which test often, use 0.9999."""
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A metric, and its confidence interval by confidence level."""
-
-    value: float
-    intervals: dict[str, tuple[float, float]]
+LEAST_OUTCOMES = 50
+"""Below this number metrics are not compared with earlier ones; the rules say the same of the card."""
 
 
 @dataclass(frozen=True)
@@ -39,26 +27,9 @@ class Quality:
     metrics: dict[str, Estimate]
     calibration: dict[int, CalibrationBin]
 
-
-def proportion(part: int, whole: int) -> Estimate:
-    """Return part / whole with Wilson's intervals; `whole` is not 0."""
-    intervals = {}
-    for confidence_level, z in NORMAL_QUANTILES.items():
-        centre = (part + z * z / 2) / (whole + z * z)
-        half_width = z / (whole + z * z) * math.sqrt(part * (whole - part) / whole + z * z / 4)
-        # at 0 and 1, rounding would leave the estimate outside
-        lower, upper = min(centre - half_width, part / whole), max(centre + half_width, part / whole)
-        intervals[confidence_level] = (max(lower, 0.0), min(upper, 1.0))
-    return Estimate(part / whole, intervals)
-
-
-def mean(total: float, squares: float, rows: int) -> Estimate:
-    """Return total / rows, with intervals from the sum of squares."""
-    value = total / rows
-    variance = max(squares / rows - value * value, 0.0) * rows / max(rows - 1, 1)
-    error = math.sqrt(variance / rows)
-    intervals = {name: (value - z * error, value + z * error) for name, z in NORMAL_QUANTILES.items()}
-    return Estimate(value, intervals)
+    @property
+    def rows(self) -> int:
+        return sum(self.outcomes.values())
 
 
 def assess(declaration: Declaration, cells: Iterable[Cell]) -> Quality:
@@ -94,16 +65,3 @@ def assess(declaration: Declaration, cells: Iterable[Cell]) -> Quality:
 def _is_event(declaration: Declaration, cell: Cell) -> bool:
     """Return whether the class whose probability the score is was the true one."""
     return cell.outcome == (declaration.labels[1] if declaration.binary else cell.predicted)
-
-
-def expected(manifest: Manifest, *, threshold: float | None) -> dict[str, float]:
-    """Return the card's metrics, without those of the declared threshold if another one is served."""
-    metrics = manifest.evaluation.metrics
-    found = {"brier": metrics["brier"].value}
-    if threshold != manifest.threshold:
-        return found
-    found["accuracy"] = metrics["accuracy"].value
-    for name, error in (("sensitivity", "false_negative_rate"), ("specificity", "false_positive_rate")):
-        if error in metrics:
-            found[name] = 1 - metrics[error].value
-    return found

@@ -1,31 +1,25 @@
-"""The quality of each version as gauges, refreshed from the stored outcomes."""
+"""The quality of each version, refreshed from the stored outcomes.
+
+An outcome counts by when its prediction was made, and once that is older than the maturity: late outcomes,
+which may differ from early ones, are then among them. It counts for the bundle and threshold that decided it.
+"""
 
 import asyncio
 import logging
-import math
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from time import monotonic, time
 
-from bundle.concepts import (
-    FEEDBACK_STORE_UP,
-    MODEL_CALIBRATION_LOWER,
-    MODEL_CALIBRATION_OBSERVED,
-    MODEL_CALIBRATION_SCORE,
-    MODEL_CALIBRATION_UPPER,
-    MODEL_OUTCOMES,
-    MODEL_QUALITY,
-    MODEL_QUALITY_EXPECTED,
-    MODEL_QUALITY_LOWER,
-    MODEL_QUALITY_UPPER,
-    Concept,
-)
-from serving.feedback.outcomes import SCORE_BINS, Cell, StoreError
-from serving.feedback.prediction_ids import SECONDS_A_DAY
-from serving.feedback.quality import Quality, assess, expected
+from bundle.concepts import FEEDBACK_STORE_UP
+from serving.feedback.async_store import AsyncStore
+from serving.feedback.coverage import Coverage, coverage, is_selective
+from serving.feedback.outcomes import EARLIER_WINDOWS, SECONDS_A_DAY, Cell, StoreError
+from serving.feedback.prediction_counts import PredictionCount, PredictionCounts, origin_of
+from serving.feedback.quality import LEAST_OUTCOMES, Quality, assess
+from serving.feedback.quality_gauges import QualityGauges
 from serving.inference.catalogue import ServedModel
-from serving.metrics.vocabulary import Recorder, Vocabulary
+from serving.metrics.vocabulary import Vocabulary
 
 log = logging.getLogger("serving")
 
@@ -33,77 +27,61 @@ REFRESH_SECONDS = 15
 REST = 20
 """Seconds of rest per second of reading outcomes."""
 
-Series = tuple[Concept, tuple[str, ...]]
-"""A concept, and the values of its dimensions after model and version."""
+Days = tuple[int, int]
+"""Days since 1970 (UTC): the first, and the first after the last."""
 
 
-class QualityGauges:
-    """The gauges of one version. A series appears with its first value; it is NaN without one."""
+@dataclass(frozen=True)
+class CountedDays:
+    """Of which days predictions count: `window` days, the last of which is `maturity` days ago."""
 
-    def __init__(self, model: ServedModel, vocabulary: Vocabulary) -> None:
-        self.model = model
-        self._vocabulary = vocabulary
-        self._gauges: dict[Series, Recorder] = {}
-        card = expected(model.manifest, threshold=model.threshold)
-        self._set({(MODEL_QUALITY_EXPECTED, (metric,)): value for metric, value in card.items()})
-        self._card = set(self._gauges)
+    window: int
+    maturity: int
 
-    def show(self, quality: Quality) -> None:
-        values = quality_values(quality)
-        self.hide(set(values))
-        self._set(values)
+    def present(self, today: int) -> Days:
+        """Return the days of the window; today is among them where outcomes count at once."""
+        end = today - self.maturity if self.maturity else today + 1
+        return end - self.window, end
 
-    def hide(self, still_known: AbstractSet[Series] = frozenset()) -> None:
-        """Set all series to NaN but those that are still known, and the card's."""
-        for series in set(self._gauges) - self._card - still_known:
-            self._gauges[series](math.nan)
-
-    def _set(self, values: Mapping[Series, float]) -> None:
-        for series, value in values.items():
-            if series not in self._gauges:
-                self._gauges[series] = self._gauge(*series)
-            self._gauges[series](value)
-
-    def _gauge(self, concept: Concept, values: tuple[str, ...]) -> Recorder:
-        model = self.model
-        dimensions = zip(concept.dimensions, (model.name, model.version, *values), strict=True)
-        return self._vocabulary.gauge(model.declaration, concept, **dict(dimensions))
+    def earlier(self, today: int) -> Days:
+        begin, _ = self.present(today)
+        return begin - EARLIER_WINDOWS * self.window, begin
 
 
-def quality_values(quality: Quality) -> dict[Series, float]:
-    values: dict[Series, float] = {}
-    for classes, rows in quality.outcomes.items():
-        values[MODEL_OUTCOMES, classes] = rows
-    for metric, estimate in quality.metrics.items():
-        values[MODEL_QUALITY, (metric,)] = estimate.value
-        for confidence_level, (lower, upper) in estimate.intervals.items():
-            values[MODEL_QUALITY_LOWER, (metric, confidence_level)] = lower
-            values[MODEL_QUALITY_UPPER, (metric, confidence_level)] = upper
-    for score_bin, calibration in quality.calibration.items():
-        name = (f"{score_bin / SCORE_BINS:g} to {(score_bin + 1) / SCORE_BINS:g}",)
-        lower, upper = calibration.observed.intervals["0.95"]
-        values[MODEL_CALIBRATION_SCORE, name] = calibration.score
-        values[MODEL_CALIBRATION_OBSERVED, name] = calibration.observed.value
-        values[MODEL_CALIBRATION_LOWER, name] = lower
-        values[MODEL_CALIBRATION_UPPER, name] = upper
-    return values
+@dataclass(frozen=True)
+class Stored:
+    """What is known of a model's predictions of some days."""
+
+    cells: list[Cell]
+    predictions: list[PredictionCount]
+
+    def coverage(self, model: ServedModel) -> dict[str, Coverage]:
+        version, origin = model.version, origin_of(model)
+        found = {
+            count.predicted: count.rows
+            for count in self.predictions
+            if (count.version, count.origin) == (version, origin)
+        }
+        return coverage(found, of_version(model, self.cells))
 
 
 class QualityMetrics:
-    """The gauges of all versions; `read_cells(model, since)` returns outcomes from a Unix second on."""
+    """The gauges of all versions, and whether the database of outcomes answers."""
 
     def __init__(
         self,
         models: Sequence[ServedModel],
-        window_days: int,
-        read_cells: Callable[[str, int], Awaitable[list[Cell]]],
+        days: CountedDays,
+        store: AsyncStore,
+        counts: PredictionCounts,
         vocabulary: Vocabulary,
     ) -> None:
-        self._window_seconds = window_days * SECONDS_A_DAY
-        self._read_cells = read_cells
+        self._days = days
+        self._store = store
+        self._counts = counts
         self._gauges = [QualityGauges(model, vocabulary) for model in models]
         self._set_up = vocabulary.gauge(models[0].declaration, FEEDBACK_STORE_UP)
-        self._up: bool | None = None
+        self.up: bool | None = None
         self.reported = asyncio.Event()
         self.store_answers = asyncio.Event()
 
@@ -123,10 +101,12 @@ class QualityMetrics:
 
     async def refresh(self) -> None:
         """Show the quality by the stored outcomes; no quality while the store is unreachable."""
-        since = int(time()) - self._window_seconds
+        today = int(time()) // SECONDS_A_DAY
         names = dict.fromkeys(gauges.model.name for gauges in self._gauges)
         try:
-            cells = {name: await self._read_cells(name, since) for name in names}
+            await self._store_counts(today)
+            present = {name: await self._read(name, self._days.present(today)) for name in names}
+            earlier = {name: await self._read(name, self._days.earlier(today)) for name in names}
         except StoreError as error:
             self._set_store_up(False, cause=str(error))
             for gauges in self._gauges:
@@ -135,16 +115,43 @@ class QualityMetrics:
         self._set_store_up(True)
         self.store_answers.set()
         for gauges in self._gauges:
-            gauges.show(assess(gauges.model.declaration, of_version(gauges.model, cells)))
+            model = gauges.model
+            here = present[model.name]
+            quality = assess(model.declaration, of_version(model, here.cells))
+            gauges.show(quality, comparable(model, earlier[model.name]), here.coverage(model))
+
+    async def _store_counts(self, today: int) -> None:
+        pending = self._counts.pending(today)
+        if pending:
+            await self._store.count_predictions(pending)
+            self._counts.settle(pending)
+
+    async def _read(self, name: str, days: Days) -> Stored:
+        since, until = (day * SECONDS_A_DAY for day in days)
+        return Stored(await self._store.cells(name, since, until), await self._store.predictions(name, *days))
 
     def _set_store_up(self, up: bool, **fields: str) -> None:
         """Show whether the store answers, and log a change."""
         self._set_up(up)
-        if up is not self._up:
+        if up is not self.up:
             level, change = (logging.INFO, "are stored") if up else (logging.ERROR, "cannot be stored")
             log.log(level, "outcomes %s", change, extra={"fields": fields})
-        self._up = up
+        self.up = up
 
 
-def of_version(model: ServedModel, cells: Mapping[str, Iterable[Cell]]) -> list[Cell]:
-    return [cell for cell in cells[model.name] if cell.version == model.version]
+def of_version(model: ServedModel, cells: Iterable[Cell]) -> list[Cell]:
+    """Return the outcomes of a version; those of another bundle or threshold are of something else.
+
+    What an earlier release stored says neither, and counts as the version's.
+    """
+    origins = (None, origin_of(model))
+    return [cell for cell in cells if cell.version == model.version and cell.origin in origins]
+
+
+def comparable(model: ServedModel, earlier: Stored) -> Quality | None:
+    """Return the quality before the window; None where it rests on few outcomes, or on selected ones."""
+    cells = [cell for cell in of_version(model, earlier.cells) if cell.origin is not None]
+    quality = assess(model.declaration, cells)
+    if quality.rows < LEAST_OUTCOMES or is_selective(earlier.coverage(model)):
+        return None
+    return quality

@@ -58,6 +58,7 @@ def to_outcome(prediction: SignedPrediction, declaration: Declaration, reported:
         outcome=label,
         score=score(prediction.probabilities, prediction.class_index),
         squared_error=squared_error(prediction.probabilities, declaration.labels.index(label)),
+        origin=prediction.origin,
     )
 
 

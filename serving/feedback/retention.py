@@ -1,4 +1,4 @@
-"""Deletes outcomes that no longer count: received before the window, of predictions whose ids have expired.
+"""Deletes outcomes that no longer count: of predictions before the window, whose ids have expired.
 
 An outcome whose id is still valid stays, whatever its age: a client could report it again. Each process
 deletes a few at a time, so that clients' outcomes find the database free.
@@ -9,8 +9,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from time import time
 
-from serving.feedback.outcomes import StoreError
-from serving.feedback.prediction_ids import SECONDS_A_DAY
+from serving.feedback.outcomes import EARLIER_WINDOWS, SECONDS_A_DAY, StoreError
 from serving.setting_groups import FeedbackSettings
 
 log = logging.getLogger("serving")
@@ -24,18 +23,19 @@ SLACK_SECONDS = 3600
 
 
 class Retention:
-    """Deletes old outcomes; `delete(predicted_before, received_before, most)` returns how many it deleted."""
+    """Deletes old outcomes; `delete(predicted_before, most)` returns how many it deleted."""
 
     def __init__(
         self,
         settings: FeedbackSettings,
-        delete: Callable[[int, int, int], Awaitable[int]],
+        delete: Callable[[int, int], Awaitable[int]],
         store_answers: asyncio.Event,
     ) -> None:
         self._delete = delete
         self._store_answers = store_answers
-        self._predicted_seconds = settings.days * SECONDS_A_DAY + SLACK_SECONDS
-        self._received_seconds = settings.window_days * SECONDS_A_DAY + SLACK_SECONDS
+        windows = (1 + EARLIER_WINDOWS) * settings.window_days
+        counted_days = settings.maturity_days + windows + 1  # a window begins with a day
+        self._kept_seconds = max(settings.days, counted_days) * SECONDS_A_DAY + SLACK_SECONDS
 
     async def run(self) -> None:
         """Delete old outcomes once the store answers, and then for as long as the server runs."""
@@ -47,7 +47,7 @@ class Retention:
     async def _delete_batch(self) -> int:
         now = int(time())
         try:
-            rows = await self._delete(now - self._predicted_seconds, now - self._received_seconds, BATCH_ROWS)
+            rows = await self._delete(now - self._kept_seconds, BATCH_ROWS)
         except StoreError as error:
             log.warning("old outcomes cannot be deleted", extra={"fields": {"cause": str(error)}})
             return 0

@@ -1,21 +1,21 @@
 """Outcomes of predictions: accepted, stored, and shown as metrics of each version's quality."""
 
-import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from contextlib import suppress
 from itertools import chain
-from typing import Any, TypeVar
-
-from anyio import CapacityLimiter, to_thread
+from time import time
+from typing import Any
 
 from bundle.concepts import FEEDBACK, FEEDBACK_KEYS_UNREADABLE
 from bundle.declaration import Declaration
 from serving.bearer import BearerToken
 from serving.errors import Conflict, StoreUnavailable, ValidationError
-from serving.feedback.outcomes import Outcome, StoreError, Verdict
+from serving.feedback.async_store import AsyncStore
+from serving.feedback.outcomes import SECONDS_A_DAY, Outcome, StoreError, Verdict
+from serving.feedback.prediction_counts import PredictionCounts
 from serving.feedback.prediction_ids import RETRY, id_writer, read_id
-from serving.feedback.quality_metrics import QualityMetrics
+from serving.feedback.quality_metrics import CountedDays, QualityMetrics
 from serving.feedback.reports import UNCORRECTED, accepted, check_members, read_correction, to_outcome
 from serving.feedback.retention import Retention
 from serving.feedback.signing_keys import Keys
@@ -23,14 +23,11 @@ from serving.inference.catalogue import Prediction, ServedModel
 from serving.metrics.vocabulary import Recorder, Vocabulary
 from serving.setting_groups import FeedbackSettings
 
-Returned = TypeVar("Returned")
-
 log = logging.getLogger("serving")
 
 KEYS_SECONDS = 5
 """How long a removed key may still be used."""
 
-ANSWER_SECONDS = 8
 FAILED = "failed"
 
 
@@ -48,11 +45,11 @@ class FeedbackService:
         from serving.feedback.store import CONNECTIONS, Store  # noqa: PLC0415
 
         self._store = Store(settings.database)
-        self._limiter = CapacityLimiter(CONNECTIONS)
-        read_cells = partial(self._call_store, self._store.cells)
-        self._quality = QualityMetrics(models, settings.window_days, read_cells, vocabulary)
-        delete_old = partial(self._call_store, self._store.delete_old)
-        self.retention = Retention(settings, delete_old, self._quality.store_answers)
+        self._outcomes = AsyncStore(self._store, CONNECTIONS)
+        self._counts = PredictionCounts(models)
+        days = CountedDays(settings.window_days, settings.maturity_days)
+        self._quality = QualityMetrics(models, days, self._outcomes, self._counts, vocabulary)
+        self.retention = Retention(settings, self._outcomes.delete_old, self._quality.store_answers)
         self._declarations = {model.name: model.declaration for model in models}
         self._count = report_counters(self._declarations, vocabulary)
         self._set_unreadable = vocabulary.gauge(models[0].declaration, FEEDBACK_KEYS_UNREADABLE)
@@ -68,7 +65,7 @@ class FeedbackService:
         return self.outcomes[0]
 
     def id_writer(self, model: ServedModel) -> Callable[[Prediction], str]:
-        return id_writer(self.keys, model)
+        return id_writer(self.keys, model, self._counts.of(model))
 
     async def accept(self, body: Any) -> Verdict:
         """Store a reported outcome; ValidationError, Conflict, or StoreUnavailable where that fails."""
@@ -76,7 +73,7 @@ class FeedbackService:
         correction = read_correction(body.get("correction", False), allowed=self.token is not None)
         outcome = self._outcome(body)
         try:
-            verdict = await self._call_store(self._store.add, outcome, correction)
+            verdict = await self._outcomes.add(outcome, correction)
         except StoreError as error:
             self._count[outcome.model, FAILED](1)
             raise StoreUnavailable(
@@ -108,17 +105,11 @@ class FeedbackService:
         await self._quality.run()
 
     def close(self) -> None:
+        """Store the last numbers of predictions, unless the database is away, and leave it."""
+        if self._quality.up:
+            with suppress(StoreError):
+                self._store.count_predictions(self._counts.pending(int(time()) // SECONDS_A_DAY))
         self._store.close()
-
-    async def _call_store(self, call: Callable[..., Returned], *arguments: Any) -> Returned:
-        """Call the store in a thread; StoreError where it takes longer than a client would wait."""
-        try:
-            async with asyncio.timeout(ANSWER_SECONDS):
-                return await to_thread.run_sync(
-                    call, *arguments, limiter=self._limiter, abandon_on_cancel=True
-                )
-        except TimeoutError:
-            raise StoreError(f"no answer within {ANSWER_SECONDS} s") from None
 
 
 def report_counters(

@@ -25,7 +25,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from bundle.errors import printable
-from serving.feedback.outcomes import SCORE_BINS, Cell, Outcome, StoreError, Verdict
+from serving.feedback.outcomes import SCORE_BINS, SECONDS_A_DAY, Cell, Outcome, StoreError, Verdict
+from serving.feedback.prediction_counts import PredictionCount
 from serving.settings import SettingsError
 
 MIGRATIONS = Path(__file__).resolve().parent / "migrations"
@@ -58,7 +59,8 @@ OUTCOMES = sql.Table(
     sql.Column("outcome", sql.String(255), nullable=False),
     sql.Column("score", sql.Double, nullable=False),
     sql.Column("squared_error", sql.Double, nullable=False),
-    sql.Index("outcomes_received", "model", "received_at"),
+    sql.Column("origin", sql.String(64)),
+    sql.Index("outcomes_predicted", "model", "predicted_at"),
     sql.Index("outcomes_age", "predicted_at", "received_at"),
 )
 EARLIER = sql.Table(
@@ -70,6 +72,16 @@ EARLIER = sql.Table(
     sql.Column("received_at", sql.BigInteger, nullable=False),
     sql.Column("replaced_at", sql.BigInteger, nullable=False),
     sql.Index("earlier_outcomes_number", "number"),
+)
+PREDICTIONS = sql.Table(
+    "prediction_counts",
+    METADATA,
+    sql.Column("model", sql.String(63), primary_key=True),
+    sql.Column("version", sql.String(63), primary_key=True),
+    sql.Column("origin", sql.String(64), primary_key=True),
+    sql.Column("day", sql.Integer, primary_key=True, autoincrement=False),
+    sql.Column("predicted", sql.String(255), primary_key=True),
+    sql.Column("rows", sql.BigInteger, nullable=False),
 )
 
 
@@ -114,12 +126,18 @@ class Store:
             )
         return Verdict.CORRECTED
 
-    def cells(self, model: str, since: int) -> list[Cell]:
-        """Return the outcomes of a model that were received from a Unix second on, in cells."""
+    def cells(self, model: str, since: int, until: int) -> list[Cell]:
+        """Return the outcomes of a model's predictions from one Unix second to before another, in cells."""
         columns = OUTCOMES.c
         bounds = [(columns.score < (number + 1) / SCORE_BINS, number) for number in range(SCORE_BINS - 1)]
         score_bin = sql.case(*bounds, else_=SCORE_BINS - 1).label("score_bin")
-        group: Sequence[Any] = (columns.version, columns.predicted, columns.outcome, score_bin)
+        group: Sequence[Any] = (
+            columns.version,
+            columns.predicted,
+            columns.outcome,
+            columns.origin,
+            score_bin,
+        )
         statement = (
             sql.select(
                 *group,
@@ -128,19 +146,47 @@ class Store:
                 sql.func.sum(columns.squared_error).label("squared_error"),
                 sql.func.sum(columns.squared_error * columns.squared_error).label("squared_error_squared"),
             )
-            .where(columns.model == model, columns.received_at >= since)
+            .where(columns.model == model, columns.predicted_at >= since, columns.predicted_at < until)
             .group_by(*group)
         )
         with self._transaction() as connection:
             return [Cell(**row) for row in connection.execute(statement).mappings()]
 
-    def delete_old(self, predicted_before: int, received_before: int, most: int) -> int:
-        """Delete up to `most` outcomes that are older by both limits, with those that they replaced."""
+    def count_predictions(self, counts: Sequence[PredictionCount]) -> None:
+        """Add predictions to those that are known."""
+        if not counts:
+            return
+        insert = self._insert(PREDICTIONS).values([asdict(count) for count in counts])
+        columns = PREDICTIONS.c
+        more = {"rows": columns.rows + insert.excluded.rows}
+        with self._transaction() as connection:
+            connection.execute(
+                insert.on_conflict_do_update(index_elements=PREDICTIONS.primary_key, set_=more)
+            )
+
+    def predictions(self, model: str, since_day: int, until_day: int) -> list[PredictionCount]:
+        """Return the predictions of a model by version, origin and class, over days since 1970 (UTC)."""
+        columns = PREDICTIONS.c
+        group = (columns.version, columns.origin, columns.predicted)
+        statement = (
+            sql.select(*group, sql.cast(sql.func.sum(columns.rows), sql.BigInteger).label("rows"))
+            .where(columns.model == model, columns.day >= since_day, columns.day < until_day)
+            .group_by(*group)
+        )
+        with self._transaction() as connection:
+            found = connection.execute(statement).mappings()
+            return [PredictionCount(model=model, day=since_day, **row) for row in found]
+
+    def delete_old(self, predicted_before: int, most: int) -> int:
+        """Delete up to `most` outcomes of predictions before a second, with those that they replaced.
+
+        The numbers of these predictions go, too.
+        """
         columns = OUTCOMES.c
         # rows that another process is deleting are skipped
         old = (
             sql.select(columns.number)
-            .where(columns.predicted_at < predicted_before, columns.received_at < received_before)
+            .where(columns.predicted_at < predicted_before)
             .limit(most)
             .with_for_update(skip_locked=True)
         )
@@ -148,6 +194,8 @@ class Store:
             numbers = connection.scalars(old).all()
             for column in (EARLIER.c.number, columns.number) if numbers else ():
                 connection.execute(sql.delete(column.table).where(column.in_(numbers)))
+            past = PREDICTIONS.c.day < predicted_before // SECONDS_A_DAY
+            connection.execute(sql.delete(PREDICTIONS).where(past))
         return len(numbers)
 
     def close(self) -> None:

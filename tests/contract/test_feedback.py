@@ -173,14 +173,14 @@ def test_a_signed_id_of_no_prediction_is_rejected(taking: Server, tmp_path: Path
 
     (real,) = ids(taking, [SAMPLE])
     said = bytes.fromhex(real)[:-16]
-    origin = said.index(b"heart-disease/v1")
-    number = origin + len(b"heart-disease/v1") + 4
+    number = 5 + int.from_bytes(said[3:5], "big") + 4
     infinite = struct.pack(">2f", math.inf, -math.inf)
     for forged in (
         said[: number - 4] + b"\xff" * 4 + said[number:],
         said[: number + 8] + b"\xc8" + said[number + 9 :],
         said[: number + 9] + infinite,
         said.replace(b"/v1", b"/\xff1"),
+        said.replace(b"@0.5", b"@0,5"),
         said + b"more",
         said[:-1],
     ):
@@ -389,8 +389,8 @@ def test_a_database_of_the_first_schema_is_migrated_with_its_outcomes(
     eventually(lambda: server.metric("model_outcomes") == 2, "both outcomes are shown")
     assert server.metric("model_quality", metric="accuracy") == 0.5
     with sqlite3.connect(tmp_path / "outcomes.db") as database:
-        assert database.execute("SELECT version_num FROM alembic_version").fetchall() == [("0003",)]
-        assert database.execute("SELECT name FROM sqlite_master WHERE name = 'outcomes_received'").fetchall()
+        assert database.execute("SELECT version_num FROM alembic_version").fetchall() == [("0004",)]
+        assert database.execute("SELECT name FROM sqlite_master WHERE name = 'outcomes_predicted'").fetchall()
 
 
 @pytest.mark.heart

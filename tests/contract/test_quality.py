@@ -1,5 +1,6 @@
 """The metrics of a model's quality are what scikit-learn computes from the same outcomes."""
 
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,8 +9,10 @@ import pytest
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import accuracy_score, brier_score_loss, confusion_matrix, recall_score
 
-from tests.contract.test_feedback import settings_for
-from tests.harness import Server, eventually
+from serving.feedback.prediction_ids import read_id
+from serving.feedback.signing_keys import Keys
+from tests.contract.test_feedback import ids, report, settings_for
+from tests.harness import SAMPLE, Server, eventually
 from tests.systems import System
 
 SCORE_BINS = ["0 to 0.2", "0.2 to 0.4", "0.4 to 0.6", "0.6 to 0.8", "0.8 to 1"]
@@ -53,11 +56,15 @@ def test_metrics_are_scikit_learns(start: Callable[..., Server], system: System,
         metrics["brier"] = float(((every - np.eye(len(labels))[truth]) ** 2).sum(axis=1).mean())
     for metric, value in metrics.items():
         assert shown("model_quality", metric=metric) == pytest.approx(value, abs=1e-6), metric
-        for confidence_level in ("0.95", "0.9999"):
+        for confidence_level in ("0.95", "0.99999"):
             low = shown("model_quality_lower", metric=metric, confidence_level=confidence_level)
             high = shown("model_quality_upper", metric=metric, confidence_level=confidence_level)
             assert low <= value <= high  # a metric of 1 is its own upper bound
             assert low < high
+    for label in {labels[called] for called in predicted}:
+        number = int((predicted == labels.index(label)).sum())
+        assert shown("model_window_predictions", predicted=label) == number
+        assert shown("model_outcome_share", predicted=label) == 1
     right, score = (truth, every[:, 1]) if binary else (truth == predicted, every.max(axis=1))
     observed, predicted_mean = calibration_curve(right, score, n_bins=5)
     bins = [name for name, held in zip(SCORE_BINS, np.histogram(score, 5, (0, 1))[0], strict=True) if held]
@@ -85,6 +92,11 @@ def test_the_cards_metrics_are_exposed_beside(
             for metric, value in expected.items():
                 shown = server.metric("model_quality_expected", model_version=version, metric=metric)
                 assert shown == pytest.approx(value)
+                low, high = (
+                    server.metric(f"model_quality_expected_{bound}", model_version=version, metric=metric)
+                    for bound in ("lower", "upper")
+                )
+                assert low < value < high
     assert len(server.metrics()) <= system.most_series + 150
 
 
@@ -95,3 +107,64 @@ def test_for_another_threshold_the_card_has_only_the_brier_score(
     server = start(**settings_for(tmp_path), THRESHOLD="0.3")
     names = {dict(labels)["metric"] for name, labels in server.metrics() if name == "model_quality_expected"}
     assert names == {"brier"}
+
+
+@pytest.mark.heart
+def test_outcomes_of_a_tried_threshold_do_not_count_for_the_usual_one(
+    start: Callable[..., Server], tmp_path: Path
+) -> None:
+    tried = start(**settings_for(tmp_path), THRESHOLD="0.167")
+    for prediction_id in ids(tried, System("heart-disease").rows[:30]):
+        assert report(tried, prediction_id, 0).status_code == 202
+    eventually(lambda: tried.metric("model_outcomes") == 30, "they count for the trial")
+    tried.stop()
+    usual = start(**settings_for(tmp_path))
+    (prediction_id,) = ids(usual, [SAMPLE])
+    assert report(usual, prediction_id, 0).status_code == 202
+    eventually(lambda: usual.metric("model_outcomes") == 1, "one outcome counts")
+    assert usual.metric("model_window_predictions") == 1
+
+
+@pytest.mark.heart
+def test_outcomes_of_called_positives_alone_are_shown_as_selective(
+    start: Callable[..., Server], tmp_path: Path
+) -> None:
+    server = start(**settings_for(tmp_path), WORKERS="2")
+    answers = server.post("/predict/batch", {"instances": System("heart-disease").rows[:100]}).json()
+    positives = [answer for answer in answers["predictions"] if answer["label"] == "disease"]
+    for answer in positives:
+        assert report(server, answer["prediction_id"], 1).status_code == 202
+    eventually(lambda: server.metric("model_outcomes") == len(positives), "all are shown")
+    eventually(lambda: server.metric("model_window_predictions") == 100, "all predictions are counted", 40)
+    shares = [server.metric("model_outcome_share", predicted=label) for label in ("disease", "no_disease")]
+    assert shares == [1, 0]
+    low = server.metric("model_outcome_share_lower", predicted="disease")
+    assert low > server.metric("model_outcome_share_upper", predicted="no_disease")
+
+
+@pytest.mark.heart
+def test_an_outcome_counts_once_its_prediction_is_mature(
+    start: Callable[..., Server], tmp_path: Path
+) -> None:
+    server = start(**settings_for(tmp_path, FEEDBACK_MATURITY_DAYS="2"))
+    fresh, ripe = ids(server, [SAMPLE] * 2)
+    for prediction_id in (fresh, ripe):
+        assert report(server, prediction_id, 1).status_code == 202
+    number = read_id(ripe, Keys(tmp_path / "keys"), days=1).number
+    with sqlite3.connect(tmp_path / "outcomes.db") as database:
+        database.execute(
+            "UPDATE outcomes SET predicted_at = predicted_at - 3 * 86400 WHERE number = ?", [number]
+        )
+    eventually(lambda: server.metric("model_outcomes") == 1, "the older one counts", 40)
+
+
+@pytest.mark.heart
+def test_the_last_predictions_are_counted_when_a_server_stops(
+    start: Callable[..., Server], tmp_path: Path
+) -> None:
+    server = start(**settings_for(tmp_path))
+    eventually(lambda: server.metric("feedback_store_up") == 1, "the schema is there")
+    ids(server, [SAMPLE] * 7)
+    server.stop()
+    with sqlite3.connect(tmp_path / "outcomes.db") as database:
+        assert database.execute("SELECT sum(rows) FROM prediction_counts").fetchone() == (7,)

@@ -20,14 +20,16 @@ OLD_ROWS = 700  # more than a batch
 
 
 def fill(folder: Path) -> None:
-    """Store old outcomes, and some that are old by only one of the two limits."""
+    """Store old outcomes, and some that are old by only one of the two limits, of ids and of the window."""
     engine = sql.create_engine(f"sqlite:///{folder}/outcomes.db")
     with engine.begin() as connection:
         upgrade(connection)
     engine.dispose()
     now = int(time())
-    ages = {f"old {place}": (6, 3) for place in range(OLD_ROWS)} | {
-        "in the window": (6, 1),
+    # the window is of 2 days, and compared with the 4 before
+    ages = {f"old {place}": (9, 3) for place in range(OLD_ROWS)} | {
+        "in the window": (1, 1),
+        "before the window": (6, 6),
         "valid id": (4, 3),
     }
     rows = [
@@ -41,7 +43,7 @@ def fill(folder: Path) -> None:
     ]
     with sqlite3.connect(folder / "outcomes.db") as database:
         database.executemany(
-            "INSERT INTO outcomes VALUES (?, ?, 'v1', ?, ?, 'disease', 'disease', 0.75, 0.0625)", rows
+            "INSERT INTO outcomes VALUES (?, ?, 'v1', ?, ?, 'disease', 'disease', 0.75, 0.0625, NULL)", rows
         )
         database.execute("INSERT INTO earlier_outcomes VALUES (1, 'old 7', 'no_disease', 1, 2)")
 
@@ -60,10 +62,10 @@ def test_old_outcomes_are_deleted_while_others_are_accepted(
     start: Callable[..., Server], tmp_path: Path
 ) -> None:
     fill(tmp_path)
-    lasting = {"in the window", "valid id"}
+    lasting = {"in the window", "before the window", "valid id"}
     server = start(**settings_for(tmp_path, FEEDBACK_DAYS="5", FEEDBACK_WINDOW_DAYS="2", WORKERS="2"))
     assert report(server, ids(server, [SAMPLE])[0], 0).status_code == 202
-    eventually(lambda: len(numbers(tmp_path)) == 3, "the old ones are gone")
+    eventually(lambda: len(numbers(tmp_path)) == 4, "the old ones are gone")
     assert lasting < numbers(tmp_path)
     assert numbers(tmp_path, "earlier_outcomes") == set()
     eventually(lambda: deleted(server) == OLD_ROWS, "the log says how many")
@@ -81,5 +83,5 @@ def test_a_failed_deletion_is_reported(start: Callable[..., Server], tmp_path: P
     (line,) = eventually(warned, "it is logged")
     assert json.loads(line)["level"] == "warning"
     assert "kept by law" in line
-    assert len(numbers(tmp_path)) == OLD_ROWS + 2
+    assert len(numbers(tmp_path)) == OLD_ROWS + 3
     assert report(server, ids(server, [SAMPLE])[0], 0).status_code == 202

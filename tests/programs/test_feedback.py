@@ -190,7 +190,7 @@ def test_the_first_schema_is_migrated_with_its_outcomes(servers: Start, database
     database.ask(f"INSERT INTO outcomes VALUES {old}")  # noqa: S608
     server = servers(database.url)
     assert report(server, ids(server, [SAMPLE])[0], 0).status_code == 202
-    assert (rows(database), database.ask("SELECT version_num FROM alembic_version")) == (2, "0003")
+    assert (rows(database), database.ask("SELECT version_num FROM alembic_version")) == (2, "0004")
     eventually(lambda: server.metric("model_outcomes") == 2, "both are shown")
 
 
@@ -199,7 +199,7 @@ def test_old_outcomes_are_deleted_by_two_servers_at_once(servers: Start, databas
     with engine.begin() as connection:
         upgrade(connection)
     engine.dispose()
-    old = "'heart-disease', 'v1', 1, 1, 'disease', 'no_disease', 0.75, 0.5625"
+    old = "'heart-disease', 'v1', 1, 1, 'disease', 'no_disease', 0.75, 0.5625, NULL"
     database.ask(f"INSERT INTO outcomes SELECT number, {old} FROM generate_series(1, 1700) AS number")  # noqa: S608
     database.ask("INSERT INTO earlier_outcomes SELECT 1, '7', 'disease', 1, 1")
     with ThreadPoolExecutor(2) as both:

@@ -1,84 +1,105 @@
-"""The alert on quality, as a real Prometheus evaluates it: raised by a decline, and not by honest outcomes.
+"""The alerts on quality, as a real Prometheus evaluates them on what the server shows.
 
-Outcomes are resampled from the heart model's held-out rows, so that the card's metrics are the truth.
+They are raised by a decline, and by nothing in honest outcomes; and the simulation of docs/feedback.md
+(bench/quality_rules.py) says the same of the same outcomes at each look.
 """
 
 from collections.abc import Iterator
-from pathlib import Path
+from functools import cache
 
 import numpy as np
+import pytest
 import yaml
 from numpy.typing import NDArray
 
 from bench.prometheus import Prometheus, promtool
-from bundle.encoding import Encoder
-from serving.feedback.outcomes import SCORE_BINS, Cell
-from serving.feedback.quality import assess, expected
+from bench.quality_rules import SHIPPED, bounds
+from bench.quality_streams import Cells, Floats, History, Population, heart
+from bench.quality_streams import cells as summed
+from bundle.manifest import load_manifest
+from serving.feedback.coverage import coverage
+from serving.feedback.expectation import expected
+from serving.feedback.outcomes import Cell
+from serving.feedback.quality import Quality, assess
+from serving.feedback.quality_gauges import Values, coverage_values, earlier_values, quality_values
 from tests.harness import HEART, PROJECT
 from tests.systems import System
-from training.data import load_recipe, load_rows
-from training.evaluation import out_of_fold
 
 RULES = PROJECT / "monitoring" / "rules" / "quality.yaml"
 STREAMS = 20
-OUTCOMES = 1000
-LOOK_EVERY = 50
-TURNED = 0.2
+OUTCOMES, EARLIER = 2500, 5000
+LOOK_EVERY = 250
+LOOKS = OUTCOMES // LOOK_EVERY
 START = 1_750_000_000
 MINUTE = 60
+NAMES = ("no_disease", "disease")
+KINDS = {"honest": 0.0, "declining": 0.6, "selective": 0.0}
+"""Kind of stream -> part of the sensitivity that is lost in its second half."""
 
 
-def held_out(system: System) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Return probabilities and labels of the evaluation's predictions, each of held-out rows."""
-    recipe = load_recipe(HEART)
-    rows, labels, _ = load_rows(HEART, system.declaration, recipe, None)
-    matrix = Encoder(system.declaration).encode(rows)
-    pipeline = lambda: recipe.build_pipeline("logistic_regression", system.declaration)  # noqa: E731
-    probabilities = out_of_fold(pipeline, matrix, labels, 2)
-    return probabilities[:, :, 1].ravel(), np.tile(labels, len(probabilities))
+def drawn(kind: str, seed: int) -> NDArray[np.int64]:
+    """Return numbers of rows [looks, kinds of rows] in the window, which fills up."""
+    random = np.random.default_rng(seed)
+    later = heart().with_lower_sensitivity(KINDS[kind])
+    shares = [(heart() if look < LOOKS // 2 else later).share for look in range(LOOKS)]
+    return np.cumsum([random.multinomial(LOOK_EVERY, share) for share in shares], axis=0)
 
 
-def cells(probability: NDArray[np.float64], truth: NDArray[np.int64]) -> Iterator[Cell]:
-    """Yield each outcome as its own cell, as the store would aggregate it."""
-    names = ("no_disease", "disease")
-    for score, true in zip(probability.tolist(), truth.tolist(), strict=True):
-        error = (score - true) ** 2
-        score_bin = min(int(score * SCORE_BINS), SCORE_BINS - 1)
-        yield Cell("v1", names[score >= 0.5], names[true], score_bin, 1, score, error, error**2)
+def earlier_rows(seed: int) -> NDArray[np.int64]:
+    return np.random.default_rng([seed, 1]).multinomial(EARLIER, heart().share)
 
 
-def samples(system: System) -> Iterator[str]:
+def cells(kinds: Population, numbers: NDArray[np.int64]) -> Iterator[Cell]:
+    """Yield outcomes as the store would aggregate them."""
+    for predicted, true, error, rows in zip(
+        kinds.predicted, kinds.true, kinds.error, numbers.tolist(), strict=True
+    ):
+        squared = (rows * float(error), rows * float(error) ** 2)
+        yield Cell("v1", NAMES[predicted], NAMES[true], 0, rows, 0.0, *squared, origin="o")
+
+
+def called_positive(kinds: Population, kind: str, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the outcomes that are reported: of selective ones only those of called positives."""
+    return numbers * kinds.predicted if kind == "selective" else numbers
+
+
+def card_values() -> dict[str, dict[str, float]]:
+    card = expected(load_manifest(HEART / "v1", System("heart-disease").declaration), threshold=0.5)
+    return {
+        "model_quality_expected_lower": {metric: entry.interval[0] for metric, entry in card.items()},
+        "model_quality_expected_upper": {metric: entry.interval[1] for metric, entry in card.items()},
+    }
+
+
+def shown(kind: str, earlier: Quality, numbers: NDArray[np.int64]) -> Values:
+    """Return what the server shows of a window."""
+    declaration, kinds = System("heart-disease").declaration, heart()
+    reported = list(cells(kinds, called_positive(kinds, kind, numbers)))
+    predictions = {name: int(numbers[kinds.predicted == place].sum()) for place, name in enumerate(NAMES)}
+    return (
+        quality_values(assess(declaration, reported))
+        | earlier_values(earlier)
+        | coverage_values(coverage(predictions, reported))
+    )
+
+
+def samples() -> Iterator[str]:
     """Yield the metrics of each stream at every look, as OpenMetrics by name."""
-    probability, labels = held_out(system)
     lines: dict[str, list[str]] = {}
-    card = expected(system.manifest, threshold=0.5)
-    for declines in (False, True):
+    declaration, card = System("heart-disease").declaration, card_values()
+    for kind in KINDS:
         for seed in range(STREAMS):
-            random = np.random.default_rng(seed)
-            drawn = random.integers(len(labels), size=OUTCOMES)
-            truth = labels[drawn].copy()
-            if declines:
-                later = np.arange(OUTCOMES) >= OUTCOMES // 2
-                truth = np.where(later & (random.random(OUTCOMES) < TURNED), 1 - truth, truth)
-            kind = "declining" if declines else "honest"
             origin = f'namespace="{kind}",job="{seed}",model="heart-disease",model_version="v1"'
-            every = list(cells(probability[drawn], truth))
-            for look in range(LOOK_EVERY, OUTCOMES + 1, LOOK_EVERY):
-                at = START + look // LOOK_EVERY * MINUTE
-                quality = assess(system.declaration, every[:look])
-                for (predicted, true), rows in quality.outcomes.items():
-                    sample_labels = f'predicted="{predicted}",outcome="{true}"'
-                    lines.setdefault("model_outcomes", []).append(f"{{{origin},{sample_labels}}} {rows} {at}")
-                for metric, estimate in quality.metrics.items():
-                    low, high = estimate.intervals["0.9999"]
-                    sample_labels = f'metric="{metric}"'
-                    bounds = {"model_quality_lower": low, "model_quality_upper": high}
-                    for name, value in bounds.items():
-                        lines.setdefault(name, []).append(
-                            f'{{{origin},{sample_labels},confidence_level="0.9999"}} {value} {at}'
-                        )
-                    lines.setdefault("model_quality_expected", []).append(
-                        f"{{{origin},{sample_labels}}} {card[metric]} {at}"
+            earlier = assess(declaration, cells(heart(), earlier_rows(seed)))
+            for look, numbers in enumerate(drawn(kind, seed), 1):
+                at = START + look * MINUTE
+                for (concept, values), value in shown(kind, earlier, numbers).items():
+                    names = zip(concept.dimensions[2:], values, strict=True)
+                    labels = "".join(f',{name}="{label}"' for name, label in names)
+                    lines.setdefault(concept.common, []).append(f"{{{origin}{labels}}} {value} {at}")
+                for name, metrics in card.items():
+                    lines.setdefault(name, []).extend(
+                        f'{{{origin},metric="{metric}"}} {value} {at}' for metric, value in metrics.items()
                     )
     for name, found in lines.items():
         yield f"# TYPE {name} gauge"
@@ -86,22 +107,96 @@ def samples(system: System) -> Iterator[str]:
     yield "# EOF"
 
 
-def test_twenty_declines_raise_the_alert_and_twenty_honest_streams_do_not(tmp_path: Path) -> None:
-    file = tmp_path / "samples"
-    file.write_text("\n".join(samples(System("heart-disease"))) + "\n", encoding="utf-8")
-    promtool("tsdb", "create-blocks-from", "openmetrics", "--quiet", str(file), str(tmp_path / "data"))
-    (rule,) = (
-        rule
+@pytest.fixture(scope="module")
+def raised(tmp_path_factory: pytest.TempPathFactory) -> dict[str, set[tuple[str, int, int]]]:
+    """Return by alert at which looks it was raised: kind of stream, seed, and look."""
+    folder = tmp_path_factory.mktemp("streams")
+    file = folder / "samples"
+    file.write_text("\n".join(samples()) + "\n", encoding="utf-8")
+    promtool("tsdb", "create-blocks-from", "openmetrics", "--quiet", str(file), str(folder / "data"))
+    rules = {
+        rule["alert"]: rule["expr"]
         for group in yaml.safe_load(RULES.read_text(encoding="utf-8"))["groups"]
         for rule in group["rules"]
-        if rule["alert"] == "ModelQualityBelowCard"
+    }
+    found: dict[str, set[tuple[str, int, int]]] = {name: set() for name in SHIPPED}
+    with Prometheus(folder, {}, "--storage.tsdb.retention.time=100y") as prometheus:
+        for name, moments in found.items():
+            for look in range(1, LOOKS + 1):
+                # the value of a look lasts until the next
+                answer = prometheus.query(rules[name], START + look * MINUTE + 1)
+                moments |= {(labels["namespace"], int(labels["job"]), look) for labels, _ in answer}
+    return found
+
+
+@cache
+def card_rows() -> Floats:
+    """Return numbers of rows whose intervals are those of the card."""
+    return heart().share * 303
+
+
+def simulated(name: str, kind: str, seed: int) -> list[int]:
+    """Return at which looks the simulation raises an alert."""
+    kinds, numbers = heart(), drawn(kind, seed)
+    reported = called_positive(kinds, kind, numbers)
+    before = np.broadcast_to(earlier_rows(seed), numbers.shape)
+    present, earlier, predictions = (summed(kinds, rows) for rows in (reported, before, numbers))
+    history = History(
+        card=summed(kinds, card_rows()),
+        exact=False,
+        received=present,
+        present=present,
+        predictions=predictions.rows.sum(axis=-1),
+        earlier=earlier,
+        earlier_predictions=earlier.rows.sum(axis=-1),
+        since_start=present,
     )
-    looks = OUTCOMES // LOOK_EVERY
-    raised = f"count by (namespace, job) (count_over_time(({rule['expr']})[{looks}m:1m]))"
-    with Prometheus(tmp_path, {}, "--storage.tsdb.retention.time=100y") as prometheus:
-        found = [labels for labels, _ in prometheus.query(raised, START + looks * MINUTE + 1)]
-        late = f"max by (namespace) (count_over_time(({rule['expr']})[{looks // 2}m:1m]))"
-        early = prometheus.query(late, START + looks * MINUTE // 2 + 1)
-    assert [raised_for["job"] for raised_for in found if raised_for["namespace"] == "honest"] == []
-    assert len([raised_for for raised_for in found if raised_for["namespace"] == "declining"]) == STREAMS
-    assert not early
+    return [look for look, flag in enumerate(SHIPPED[name](history), 1) if flag]
+
+
+def test_no_honest_stream_raises_an_alert(raised: dict[str, set[tuple[str, int, int]]]) -> None:
+    assert not [moment for moments in raised.values() for moment in moments if moment[0] == "honest"]
+
+
+def test_every_decline_raises_both_alerts_once_it_has_begun(
+    raised: dict[str, set[tuple[str, int, int]]],
+) -> None:
+    for name in ("ModelQualityBelowCard", "ModelQualityDeclined"):
+        declines = {moment for moment in raised[name] if moment[0] == "declining"}
+        assert {seed for _, seed, _ in declines} == set(range(STREAMS))
+        assert min(look for *_, look in declines) > LOOKS // 2
+
+
+def test_selective_outcomes_are_named_and_raise_no_other_alert(
+    raised: dict[str, set[tuple[str, int, int]]],
+) -> None:
+    others = raised["ModelQualityBelowCard"] | raised["ModelQualityDeclined"]
+    assert not [moment for moment in others if moment[0] == "selective"]
+    assert raised["ModelOutcomesSelective"] == {
+        ("selective", seed, look) for seed in range(STREAMS) for look in range(1, LOOKS + 1)
+    }
+
+
+@pytest.mark.parametrize("name", ["ModelQualityDeclined", "ModelOutcomesSelective"])
+def test_prometheus_agrees_with_the_simulation_at_each_look(
+    raised: dict[str, set[tuple[str, int, int]]], name: str
+) -> None:
+    """That on the card needs the card's own rows; its bounds are compared below."""
+    expected_moments = {
+        (kind, seed, look)
+        for kind in KINDS
+        for seed in range(STREAMS)
+        for look in simulated(name, kind, seed)
+    }
+    assert expected_moments
+    assert raised[name] == expected_moments
+
+
+def test_the_cards_bounds_are_those_of_the_simulation() -> None:
+    rows = summed(heart(), card_rows())
+    assert isinstance(rows, Cells)
+    card = card_values()
+    for metric, (low, high) in bounds(rows, 3.290527, more=0).items():
+        tolerance = 0.01 if metric == "brier" else 0.005  # the card's Brier score has a bootstrap interval
+        assert card["model_quality_expected_lower"][metric] == pytest.approx(low, abs=tolerance)
+        assert card["model_quality_expected_upper"][metric] == pytest.approx(high, abs=tolerance)

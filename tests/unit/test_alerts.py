@@ -131,7 +131,7 @@ def test_an_alert_has_tests_that_it_fires_resolves_and_stays_silent(alert: dict[
 
 @EACH_ALERT
 def test_an_alert_says_what_it_means_and_what_to_do(alert: dict[str, Any]) -> None:
-    assert alert["labels"]["severity"] in {"critical", "warning", "none"}
+    assert alert["labels"]["severity"] in {"critical", "warning", "info", "none"}
     assert {"summary", "description", "runbook_url"} == set(alert["annotations"])
     assert alert["annotations"]["runbook_url"] == f"{PUBLIC_URL}/runbooks/{alert['alert']}"
     page = (PROJECT / "monitoring" / "runbooks" / f"{alert['alert']}.md").read_text(encoding="utf-8")

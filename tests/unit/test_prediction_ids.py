@@ -54,6 +54,18 @@ def test_a_current_id_is_read(keys: Keys) -> None:
     said = read_id(sign(content_of()), keys, days=1)
     assert (said.model, said.version, said.class_index) == ("heart-disease", "v1", 1)
     assert said.probabilities == [0.25, 0.75]
+    assert said.origin is None  # as of an earlier release
+
+
+def test_an_id_knows_the_bundle_and_threshold_that_decided(keys: Keys, heart: ServedModel) -> None:
+    prediction = heart.predict_row(heart.encode_row(heart.declaration.example))
+    tried = copy(heart)
+    tried.threshold = 0.167
+    bundle = heart.manifest.sha256[:12]
+    for model, origin in ((heart, f"{bundle}@0.5"), (tried, f"{bundle}@0.167")):
+        said = read_id(id_writer(keys, model)(prediction), keys, days=1)
+        assert (said.model, said.version, said.origin) == ("heart-disease", "v1", origin)
+        assert to_outcome(said, heart.declaration, 1).origin == origin
 
 
 @pytest.mark.parametrize(
@@ -68,6 +80,11 @@ def test_a_current_id_is_read(keys: Keys) -> None:
         ({"origin": b"heart-disease/v1\x00"}, "its version is none"),
         ({"origin": b"heart-disease/v" + b"1" * 63}, "its version is none"),
         ({"origin": b"no slash at all"}, "its version is none"),
+        ({"origin": b"heart-disease/v1/"}, "its origin is none"),
+        ({"origin": b"heart-disease/v1/1ad91c737e8"}, "its origin is none"),
+        ({"origin": b"heart-disease/v1/1ad91c737e87@"}, "its origin is none"),
+        ({"origin": b"heart-disease/v1/1ad91c737e87@" + b"1" * 33}, "its origin is none"),
+        ({"origin": b"heart-disease/v1/1ad91c737e87@0.5/more"}, "its origin is none"),
         ({"length": 0}, "its length is wrong"),
         ({"length": 65_535}, "its length is wrong"),
         ({"length": len(ORIGIN) - 4}, "its length is wrong"),
@@ -138,6 +155,7 @@ def test_whatever_is_signed_is_rejected_or_finite(
         assert outcome.predicted_at <= time() + CLOCK_SKEW_SECONDS
         assert len(outcome.number) == 24
         assert len(outcome.version) <= 63
+        assert len(outcome.origin or "") <= 64
 
 
 def test_more_classes_than_an_id_holds_stop_startup(keys: Keys, heart: ServedModel) -> None:

@@ -14,7 +14,7 @@ SECRET = "MARKED-hunter2"  # noqa: S105
 def failure(url: str) -> str:
     store = Store(url)
     with pytest.raises(StoreError) as raised:
-        store.cells("heart-disease", 0)
+        store.cells("heart-disease", 0, 1)
     store.close()
     said = str(raised.value)
     assert SECRET not in said

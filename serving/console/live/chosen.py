@@ -94,7 +94,10 @@ def panels_of(served: Served, declaration: Declaration, scope: Scope) -> Iterato
         metrics = [quality.metric(metric) for metric in METRICS]
         yield (
             "Quality",
-            [quality.store(), quality.outcomes(), quality.confusion(), *metrics, quality.calibration()],
+            [
+                *(quality.store(), quality.outcomes(), quality.confusion(), quality.shares()),
+                *(*metrics, quality.calibration()),
+            ],
         )
     yield "Objectives", [*budgets.spent(), budgets.requests(), budgets.availability()]
 

@@ -17,6 +17,7 @@ from monitoring.panels.expressions import (
     AtLeast,
     ByBin,
     Divided,
+    Enough,
     Expression,
     Increase,
     OrZero,
@@ -87,6 +88,15 @@ def at_least(expression: AtLeast, past: Past) -> Vector:
 def divided(expression: Divided, past: Past) -> Vector:
     found = evaluate(expression.of, past)
     return {labels: values / expression.by for labels, values in found.items()}
+
+
+def enough(expression: Enough, past: Past) -> Vector:
+    rows = evaluate(expression.rows, past)
+    none = np.zeros(len(past.times))
+    return {
+        labels: np.where(rows.get(only(labels, expression.rows.by), none) >= expression.least, values, np.nan)
+        for labels, values in evaluate(expression.of, past).items()
+    }
 
 
 def select(selector: Selector, past: Past) -> Iterator[tuple[Labels, int]]:
@@ -238,5 +248,6 @@ ANSWERS: dict[type[Expression], Callable[[Any, Past], Vector]] = {
     WhileUp: while_up,
     AtLeast: at_least,
     Divided: divided,
+    Enough: enough,
     ByBin: by_bin,
 }
