@@ -216,11 +216,13 @@ def test_outcomes_move_the_metrics_of_the_quality_dashboard(
     eventually(lambda: query(f"{accuracy} > {60 / 61 - 1e-9}"), "the first outcomes are shown", 60)
     eventually(lambda: query("count(model_outcomes) == 8"), "by both pods", 60)
     for title, expression in panel_queries("monitoring/grafana-quality.json"):
+        if "model_quality_earlier" in expression:
+            continue  # there are no outcomes before the window
         eventually(lambda expression=expression: query(expression), title, 60)  # type: ignore[misc]
     assert report_outcomes(1, 120) == [202] * 120
     eventually(lambda: query(f"{accuracy} < {60 / 181 + 1e-9}"), "the others are shown", 60)
     alert = "ModelQualityBelowCard"
-    eventually(lambda: notified(receivers, alert, "firing", ALL_WAYS), "the decline is notified", 120)
+    eventually(lambda: notified(receivers, alert, "firing", ALL_WAYS), "the decline is notified", 300)
     firing = query(f'ALERTS{{alertname="{alert}", alertstate="firing"}}')
     assert "accuracy" in {series["metric"]["metric"] for series in firing}
     assert outcomes.ask("SELECT count(*) FROM outcomes") == "181"
