@@ -12,7 +12,7 @@ from bundle.declaration import Declaration
 from serving.errors import ValidationError
 from serving.feedback.coverage import coverage, is_selective
 from serving.feedback.expectation import expected, positive_rows
-from serving.feedback.intervals import ALERTED, NORMAL_QUANTILES, likelihood_ratio, mean, proportion
+from serving.feedback.intervals import ALERTED, NORMAL_QUANTILES, likelihood_ratio, mean, proportion, wilson
 from serving.feedback.outcomes import SECONDS_A_DAY, Cell
 from serving.feedback.prediction_counts import PredictionCount, PredictionCounts, origin_of
 from serving.feedback.prediction_ids import SignedPrediction, id_writer
@@ -62,7 +62,7 @@ def test_the_interval_of_alerts_errs_as_rarely_as_its_level_says(true: float, ro
     z = NORMAL_QUANTILES[ALERTED]
     missed = [part for part in range(rows + 1) if likelihood_ratio(part, rows, z)[1] < true]
     chance = sum(binom.pmf(part, rows, true) for part in missed)
-    assert chance <= np.exp(-z * z / 2)  # Chernoff's bound
+    assert chance < 1e-5 < np.exp(-z * z / 2)  # Chernoff's bound
     assert likelihood_ratio(round(true * rows), rows, z)[0] <= round(true * rows) / rows
 
 
@@ -81,6 +81,12 @@ def test_an_id_ends_with_the_keyed_blake2s_of_its_content(
 
 
 CELL = Cell("v1", "disease", "disease", 4, 3, 2.7, 0.03, 0.0003)
+
+
+def test_wilsons_interval_errs_too_often_for_alerts() -> None:
+    z = NORMAL_QUANTILES[ALERTED]
+    missed = [part for part in range(151) if wilson(part, 150, z)[1] < 0.9977]
+    assert sum(binom.pmf(part, 150, 0.9977) for part in missed) > 1e-3
 
 
 def test_outcomes_of_removed_classes_are_ignored(declaration: Declaration) -> None:
