@@ -116,6 +116,7 @@ def found_after(rules: dict[str, Rule], decline: Decline, declines: int) -> dict
 
 DECLINES = (
     *(Decline(0.1, card_rows, rate) for card_rows in (303, 7043) for rate in RATES),
+    Decline(0.1, 303, 2000, 7),
     Decline(0.1, 303, 50, 90),
     Decline(0.1, 303, 5, 365),
     Decline(0.25, 303, 50),
