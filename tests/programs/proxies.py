@@ -197,3 +197,8 @@ class Clients:
     @property
     def asked(self) -> int:
         return sum(self.answers.values())
+
+    @property
+    def lost(self) -> int:
+        """How many got no answer of the server."""
+        return self.asked - self.answers["200"]

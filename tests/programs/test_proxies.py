@@ -11,6 +11,7 @@ import pytest
 
 from tests.harness import SAMPLE, TEST_LONG, Server, eventually, free_port
 from tests.programs.proxies import Clients, haproxy, nginx
+from tests.programs.slow_link import slow_link
 
 pytestmark = [
     pytest.mark.heart,
@@ -92,19 +93,64 @@ def test_no_request_is_lost_to_idle_pools_and_rolling_restarts(
     assert {status for counts in answers.values() for status in counts} == {"200"}, answers
 
 
-def nginx_clients(stack: ExitStack, folder: Path, ports: list[int], pauses: tuple[float, float]) -> Clients:
+def nginx_clients(
+    stack: ExitStack,
+    folder: Path,
+    ports: list[int],
+    pauses: tuple[float, float],
+    pool_seconds: int = POOL_SECONDS,
+) -> Clients:
     """Start an nginx, and return clients of it."""
     own = Path(mkdtemp(dir=folder))
-    port = stack.enter_context(nginx(own, ports, POOL_SECONDS))
+    port = stack.enter_context(nginx(own, ports, pool_seconds))
     return Clients(port, "/heart/predict", BODY, pauses, own / "certificate.pem")
 
 
-def haproxy_clients(stack: ExitStack, folder: Path, ports: list[int], pauses: tuple[float, float]) -> Clients:
+def haproxy_clients(
+    stack: ExitStack,
+    folder: Path,
+    ports: list[int],
+    pauses: tuple[float, float],
+    pool_seconds: int = POOL_SECONDS,
+) -> Clients:
     """Start an HAProxy, and return clients of it."""
-    port = stack.enter_context(haproxy(Path(mkdtemp(dir=folder)), ports, POOL_SECONDS))
+    port = stack.enter_context(haproxy(Path(mkdtemp(dir=folder)), ports, pool_seconds))
     return Clients(port, "/predict", BODY, pauses)
 
 
 def enough(idle: Iterable[Clients]) -> bool:
     asked = [clients.asked for clients in idle]
     return sum(asked) >= REQUESTS and min(asked) >= ROUNDS * CLIENTS
+
+
+LINK_SECONDS = 0.05
+OUTLIVED_SECONDS = 5
+"""How long pools keep connections here, which is longer than a keep-alive of one second."""
+
+RACE = (0.92, 0.98)
+"""Seconds between requests, each of which then leaves the proxy before it knows that the server closes, and
+gets to the server after that."""
+
+
+def test_requests_are_lost_where_a_pool_outlives_the_keep_alive_and_not_by_default(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        short = clients_over_a_slow_link(stack, tmp_path, {"KEEP_ALIVE_SECONDS": "1"})
+        default = clients_over_a_slow_link(stack, tmp_path, {})
+        eventually(
+            lambda: all(clients.lost for clients in short) and all(clients.asked > 8 for clients in default),
+            "requests are lost to a short keep-alive, and the same number is asked by default",
+        )
+    assert [set(clients.answers) for clients in default] == [{"200"}, {"200"}]
+
+
+def clients_over_a_slow_link(stack: ExitStack, folder: Path, settings: dict[str, str]) -> list[Clients]:
+    """Start a server behind each proxy, and ask through it until the stack ends."""
+    server = Server(settings | {"LOG_LEVEL": "warning"}).wait_until_ready()
+    stack.callback(server.stop)
+    ports = [stack.enter_context(slow_link(server.port, LINK_SECONDS))]
+    found = [
+        start(stack, folder, ports, RACE, OUTLIVED_SECONDS) for start in (nginx_clients, haproxy_clients)
+    ]
+    for clients in found:
+        stack.enter_context(clients.asking(1))
+    return found
