@@ -8,7 +8,6 @@ import sys
 import zlib
 from collections.abc import Iterator
 from time import perf_counter
-from urllib.request import Request, urlopen
 
 from bench.load import BenchError, MeasuredServer
 from bench.ours import OURS, rows_of_batch
@@ -31,21 +30,10 @@ BATCHES = (1, 3, 5, 10, 100, 1000)
 
 def responses(server: MeasuredServer) -> Iterator[tuple[str, bytes]]:
     for path in PAGES:
-        yield path, ask(server, path)
+        yield path, server.ask(path)
     yield "one row", server.post()
     for rows in BATCHES:
-        yield f"batch of {rows}", ask(server, "/predict/batch", json.dumps(rows_of_batch(rows)).encode())
-
-
-def ask(server: MeasuredServer, path: str, body: bytes | None = None) -> bytes:
-    request = Request(  # a loopback address
-        f"http://127.0.0.1:{server.port}{path}",
-        body,
-        {"Accept": "text/html", "Content-Type": "application/json"},
-    )
-    with urlopen(request, timeout=10) as answer:  # noqa: S310
-        content: bytes = answer.read()
-        return content
+        yield f"batch of {rows}", server.ask("/predict/batch", json.dumps(rows_of_batch(rows)).encode())
 
 
 def cost(content: bytes, level: int) -> tuple[int, float]:

@@ -130,10 +130,14 @@ class MeasuredServer:
 
     def post(self) -> bytes:
         """Send the body once, and return the answer; URLError where there is none, or none with 200."""
+        return self.ask(self.path, self.body)
+
+    def ask(self, path: str, body: bytes | None = None) -> bytes:
+        """Post a body, or get a page where there is none, and return the answer; URLError as of `post`."""
         request = Request(  # a loopback address
-            f"http://127.0.0.1:{self.port}{self.path}",
-            data=self.body,
-            headers={"Content-Type": "application/json"},
+            f"http://127.0.0.1:{self.port}{path}",
+            data=body,
+            headers={"Accept": "text/html"} if body is None else {"Content-Type": "application/json"},
         )
         with urlopen(request, timeout=10) as answer:  # noqa: S310
             content: bytes = answer.read()

@@ -100,11 +100,11 @@ class GuardedConnection(BoundedPipeline):
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         connections = self.connections
         headers: Any = cycle.scope["headers"]  # those of `self.headers` may be a later request's
-        if (connections.held or connections.turns.waiting) and (answer := self._shed(cycle)):
-            self._answer(cycle, answer)
-        elif len(headers) > MOST_HEADERS:
+        if (connections.held or connections.turns.waiting) and self._shed(cycle):
+            return
+        if len(headers) > MOST_HEADERS:
             cycle.keep_alive = False
-            self._answer(cycle, connections.refusals.reject(too_large(), headers))
+            self._answer(cycle, connections.refusals.reject(too_large(), headers), body_size(headers))
         else:
             if cycle.waiting_for_100_continue:
                 expect_body(cycle, self)
@@ -112,25 +112,28 @@ class GuardedConnection(BoundedPipeline):
             task.add_done_callback(self.tasks.discard)
             self.tasks.add(task)
 
-    def _shed(self, cycle: RequestResponseCycle) -> bytes | None:
-        """Return the response to a large request that would wait too long, or whose body has no room."""
+    def _shed(self, cycle: RequestResponseCycle) -> bool:
+        """Answer a large request that would wait too long, or whose body has no room; return whether."""
         scope, connections = cycle.scope, self.connections
         size = body_size(scope["headers"])
         if scope["method"] != "POST" or (0 <= size <= SMALL_BODY and not scope["query_string"]):
-            return None
+            return False
         least = max(size, SMALL_BODY)
         if not connections.turns.too_long() and connections.has_room(least):
             connections.turns.expect(least)
-            return None
+            return False
         refusals: Refusals = connections.refusals
         cycle.keep_alive &= not (cycle.waiting_for_100_continue or refusals.draining)
-        return refusals.shed(scope, close=not cycle.keep_alive)
+        answer = refusals.shed(scope, close=not cycle.keep_alive)
+        if answer is None:
+            return False
+        self._answer(cycle, answer, size)
+        return True
 
-    def _answer(self, cycle: RequestResponseCycle, content: bytes) -> None:
-        """Answer a request whose body is dropped."""
+    def _answer(self, cycle: RequestResponseCycle, content: bytes, size: int) -> None:
+        """Answer a request whose body, of so many bytes, is dropped."""
         self.begun, self._watched, self._unread_bytes = monotonic(), cycle.scope, 0
-        headers: Any = cycle.scope["headers"]
-        self.to_drop = body_size(headers) - len(cycle.body) - PIECE  # as much may have come with the head
+        self.to_drop = size - len(cycle.body) - PIECE  # as much may have come with the head
         cycle.response_started = cycle.response_complete = True
         self.transport.write(content)
         if cycle.keep_alive:

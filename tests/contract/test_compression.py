@@ -6,19 +6,12 @@ import re
 import pytest
 import requests
 
+from bench.compression import PAGES
 from tests.harness import SAMPLE, Server
 
 pytestmark = pytest.mark.heart
 
-LARGE = (
-    "/metrics",
-    "/openapi.json",
-    "/models",
-    "/console/predict",
-    "/console/live",
-    "/runbooks",
-    "/docs/swagger-ui.css",
-)
+LARGE = [path for path in PAGES if path != "/health"]
 BATCH = {"instances": [SAMPLE] * 100}
 
 
