@@ -17,7 +17,8 @@ AcrossWorkers = Literal["livemax", "livemin", "livemostrecent", "livesum"]
 
 MODEL = ("model", "version", "estimator", "service")
 VERSION = ("model", "version")
-FEATURE = (*VERSION, "feature")
+REFERENCE = (*VERSION, "reference")
+FEATURE = (*REFERENCE, "feature")
 
 LATENCY_BUCKETS = (
     0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5,
@@ -180,15 +181,16 @@ FEATURE_REFERENCE_SHARE = Concept(
 FEATURE_REFERENCE_ROWS = Concept(
     "feature_reference_rows",
     "gauge",
-    VERSION,
+    REFERENCE,
     "Training rows of the reference distribution.",
     common="feature_reference_rows",
 )
 FEATURE_CHI_SQUARE = Concept(
     "feature_chi_square",
     "gauge",
-    (*VERSION, "bins"),
-    "99.9 % quantile of the chi-square distribution, by number of bins.",
+    (*REFERENCE, "bins"),
+    "Quantile of the chi-square distribution that rows like the training data pass at most once in a year, "
+    "by number of bins.",
     common="feature_chi_square_quantile",
 )
 FEEDBACK = Concept(

@@ -95,8 +95,9 @@ class Manifest(Record):
     `sha256` covers all other members, see `sealed`; `declaration` is the sha256 of the declaration's
     `deciding`. `files` are served; `inspected` are for people, and serving does without them. Probe rows are
     made up. `distribution` is the reference distribution of each feature, `score` that of the scores of
-    out-of-fold rows. `chi_square` has the 99.9 % quantile by number of bins: less than that is chance, and
-    not drift. `imported` is absent from a version that was trained here.
+    out-of-fold rows. `chi_square` has, by number of bins, the quantile that rows like the training data pass
+    at most once in a year: less than that is chance, and not drift. `imported` is absent from a version that
+    was trained here.
     """
 
     schema_version: Literal[5]
@@ -121,6 +122,13 @@ class Manifest(Record):
 
     def __repr__(self) -> str:
         return f"<{self.model} {self.version}, {self.estimator.type}, sha256 {self.sha256[:12]}>"
+
+    @property
+    def reference(self) -> str:
+        """Names what live rows are compared with: versions that share it count rows alike."""
+        compared = self.model_dump(mode="json", include={"distribution", "score", "chi_square"})
+        content = json.dumps(compared | {"rows": self.data.rows}, sort_keys=True, separators=(",", ":"))
+        return sha256(content.encode())[:8]
 
     @property
     def served_file(self) -> str:

@@ -32,14 +32,14 @@ ALERTED: Page = {
     "http_requests_in_flight": (set(), set()),
 }
 """In addition to the pages of iris and fraud: what alerts read."""
-BY_FEATURE = {"model", "model_version", "feature"}
+BY_FEATURE = {"model", "model_version", "reference", "feature"}
 COMMON: Page = {
     "feature_values_total": (BY_FEATURE | {"bin"}, set()),
     "feature_rejected_total": (BY_FEATURE, set()),
     "feature_out_of_range_total": (BY_FEATURE, set()),
     "feature_reference_share": (BY_FEATURE | {"bin"}, set()),
-    "feature_reference_rows": ({"model", "model_version"}, set()),
-    "feature_chi_square_quantile": ({"model", "model_version", "bins"}, set()),
+    "feature_reference_rows": ({"model", "model_version", "reference"}, set()),
+    "feature_chi_square_quantile": ({"model", "model_version", "reference", "bins"}, set()),
     "served_bundle_info": ({"model", "model_version", "bundle_sha256"}, set()),
     "request_queue_seconds": (set(), set()),
     "event_loop_lag_seconds": (set(), set()),

@@ -2,7 +2,7 @@
 
 from monitoring.alerting.requests import JOB, PERCENT, Rule, alert, record
 from monitoring.panels.names import Names
-from monitoring.panels.objectives import BURST, SIGMAS
+from monitoring.panels.objectives import BURST
 
 LEAST_SHIFT = 0.1
 LEAST_ROWS = 100
@@ -10,30 +10,37 @@ CANDIDATE = f"{JOB}, model, model_version"
 
 
 def mix(names: Names) -> list[Rule]:
+    """The share of a class was estimated once, from the training rows, and is again in each hour.
+
+    The arcsine of a share's square root has the variance 1 / 4 rows; docs/drift.md has the error of a year.
+    """
     result = names.label("predictions", "result")
     by_version = ", ".join([JOB, *names.labels("predictions", "model", "version")])
     by_result = f"{by_version}, {result}"
     predictions, expected = names.series("predictions"), names.series("expected_share")
     whole = f"ignoring ({result}) group_left ()"
-    shift, error = (
-        f'job:prediction_result:{recorded}{{{result}!=""}}' for recorded in ("shift1h", "standard_error1h")
+    shift, off = (
+        f'job:prediction_result:{recorded}{{{result}!=""}}' for recorded in ("shift1h", "chi_square1h")
     )
+    shares = f"max by ({by_result}) ({expected})"
+    chance = f"max by ({by_version}) (job:feature_reference:chi_square_of_share)"
     return [
         record("job:predictions:increase1h", f"sum by ({by_version}) (increase({predictions}[1h]))"),
         record(
             "job:prediction_result:shift1h",
             f"sum by ({by_result}) (increase({predictions}[1h]))\n"
             f"/ {whole} (job:predictions:increase1h > 0)\n"
-            f"- max by ({by_result}) ({expected})",
+            f"- {shares}",
         ),
         record(
-            "job:prediction_result:standard_error1h",
-            f"sqrt(\n  max by ({by_result}) ({expected} * (1 - {expected}))\n"
-            f"  / {whole} (job:predictions:increase1h >= {LEAST_ROWS})\n)",
+            "job:prediction_result:chi_square1h",
+            f"4 * (asin(sqrt(clamp({shift} + {shares}, 0, 1))) - asin(sqrt({shares}))) ^ 2\n"
+            f"/ {whole} (\n  1 / (job:predictions:increase1h >= {LEAST_ROWS})\n"
+            f"  + 1 / min by ({by_version}) (job:feature_reference:rows)\n)",
         ),
         alert(
             "PredictionMixShift",
-            f"abs({shift}) > {LEAST_SHIFT}\nand abs({shift}) > {SIGMAS} * {error}",
+            f"abs({shift}) > {LEAST_SHIFT}\nand {off} > {whole} {chance}",
             "warning",
             f"The share of {{{{ $labels.{result} }}}} is {PERCENT} off the expected share",
             f"Over an hour the share of {{{{ $labels.{result} }}}} among the predictions of "

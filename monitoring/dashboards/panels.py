@@ -133,6 +133,7 @@ AnyPanel = timeseries.Panel | stat.Panel | gauge.Panel | heatmap.Panel | barchar
 def drawn(panel: Panel) -> AnyPanel:
     """Return Grafana's panel of a declared one."""
     made = _of_kind(panel, panel.description + pages(panel))
+    made = made.no_value(panel.empty) if panel.empty else made
     return made.span(panel.width) if panel.width else made
 
 

@@ -11,6 +11,9 @@ LEGEND = "{{feature}} {{model_version}}"
 SCORE = 'feature="score"'
 MISSING = 'bin="(missing)"'
 REFERENCE_ROWS = "feature_reference_rows"
+TOO_FEW = "Not enough rows yet: 300 are needed."
+"""What panels say whose shares would be chance."""
+
 OR_NONE_MISSING = f" or on () 0 * count({REFERENCE_ROWS})"
 """What a query of missing values shows of a model without any, while an instance answers."""
 
@@ -32,6 +35,7 @@ class Health:
             steps=((None, GREEN), (0.1, YELLOW), (0.25, RED)),
             runbook="FeatureDrift",
             explained_by=Aggregate("max", self._of("job:feature:psi_chance1h"), BY_FEATURE),
+            empty=TOO_FEW,
         )
 
     def drift_of_feature(self) -> Panel:
@@ -40,7 +44,7 @@ class Health:
             Kind.LINES,
             "Drift of the Chosen Feature",
             f"Its index over {self.scope.hour.words} and over a day by version, and the thresholds of a "
-            "warning: there is none under 300 rows.",
+            "warning, which fall as rows come: there is none under 300 rows.",
             "none",
             *(
                 query
@@ -48,6 +52,7 @@ class Health:
                 for query in self._index(name, window.words)
             ),
             runbook="FeatureDrift",
+            empty=TOO_FEW,
         )
 
     def values(self) -> Panel:
@@ -55,7 +60,7 @@ class Health:
             Kind.BARS,
             "Values against Training",
             f"Share of a version's rows in each bin of the chosen feature, over {self.scope.hour.words} and "
-            "in the training data.",
+            "in the training data. Under 300 rows there are no live shares.",
             "percentunit",
             Query(ByBin(self._of_feature("job:feature_values:share1h")), "live"),
             Query(ByBin(self._of_feature("job:feature_reference:share")), "training"),
@@ -67,7 +72,7 @@ class Health:
             "Score against Training",
             f"Share of a version's rows by score, over {self.scope.hour.words} and on held-out rows in "
             "training. The score is the probability of the positive class or, with more than two classes, of "
-            "the predicted one.",
+            "the predicted one. Under 300 rows there are no live shares.",
             "percentunit",
             Query(ByBin(self._of("job:feature_values:share1h", SCORE)), "live"),
             Query(ByBin(self._of("job:feature_reference:share", SCORE)), "training"),
@@ -82,6 +87,7 @@ class Health:
             "percentunit",
             Query(Aggregate("max", self._of("job:feature_out_of_range:share1h"), BY_FEATURE), LEGEND),
             runbook="FeatureOutOfRange",
+            empty=TOO_FEW,
         )
 
     def rejected(self) -> Panel:
@@ -92,6 +98,7 @@ class Health:
             "percentunit",
             Query(Aggregate("max", self._of("job:feature_rejected:share1h"), BY_FEATURE), LEGEND),
             runbook="FeatureRejected",
+            empty=TOO_FEW,
         )
 
     def rows(self) -> Panel:
@@ -112,9 +119,9 @@ class Health:
             Kind.LINES,
             "Missing Values",
             f"Share of rows without a value, over {self.scope.hour.words} and in the training data; 0 for a "
-            "model that accepts no missing values.",
+            "model that accepts no missing values. Under 300 rows there are no live shares.",
             "percentunit",
-            Query(self._missing("job:feature_values:share1h"), LEGEND),
+            Query(Aggregate("max", self._of("job:feature_values:share1h", MISSING), BY_FEATURE), LEGEND),
             Query(self._missing("job:feature_reference:share"), f"{LEGEND} in training"),
             runbook="FeatureMissing",
         )

@@ -60,6 +60,9 @@ class Panel:
     explained_by: Expression | None = None
     """What chance explains of each line of the first query: up to this its colour is the lowest step's."""
 
+    empty: str | None = None
+    """What a dashboard says where there is nothing to show."""
+
     most: float | None = None
     """The highest value that there can be."""
 
@@ -94,6 +97,7 @@ def panel(
     warning: str | None = None,
     document: str | None = None,
     explained_by: Expression | None = None,
+    empty: str | None = None,
     most: float | None = None,
     width: int | None = None,
 ) -> Panel:
@@ -112,6 +116,7 @@ def panel(
         warning=warning,
         document=document,
         explained_by=explained_by,
+        empty=empty,
         most=most,
         width=width,
     )

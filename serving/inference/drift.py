@@ -33,7 +33,7 @@ class DriftCounts:
 
     def __init__(self, model: ServedModel, vocabulary: Vocabulary) -> None:
         declaration, manifest = model.declaration, model.manifest
-        origin = {"model": model.name, "version": model.version}
+        origin = {"model": model.name, "version": model.version, "reference": manifest.reference}
         self._features: list[tuple[Bins, list[Recorder]]] = []
         for feature, bins in all_bins(declaration.features, manifest.distribution, manifest.score).items():
             counts = []

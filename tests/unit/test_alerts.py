@@ -92,7 +92,7 @@ def test_the_alert_on_the_mix_of_predictions_reads_one_vocabulary() -> None:
         if rule.get("alert") == "PredictionMixShift"
     ]
     labels = [re.findall(r'job:prediction_result:\w+(?:{(\w+)!=""})?', rule["expr"]) for rule in found]
-    assert sorted(labels) == [["prediction_result"] * 3, ["result"] * 3]
+    assert sorted(labels) == [["prediction_result"] * 2, ["result"] * 2]
     for rule, (label, *_) in zip(found, labels, strict=True):
         assert f"$labels.{label} " in rule["annotations"]["summary"]
 

@@ -8,8 +8,8 @@ from monitoring.panels.expressions import Aggregate, Increase, Selector
 from serving.console.live.history import KEPT_SECONDS, Past
 from serving.console.live.values import Labels, Values, Vector, evaluate, without
 
-VERSION = ("model", "model_version")
-FEATURE = (*VERSION, "feature")
+REFERENCE = ("model", "model_version", "reference")
+FEATURE = (*REFERENCE, "feature")
 BIN = (*FEATURE, "bin")
 BASES = (
     "feature_reference_rows",
@@ -24,7 +24,12 @@ BASES = (
 LEAST_ROWS = 300
 TOO_FEW = f"There are fewer than {LEAST_ROWS} rows: too few to tell drift from chance."
 OF_ENOUGH = frozenset(
-    {"job:feature:psi1h", "job:feature_rejected:share1h", "job:feature_out_of_range:share1h"}
+    {
+        "job:feature_values:share1h",
+        "job:feature:psi1h",
+        "job:feature_rejected:share1h",
+        "job:feature_out_of_range:share1h",
+    }
 )
 """What there is of so many rows only."""
 
@@ -36,19 +41,19 @@ def record(past: Past) -> dict[str, Vector]:
     """Return by name what rules would have recorded over the whole time that is kept."""
     if past.left_out.intersection(BASES):
         return {}
-    rows = largest("feature_reference_rows", VERSION, past)
+    rows = largest("feature_reference_rows", REFERENCE, past)
     counted = grown("feature_values_total", BIN, past)
     shares = largest("feature_reference_share", BIN, past)
     bins = numbers(shares)
     values = added(counted)
     live = {
-        labels: (count + HALF_A_ROW) / (values[of(labels)] + HALF_A_ROW * bins[of(labels)])
+        labels: (count + HALF_A_ROW) / (enough(values[of(labels)]) + HALF_A_ROW * bins[of(labels)])
         for labels, count in counted.items()
         if of(labels) in bins
     }
     reference = {
-        labels: (share * rows[version_of(labels)] + HALF_A_ROW)
-        / (HALF_A_ROW * bins[of(labels)] + rows[version_of(labels)])
+        labels: (share * rows[reference_of(labels)] + HALF_A_ROW)
+        / (HALF_A_ROW * bins[of(labels)] + rows[reference_of(labels)])
         for labels, share in shares.items()
     }
     rejected, outside = (
@@ -58,10 +63,7 @@ def record(past: Past) -> dict[str, Vector]:
         "job:feature_values:share1h": live,
         "job:feature_reference:share": reference,
         "job:feature_rows:increase1h": values,
-        "job:feature:psi1h": {
-            labels: np.where(values[labels] >= LEAST_ROWS, index, np.nan)
-            for labels, index in stability(live, reference).items()
-        },
+        "job:feature:psi1h": stability(live, reference),
         "job:feature:psi_chance1h": chance(bins, values, rows, past),
         "job:feature_rejected:share1h": part(rejected, lambda labels: rejected[labels] + values[labels]),
         "job:feature_out_of_range:share1h": part(outside, lambda labels: values[labels]),
@@ -80,12 +82,12 @@ def stability(live: Vector, reference: Vector) -> Vector:
 
 def chance(bins: dict[Labels, int], values: Vector, rows: Vector, past: Past) -> Vector:
     """Return the index that chance explains; none under 300 rows."""
-    quantiles = largest("feature_chi_square_quantile", (*VERSION, "bins"), past)
+    quantiles = largest("feature_chi_square_quantile", (*REFERENCE, "bins"), past)
     found: Vector = {}
     for labels, number in bins.items():
-        quantile = quantiles.get(tuple(sorted((*version_of(labels), ("bins", str(number))))))
+        quantile = quantiles.get(tuple(sorted((*reference_of(labels), ("bins", str(number))))))
         if quantile is not None and labels in values:
-            variance = 1 / enough(values[labels]) + 1 / rows[version_of(labels)]
+            variance = 1 / enough(values[labels]) + 1 / rows[reference_of(labels)]
             found[labels] = quantile * variance
     return found
 
@@ -125,5 +127,5 @@ def of(labels: Labels) -> Labels:
     return without(labels, ("bin",))
 
 
-def version_of(labels: Labels) -> Labels:
+def reference_of(labels: Labels) -> Labels:
     return without(labels, ("bin", "feature"))
