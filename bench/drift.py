@@ -18,10 +18,11 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from bench.load import PROJECT
+from bench.drift_rules import HALF_A_ROW, LEAST_ROWS, between_shares, index, range_chance, variance
+from bench.load import PROJECT, BenchError
 from bench.prometheus import Labels, Prometheus, backfill
 from bundle import concepts
-from bundle.bins import Bins, all_bins
+from bundle.bins import MISSING, Bins, all_bins
 from bundle.declaration import Declaration, load_declaration
 from bundle.distributions import CategoryDistribution, Distributions, NumberDistribution
 from bundle.encoding import Encoder, Matrix
@@ -50,7 +51,6 @@ HOLD = list(range(END - 160, END, 10))
 DEPTH = 4
 """Recordings that stand one on the other: counts, rows, shares, index."""
 
-HALF_A_ROW = 0.5
 SYSTEMS = ("heart-disease v1", "iris v1", "churn v1", "churn v2", "fraud v1")
 
 Say = Callable[[str], None]
@@ -120,9 +120,7 @@ def ranges_of(distribution: Distributions) -> dict[str, tuple[float, float]]:
 
 def stability_index(live: Counts, shares: Iterable[float], rows: int) -> float:
     """Return the population stability index of live rows [bins], half a row being added to each bin."""
-    reference = np.array(list(shares)) * rows + HALF_A_ROW
-    p, q = (live + HALF_A_ROW) / (live + HALF_A_ROW).sum(), reference / reference.sum()
-    return float(((p - q) * np.log(p / q)).sum())
+    return float(index(live, np.array(list(shares)) * rows))
 
 
 # ---- rows without drift ----
@@ -263,7 +261,7 @@ def series(window: Window) -> Iterator[tuple[str, str, Labels, float]]:
     """Yield name, type, labels and last value of each series of a window."""
     reference = window.reference
     labels = {"namespace": window.namespace, "job": "api", "model": reference.model}
-    labels |= {"model_version": reference.version}
+    labels |= {"model_version": reference.version, "reference": "1f2e3d4c"}
     yield concepts.FEATURE_REFERENCE_ROWS.common, "gauge", labels, reference.rows
     for number, quantile in quantiles(reference.bins).items():
         yield concepts.FEATURE_CHI_SQUARE.common, "gauge", labels | {"bins": str(number)}, quantile
@@ -280,10 +278,14 @@ def series(window: Window) -> Iterator[tuple[str, str, Labels, float]]:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What rules make of windows: by namespace, alerts with their features, and the index by feature."""
+    """What rules make of windows: by namespace, alerts with their features, and the index by feature.
+
+    `recorded` has what the index and the shares are judged by: by name, namespace and feature.
+    """
 
     alerts: dict[str, set[tuple[str, str]]]
     index: dict[str, dict[str, float]]
+    recorded: dict[str, dict[tuple[str, str], float]]
 
 
 def ask_rules(windows: list[Window]) -> Outcome:
@@ -291,29 +293,71 @@ def ask_rules(windows: list[Window]) -> Outcome:
     groups = yaml.safe_load(RULES.read_text(encoding="utf-8"))["groups"]
     alerts = [rule for group in groups for rule in group["rules"] if "alert" in rule]
     outcome = Outcome(
-        {window.namespace: set() for window in windows}, {window.namespace: {} for window in windows}
+        {window.namespace: set() for window in windows},
+        {window.namespace: {} for window in windows},
+        {name: {} for name in JUDGED_BY},
     )
     with tempfile.TemporaryDirectory() as folder:
         backfill(Path(folder), samples(windows), RULES, END, DEPTH)
         with Prometheus(Path(folder), {}, "--storage.tsdb.retention.time=100y") as prometheus:
             for labels, value in prometheus.query("job:feature:psi1h", END):
                 outcome.index[labels["namespace"]][labels["feature"]] = value
+            for name, found in outcome.recorded.items():
+                for labels, value in prometheus.query(name, END):
+                    found[labels["namespace"], labels["feature"]] = value
             for rule in alerts:
                 for labels, _ in prometheus.query(rule["expr"], END):
                     outcome.alerts[labels["namespace"]].add((rule["alert"], labels["feature"]))
     return outcome
 
 
-def largest_difference(windows: Iterable[Window], outcome: Outcome) -> float:
-    """Return how far Prometheus' index is from numpy's at most, over all windows and features."""
-    return max(
-        abs(
-            outcome.index[window.namespace][feature]
-            - stability_index(window.values[feature], bins.shares, window.reference.rows)
-        )
-        for window in windows
-        for feature, bins in window.reference.bins.items()
-    )
+JUDGED_BY = (
+    "job:feature:psi_chance1h",
+    "job:feature_out_of_range:share1h",
+    "job:feature_out_of_range:chance1h",
+    "job:feature_missing:chi_square1h",
+)
+
+
+def differences(windows: Iterable[Window], outcome: Outcome) -> Iterator[float]:
+    """Yield how far what Prometheus recorded of each window and feature is from numpy's.
+
+    Where it is no share, as a fraction of it. Without rows nothing may be recorded.
+    """
+    for window in windows:
+        for feature, found in window.reference.bins.items():
+            place = (window.namespace, feature)
+            expected = judged_by(window, feature)
+            for name, value in expected.items():
+                recorded = outcome.recorded[name][place]
+                yield abs(recorded - value) / max(1, value)
+            unasked = {name for name in JUDGED_BY if place in outcome.recorded[name]} - expected.keys()
+            if unasked:
+                raise BenchError(f"{sorted(unasked)} of {place} should not have been recorded")
+            if expected:
+                numpys = stability_index(window.values[feature], found.shares, window.reference.rows)
+                yield abs(outcome.index[window.namespace][feature] - numpys)
+
+
+def judged_by(window: Window, feature: str) -> dict[str, float]:
+    """Return what rules judge a feature by, as numpy computes it: nothing of fewer than 300 rows."""
+    live, found, known = window.values[feature], window.reference.bins[feature], window.reference.rows
+    rows = live.sum()
+    if rows < LEAST_ROWS:
+        return {}
+    chi_square = quantiles(window.reference.bins)
+    factor = variance(rows, known)
+    judged = {"job:feature:psi_chance1h": chi_square[len(found.names)] * factor}
+    if feature in window.outside:
+        judged["job:feature_out_of_range:share1h"] = window.outside[feature] / rows
+        judged["job:feature_out_of_range:chance1h"] = range_chance(rows, known, chi_square[5])
+    if MISSING in found.names:
+        half = HALF_A_ROW * len(found.names)
+        place = found.names.index(MISSING)
+        share = (live[place] + HALF_A_ROW) / (rows + half)
+        trained = (found.shares[place] * known + HALF_A_ROW) / (known + half)
+        judged["job:feature_missing:chi_square1h"] = between_shares(share, trained, factor)
+    return {name: float(value) for name, value in judged.items()}
 
 
 # ---- tables ----
@@ -368,7 +412,7 @@ def measure(say: Say, churn: Path | None) -> dict[str, Any]:
     return {
         "false_alarms": [false_alarms(group, outcome) for group in without],
         "power": [power(feature, shifts, outcome) for feature, shifts in moved],
-        "largest_difference": float(f"{largest_difference(windows, outcome):.1g}"),
+        "largest_difference": float(f"{max(differences(windows, outcome)):.1g}"),
     }
 
 
@@ -383,8 +427,13 @@ def run(say: Say) -> None:
 
 def page(measured: dict[str, Any]) -> str:
     """Return docs/drift.md with the tables of what was measured in place of those that it has."""
-    text = PAGE.read_text(encoding="utf-8")
-    for name, table in (("false alarms", false_alarms_table(measured)), ("power", power_table(measured))):
+    tables = {"false alarms": false_alarms_table(measured), "power": power_table(measured)}
+    return with_tables(PAGE.read_text(encoding="utf-8"), tables)
+
+
+def with_tables(text: str, tables: Mapping[str, Iterable[str]]) -> str:
+    """Return a page with lines in place of those between the marks that name them."""
+    for name, table in tables.items():
         begin, end = f"<!-- begin {name} -->\n", f"<!-- end {name} -->\n"
         head, _, rest = text.partition(begin)
         text = head + begin + "\n".join(table) + "\n" + end + rest.partition(end)[2]
