@@ -7,7 +7,7 @@ intervals hold together at 95 % (Bonferroni), so they are wider where more metri
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
@@ -38,7 +38,7 @@ LOWER_IS_BETTER = {"brier"}
 
 @dataclass(frozen=True)
 class Difference:
-    """A metric of two versions, and by how much the second's is larger, with its confidence interval."""
+    """A metric of two versions, by how much the second's is larger, with its interval and standard error."""
 
     metric: str
     first: float
@@ -46,6 +46,7 @@ class Difference:
     value: float
     lower: float
     upper: float
+    error: float = 0.0
 
     @property
     def better(self) -> bool:
@@ -58,15 +59,18 @@ class Difference:
 
 def compare(declaration: Declaration, labels: Labels, first: Floats, second: Floats) -> list[Difference]:
     """Return how the second version's metrics differ; probabilities are [repeats, rows, classes]."""
-    before, after = (
-        compared_metrics(Predictions.of(declaration, labels, probabilities))
-        for probabilities in (first, second)
-    )
+    predictions = (Predictions.of(declaration, labels, probabilities) for probabilities in (first, second))
+    return differences_of(*predictions)
+
+
+def differences_of(first: Predictions, second: Predictions) -> list[Difference]:
+    """Return how the second version's metrics differ on the same rows."""
+    before, after = compared_metrics(first), compared_metrics(second)
     differences = []
     for name in before:
         difference = after[name] - before[name]
         values = (before[name][0], after[name][0], difference[0], *interval(difference, len(before)))
-        differences.append(Difference(name, *map(float, values)))
+        differences.append(Difference(name, *map(float, (*values, deviation(difference)))))
     return differences
 
 
@@ -75,6 +79,11 @@ def interval(values: Floats, comparisons: int) -> tuple[float, float]:
     tail = 100 * FAMILY_ERROR_RATE / comparisons / 2
     lower, upper = np.nanpercentile(values[1:], [tail, 100 - tail])
     return float(lower), float(upper)
+
+
+def deviation(values: Floats) -> float:
+    """Return the standard error of [1 + resamples] values; resamples without a value (NaN) do not count."""
+    return float(np.nanstd(values[1:]))
 
 
 def compared_metrics(predictions: Predictions) -> dict[str, Floats]:
@@ -105,7 +114,7 @@ def verdict(differences: list[Difference], first: str, second: str) -> str:
 def table(differences: list[Difference], first: str, second: str) -> str:
     lines = [f"{'':12}{first:>9}{second:>9}   difference (interval)"]
     for difference in differences:
-        name, before, after, value, lower, upper = astuple(difference)
+        name, before, after, value, lower, upper, _ = astuple(difference)
         lines.append(f"{name:12}{before:9.4f}{after:9.4f}   {value:+.4f} ({lower:+.4f} to {upper:+.4f})")
     return "\n".join(lines)
 
@@ -116,9 +125,7 @@ def compare_versions(folder: Path, first: str, second: str, data: Path | None) -
     manifests = [load_manifest(folder / name, declaration) for name in (first, second)]
     rows, labels, digest = load_rows(folder, declaration, load_recipe(folder), data)
     matrix = Encoder(declaration).encode(rows)
-    probabilities = [
-        predict_rows(folder / manifest.version, manifest, matrix)[None] for manifest in manifests
-    ]
+    probabilities = [predictor(folder / manifest.version, manifest)(matrix)[None] for manifest in manifests]
     differences = compare(declaration, labels, *probabilities)
     report = f"{len(rows)} rows\n{table(differences, first, second)}\n{verdict(differences, first, second)}"
     trained = [manifest.version for manifest in manifests if manifest.data.sha256 == digest]
@@ -130,13 +137,17 @@ def compare_versions(folder: Path, first: str, second: str, data: Path | None) -
     return report
 
 
-def predict_rows(folder: Path, manifest: Manifest, matrix: Matrix) -> Floats:
-    """Return a version's probabilities [rows, classes]; BundleError if a file is missing or altered."""
+def predictor(folder: Path, manifest: Manifest) -> Callable[[Matrix], Floats]:
+    """Return what gives a version's probabilities [rows, classes] for a matrix.
+
+    BundleError if a file is missing or altered.
+    """
     model = read_files(folder, manifest)[MODEL_FILE]
     try:
-        return Session(model).run(matrix).astype(np.float64)
+        session = Session(model)
     except UnusableModelError as error:
         raise BundleError(f"{folder / MODEL_FILE} cannot be loaded: {error}") from error
+    return lambda matrix: session.run(matrix).astype(np.float64)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,39 +1,55 @@
 """The gate of a retraining: a candidate passes, or fails with a reason."""
 
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import norm
 from sklearn.pipeline import Pipeline
 
 from bundle.declaration import Declaration
 from bundle.encoding import Matrix
-from bundle.evaluation import Evaluation, MetricEstimate
+from bundle.evaluation import Evaluation
 from bundle.manifest import FewRows
 from training.compare import (
     LOWER_IS_BETTER,
     Difference,
     compared_metrics,
-    interval,
+    deviation,
 )
 from training.data import TrainingData
 from training.evaluation import group_members
+from training.evidence import Evidence, beyond_chance, largest_by_chance
 from training.metrics import Floats, calibration, false_negative_rate
+from training.noise import Half, spread
 from training.predictions import Predictions
 
-LEAST_ROWS = 25
-"""Least rows of the rarest class: with fewer, a candidate could lose a fifth of them unseen.
+Mask = NDArray[np.bool_]
 
-The interval of a difference excludes 0 once 5 rows of a class are lost, whatever their number: a resample
-holds none of them with probability e^-5 = 0.7 %, and the interval leaves out 0.8 % on each side. (Hanley and
-Lippman-Hand, "If nothing goes wrong, is everything all right?", JAMA 249, 1983.)
-"""
+CARD_ERROR_RATE = 0.0125
+"""Share of honest retrainings in which some metric may be worse than the card by chance."""
+
+ERROR_RATE = 0.0025
+"""The same for all comparisons with the served version together, and for all of rows, columns and groups."""
+
+SEEN_LOSS = 0.2
+"""Share of a class that must not be lost unseen."""
 
 MOST_DUPLICATES = 0.05
 """Largest share of rows that repeat an earlier one: a row both trained and tested on flatters a model."""
 
 LEAST_POSITIVES = 10
 """Groups with fewer positive rows are not compared by their false negative rate."""
+
+FLAT = 0.001
+"""Largest fall of a mean probability that counts as flat."""
+
+TINY = 1e-12
+"""In place of a standard error of nothing."""
 
 DIRECTION_ROWS = 200
 """Most rows on which directions are checked."""
@@ -45,11 +61,41 @@ class GateError(Exception):
 
 @dataclass(frozen=True)
 class Comparison:
-    """The predictions of the served version and of the candidate for the rows of a matrix."""
+    """The predictions of the served version and of the candidate for the rows of a matrix.
+
+    `halves` tell how much a fit moves by chance, and `trained_rows` how many rows the served version had.
+    """
 
     matrix: Matrix
     served: Predictions
     candidate: Predictions
+    halves: Sequence[Half] = ()
+    trained_rows: int = 1
+
+    def noise(self, metric: Callable[[Predictions, Mask], Floats]) -> Floats:
+        """Return how much metrics differ between two versions by the rows they were trained on.
+
+        A metric is that of predictions for the rows of a mask [rows].
+        """
+        differences = []
+        for half in self.halves:
+            chosen = np.zeros(len(self.candidate.labels), dtype=bool)
+            chosen[half.others] = True
+            whole = replace(self.candidate, weights=np.ones((1, len(chosen)))).select(chosen)
+            other = replace(whole, probabilities=half.probabilities[np.argsort(half.others)][None])
+            differences.append(np.ravel(metric(other, chosen) - metric(whole, chosen)))
+        spreads = [spread(list(values)) for values in zip(*differences, strict=True)] or [0.0]
+        return np.array(spreads) * np.sqrt(1 + len(self.candidate.labels) / self.trained_rows)
+
+
+def least_rows(declaration: Declaration) -> int:
+    """Return the rows of a class that show a fifth of them lost.
+
+    Where a version loses k rows and gains none, the difference is the square root of k standard errors: a
+    resample's number of them has the variance k.
+    """
+    metrics = 3 if declaration.binary else 2
+    return round(math.ceil(norm.isf(ERROR_RATE / metrics) ** 2) / SEEN_LOSS)
 
 
 def check_rows(declaration: Declaration, data: TrainingData, *, allow_few: bool = False) -> FewRows | None:
@@ -57,11 +103,12 @@ def check_rows(declaration: Declaration, data: TrainingData, *, allow_few: bool 
     counts = np.bincount(data.labels, minlength=len(declaration.classes))
     rarest = int(counts.argmin())
     few = None
-    if counts[rarest] < LEAST_ROWS:
-        few = FewRows(label=declaration.labels[rarest], rows=int(counts[rarest]), needed=LEAST_ROWS)
+    needed = least_rows(declaration)
+    if counts[rarest] < needed:
+        few = FewRows(label=declaration.labels[rarest], rows=int(counts[rarest]), needed=needed)
         if not allow_few:
             raise GateError(
-                f"too few rows: {few.rows} of '{few.label}' where {LEAST_ROWS} are needed to see a fifth of "
+                f"too few rows: {few.rows} of '{few.label}' where {needed} are needed to see a fifth of "
                 "them lost; FEW_ROWS=yes (--allow-few-rows) lets them pass, and the card says so"
             )
     duplicates = 1 - len(set(row_keys(data))) / len(data.rows)
@@ -88,40 +135,75 @@ def check_labels(direct: Predictions, served: str) -> None:
         )
 
 
-def check_differences(differences: list[Difference], served: str) -> None:
-    """Fail if the candidate is worse than the served version, beyond noise."""
-    for difference in differences:
-        if difference.worse:
+def check_agreement(
+    declaration: Declaration, evidence: Iterable[Evidence], say: Callable[[str], None]
+) -> None:
+    """Fail if new rows do not agree with the served version, beyond what chance explains of so many looks."""
+    found = beyond_chance(list(evidence), ERROR_RATE)
+    for item in found[1:]:
+        say(f"also: {item.reason}")
+    if found:
+        raise GateError(
+            f"{found[0].reason}; if the world has changed and the rows are right, train {declaration.name} "
+            f"anew (make train), which compares with no version"
+        )
+
+
+def check_differences(differences: list[Difference], comparison: Comparison, served: str) -> None:
+    """Fail if the candidate is worse than the served version, beyond noise of rows and of training."""
+    noise = comparison.noise(
+        lambda predictions, _: np.array([values[0] for values in compared_metrics(predictions).values()])
+    )
+    limit = float(norm.isf(ERROR_RATE / len(differences)))
+    for difference, by_training in zip(differences, np.broadcast_to(noise, len(differences)), strict=True):
+        loss = difference.value if difference.metric in LOWER_IS_BETTER else -difference.value
+        if loss > limit * np.hypot(difference.error, by_training):
             raise GateError(
                 f"worse beyond noise: {difference.metric} {difference.second:.4f} where {served} has "
-                f"{difference.first:.4f} ({difference.lower:+.4f} to {difference.upper:+.4f})"
+                f"{difference.first:.4f} ({difference.lower:+.4f} to {difference.upper:+.4f}); keep {served}, "
+                "or train on more rows (those of before, too)"
             )
 
 
-def check_card(candidate: Predictions, evaluation: Evaluation, served: str) -> None:
-    """Fail if the candidate is worse than the served version's card says of that one, beyond noise."""
-    for name, values in compared_metrics(candidate).items():
-        card = evaluation.metrics.get(name)
-        if card is not None and _is_worse(name, values, card):
-            raise GateError(
-                f"worse than the card beyond noise: {name} {values[0]:.4f} on these rows, where {served} had "
-                f"{card.value:.4f} on its own; are columns mixed up, or labels of another kind?"
-            )
+def check_card(comparison: Comparison, evaluation: Evaluation, served: str) -> None:
+    """Fail if the candidate is worse than the served version's card says of that one, beyond noise.
 
-
-def _is_worse(name: str, values: Floats, card: MetricEstimate) -> bool:
-    lower, upper = np.nanpercentile(values[1:], [2.5, 97.5])
-    noise = np.hypot((upper - lower) / 2, (card.upper - card.lower) / 2)
-    loss = values[0] - card.value if name in LOWER_IS_BETTER else card.value - values[0]
-    return bool(loss > noise)
+    The largest of the metrics' differences is held against what the largest is by chance: resamples of these
+    rows, less as many of the card's, which vary as these do.
+    """
+    values = {
+        name: metric
+        for name, metric in compared_metrics(comparison.candidate).items()
+        if name in evaluation.metrics
+    }
+    names, signs = list(values), [1 if name in LOWER_IS_BETTER else -1 for name in values]
+    cards = [evaluation.metrics[name] for name in names]
+    resampled = np.stack([values[name][1:] for name in names], axis=1) * signs
+    card_errors = np.array([(card.upper - card.lower) / 2 / norm.isf(0.025) for card in cards])
+    own = np.nanstd(resampled, axis=0)
+    errors = np.hypot(own, card_errors)
+    deviations = resampled - np.nanmean(resampled, axis=0)
+    others = deviations[::-1] * np.divide(card_errors, own, out=np.zeros_like(own), where=own > 0)
+    limit = largest_by_chance((deviations - others) / np.maximum(errors, TINY), CARD_ERROR_RATE)
+    losses = np.array([values[name][0] - card.value for name, card in zip(names, cards, strict=True)]) * signs
+    worst = int(np.argmax(losses / np.maximum(errors, TINY)))
+    if losses[worst] > limit * errors[worst]:
+        name, card = names[worst], cards[worst]
+        raise GateError(
+            f"worse than the card beyond noise: {name} {values[name][0]:.4f} on these rows, where {served} had "
+            f"{card.value:.4f} on its own; labels are suspicious, or columns mixed up: have a sample of the "
+            f"rows that {served} is surest about and wrong on labelled again"
+        )
 
 
 def check_calibration(comparison: Comparison) -> None:
     """Fail if the candidate is worse calibrated than the served version, beyond noise."""
     served, candidate = comparison.served.mean(calibration), comparison.candidate.mean(calibration)
+    noise = np.broadcast_to(comparison.noise(lambda predictions, _: predictions.mean(calibration)), 2)
+    limit = float(norm.isf(ERROR_RATE / 2))
     for index, (name, ideal) in enumerate((("intercept", 0), ("slope", 1))):
         increase = np.abs(candidate[index] - ideal) - np.abs(served[index] - ideal)
-        if interval(increase, 2)[0] > 0:
+        if increase[0] > limit * np.hypot(deviation(increase), noise[index]):
             raise GateError(
                 f"calibration degrades: {name} {candidate[index][0]:.2f}, where the served version has "
                 f"{served[index][0]:.2f} and {ideal} is ideal"
@@ -136,28 +218,45 @@ def check_groups(comparison: Comparison) -> None:
         for feature, group, member in group_members(comparison.candidate.declaration, comparison.matrix)
         if labels[member].sum() >= LEAST_POSITIVES
     ]
+    limit = float(norm.isf(ERROR_RATE / max(len(groups), 1)))
     for name, member in groups:
         served = comparison.served.select(member).mean(false_negative_rate)
         candidate = comparison.candidate.select(member).mean(false_negative_rate)
-        if interval(candidate - served, len(groups))[0] > 0:
+        noise = comparison.noise(partial(_misses, member))[0]
+        increase = candidate - served
+        if increase[0] > limit * np.hypot(deviation(increase), noise):
             raise GateError(
                 f"higher false negative rate in a group: {candidate[0]:.0%} of {name}, where the served "
                 f"version has {served[0]:.0%}"
             )
 
 
-def check_directions(declaration: Declaration, pipeline: Pipeline, matrix: Matrix) -> None:
-    """Fail if the mean probability does not rise along values that the declaration calls rising."""
+def _misses(member: Mask, predictions: Predictions, chosen: Mask) -> Floats:
+    return predictions.select(member[chosen]).mean(false_negative_rate)
+
+
+def check_directions(
+    declaration: Declaration, pipeline: Pipeline, matrix: Matrix, halves: Sequence[Half] = ()
+) -> None:
+    """Fail if the mean probability falls along values that the declaration calls rising, beyond noise."""
     rows = matrix[:: max(1, len(matrix) // DIRECTION_ROWS)]
+    steps = sum(len(values) - 1 for feature in declaration.features for values in feature.rising)
+    limit = float(norm.isf(ERROR_RATE / max(steps, 1)))
     for column, feature in enumerate(declaration.features):
         for values in feature.rising:
             encoded = [feature.encode(value) for value in values]
-            means = [_mean_probability(pipeline, rows, column, value) for value in encoded]
-            for (low, high), (before, after) in zip(pairwise(values), pairwise(means), strict=True):
-                if after <= before:
+            means, *others = (
+                np.array([_mean_probability(fitted, rows, column, value) for value in encoded])
+                for fitted in (pipeline, *(half.pipeline for half in halves))
+            )
+            falls = [list(step) for step in -np.diff(others, axis=1).T] if others else [[]] * len(encoded)
+            for number, (low, high) in enumerate(pairwise(values)):
+                before, after = means[number], means[number + 1]
+                if before - after > FLAT + limit * spread(falls[number]):
                     raise GateError(
-                        f"a direction is wrong: '{declaration.labels[1]}' becomes no likelier from {low} "
-                        f"to {high} of {feature.name} ({before:.3f} to {after:.3f})"
+                        f"a direction is wrong: '{declaration.labels[1]}' becomes less likely from {low} to "
+                        f"{high} of {feature.name} ({before:.3f} to {after:.3f}); look whether the column or "
+                        "its codes are mixed up"
                     )
 
 

@@ -27,23 +27,15 @@ from bundle.manifest import PIPELINE_FILE, Manifest, load_manifest
 from training import Say
 from training.build import build_version, write_card
 from training.cli import exit_code, parser, rows_file
-from training.compare import compare, predict_rows, table, verdict
+from training.agreement import Predict
+from training.compare import predictor
 from training.data import TrainingData, load_recipe, load_training_data
 from training.evaluation import out_of_fold
 from training.fitting import fit
-from training.gate import (
-    Comparison,
-    GateError,
-    check_calibration,
-    check_card,
-    check_differences,
-    check_directions,
-    check_groups,
-    check_labels,
-    check_rows,
-    row_keys,
-)
+from training.gate import Comparison, GateError, check_labels, check_rows, row_keys
+from training.judgement import Reference, check_gate
 from training.metrics import Floats
+from training.noise import fit_halves
 from training.predictions import Predictions
 from training.preparation import check_classes, check_columns
 from training.recipe import Recipe
@@ -71,6 +63,16 @@ class Retraining:
     estimator: str
     name: str
     say: Say
+
+    @property
+    def reference(self) -> Reference:
+        return Reference(
+            self.declaration,
+            self.served.version,
+            self.served.data.rows,
+            self.served.evaluation,
+            self.served.distribution,
+        )
 
     def build_pipeline(self) -> Pipeline:
         return self.recipe.build_pipeline(self.estimator, self.declaration)
@@ -101,7 +103,8 @@ def retrain(
     rows = replace(rows, few=check_rows(run.declaration, rows, allow_few=allow_few_rows))
     check_classes(run.declaration, rows.labels)
     check_columns(run.declaration, rows)
-    direct = predict_rows(folder / run.served.version, run.served, rows.matrix)
+    predict = predictor(folder / run.served.version, run.served)
+    direct = predict(rows.matrix)
     check_labels(Predictions.of(run.declaration, rows.labels, direct[None]), run.served.version)
     count, against = len(rows.rows), run.served.version
     say(f"{count} rows; {run.estimator} as {run.name}, against {against}, by cross-validation")
@@ -109,7 +112,7 @@ def retrain(
     known = (
         candidate if rows.sha256 == run.served.data.sha256 else _served_out_of_fold(run, rows, direct, seen)
     )
-    check_gate(run, rows, known, candidate)
+    judge(run, rows, known, candidate, predict, load_seen(run, seen))
     write_version(run, rows, candidate)
     return run.name
 
@@ -147,22 +150,26 @@ def next_version(folder: Path, declaration: Declaration) -> str:
     return f"v{1 + max(int(name[1:]) for name in names if re.fullmatch('v[0-9]+', name))}"
 
 
-def check_gate(run: Retraining, data: TrainingData, served: Floats, candidate: Floats) -> None:
-    """Print how the versions differ; GateError if the candidate fails."""
+def judge(
+    run: Retraining,
+    data: TrainingData,
+    served: Floats,
+    candidate: Floats,
+    predict: Predict,
+    trained: TrainingData | None,
+) -> None:
+    """Fit what the gate needs, and ask it; GateError if the candidate fails."""
+    classes = len(run.declaration.classes)
+    halves = fit_halves(run.build_pipeline, data.matrix, data.labels, classes)
     comparison = Comparison(
         data.matrix,
         Predictions.of(run.declaration, data.labels, served),
         Predictions.of(run.declaration, data.labels, candidate),
+        halves,
+        run.served.data.rows,
     )
-    differences = compare(run.declaration, data.labels, served, candidate)
-    run.say(table(differences, run.served.version, run.name))
-    run.say(verdict(differences, run.served.version, run.name))
-    check_differences(differences, run.served.version)
-    check_card(comparison.candidate, run.served.evaluation, run.served.version)
-    if run.declaration.binary:
-        check_calibration(comparison)
-        check_groups(comparison)
-        check_directions(run.declaration, fit(run.build_pipeline(), data.matrix, data.labels), data.matrix)
+    fitted = fit(run.build_pipeline(), data.matrix, data.labels) if run.declaration.binary else None
+    check_gate(run.reference, data, comparison, fitted, predict, trained, run.say, run.name)
 
 
 def _served_out_of_fold(run: Retraining, data: TrainingData, direct: Floats, seen: Path | None) -> Floats:

@@ -1,0 +1,165 @@
+"""How often the gate refuses honest retrainings, and lets damaged ones through.
+
+`python -m bench honesty` writes the table between the marks in docs/rollout.md. Each seed draws the rows of a
+served version and as many new ones from one population (bench/gate_rows.py), and damages the new ones in turn.
+`python -m bench.gate_honesty SYSTEM SEEDS` judges so many seeds of one system, and prints its lines alone.
+"""
+
+import json
+import os
+import re
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.pipeline import Pipeline
+
+from bench.gate_rows import DAMAGES, Population, Rows, population
+from bench.load import PROJECT
+from training.data import TrainingData
+from training.distribution import describe
+from training.evaluation import evaluate, out_of_fold
+from training.fitting import fit, predict_classes
+from training.gate import Comparison, GateError, check_labels, check_rows
+from training.judgement import Reference, check_gate
+from training.metrics import Floats
+from training.noise import fit_halves
+from training.predictions import Predictions
+
+PAGE = PROJECT / "docs" / "rollout.md"
+RESULTS = PROJECT / "docs" / "gate.json"
+BEGIN, END = "<!-- begin gate honesty -->\n", "<!-- end gate honesty -->\n"
+
+SEEDS = {"heart-disease v1": 100, "iris v1": 100, "churn v1": 100, "churn v2": 100, "fraud v1": 100}
+ESTIMATORS = {"churn v2": "gradient_boosting", "fraud v1": "gradient_boosting"}
+
+Say = Callable[[str], None]
+Lines = dict[str, dict[str, Counter[str]]]
+
+
+@dataclass(frozen=True)
+class Served:
+    """A version as it is served: fitted to its rows, with the card that its cross-validation gives it."""
+
+    population: Population
+    estimator: str
+    rows: TrainingData
+    pipeline: Pipeline
+    reference: Reference
+
+    def build(self) -> Pipeline:
+        return self.population.recipe.build_pipeline(self.estimator, self.population.declaration)
+
+    def predict(self, matrix: Floats) -> Floats:
+        return predict_classes(self.pipeline, matrix, len(self.population.declaration.classes))
+
+
+def training_data(rows: Rows) -> TrainingData:
+    matrix, labels = rows
+    return TrainingData([{}] * len(labels), matrix, labels, "")
+
+
+def serve(drawn: Population, estimator: str, rows: Rows) -> Served:
+    declaration, (matrix, labels) = drawn.declaration, rows
+
+    def build() -> Pipeline:
+        return drawn.recipe.build_pipeline(estimator, declaration)
+
+    evaluation = evaluate(
+        declaration, matrix, labels, out_of_fold(build, matrix, labels, len(declaration.classes))
+    )
+    reference = Reference(declaration, "v1", len(labels), evaluation, describe(declaration, matrix))
+    return Served(drawn, estimator, training_data(rows), fit(build(), matrix, labels), reference)
+
+
+def reason(served: Served, rows: Rows) -> str | None:
+    """Return why a retraining on these rows fails, up to the colon, or None if it passes."""
+    data, declaration = training_data(rows), served.population.declaration
+    direct = served.predict(data.matrix)[None]
+    try:
+        check_rows(declaration, data)
+        before = Predictions.of(declaration, data.labels, direct)
+        check_labels(before, "v1")
+        candidate = out_of_fold(served.build, data.matrix, data.labels, len(declaration.classes))
+        comparison = Comparison(
+            data.matrix,
+            before,
+            Predictions.of(declaration, data.labels, candidate),
+            fit_halves(served.build, data.matrix, data.labels, len(declaration.classes)),
+            served.reference.rows,
+        )
+        check_gate(
+            served.reference,
+            data,
+            comparison,
+            fit(served.build(), data.matrix, data.labels) if declaration.binary else None,
+            served.predict,
+            None if declaration.name == "churn" else served.rows,
+            lambda _: None,
+            "v2",
+        )
+    except GateError as error:
+        return str(error).partition(":")[0]
+    return None
+
+
+def judge(system: str, seed: int) -> Iterator[tuple[str, str | None]]:
+    """Yield for each damage whether a retraining passes (None), or why not."""
+    drawn = population(system.split()[0])
+    before, after = drawn.draw(np.random.default_rng(seed))
+    served = serve(drawn, ESTIMATORS.get(system, "logistic_regression"), before)
+    for number, (damage, change) in enumerate(DAMAGES.items()):
+        if drawn.declaration.groups or damage != "misses hidden in a group":
+            yield (
+                damage,
+                reason(served, change(drawn.declaration, after, np.random.default_rng([seed, number]))),
+            )
+
+
+def count(system: str, seeds: Iterable[int], say: Say) -> dict[str, Counter[str]]:
+    """Return for each damage how often retrainings passed, or failed by reason."""
+    counts: dict[str, Counter[str]] = {}
+    for seed in seeds:
+        for damage, why in judge(system, seed):
+            counts.setdefault(damage, Counter())[why or "passed"] += 1
+        say(f"{system}, seed {seed}: " + json.dumps({name: dict(found) for name, found in counts.items()}))
+    return counts
+
+
+def run(say: Say) -> None:
+    """Judge all systems, write docs/gate.json, and its table into docs/rollout.md."""
+    for system, seeds in SEEDS.items():
+        if system.startswith("churn") and not os.environ.get("CHURN_DATA"):
+            say(f"{system} is left out: CHURN_DATA names no file")
+        else:
+            keep(system, count(system, range(seeds), say))
+
+
+def keep(system: str, counts: dict[str, Counter[str]]) -> None:
+    """Write the counts of one system into docs/gate.json, and all into the page."""
+    kept = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
+    kept[system] = {damage: dict(found.most_common()) for damage, found in counts.items()}
+    kept = {name: kept[name] for name in SEEDS if name in kept}
+    RESULTS.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+    table = BEGIN + "\n".join(lines(kept)) + "\n" + END
+    text = PAGE.read_text(encoding="utf-8")
+    pattern = re.compile(re.escape(BEGIN) + ".*?" + re.escape(END), re.DOTALL)
+    PAGE.write_text(pattern.sub(lambda _: table, text), encoding="utf-8")
+
+
+def lines(kept: dict[str, dict[str, dict[str, int]]]) -> Iterator[str]:
+    yield "| model | rows | retrainings that pass | why the others fail |"
+    yield "|---|---|---|---|"
+    for system, damages in kept.items():
+        for damage, found in damages.items():
+            reasons = ", ".join(f"{why} {number}" for why, number in found.items() if why != "passed")
+            yield (
+                f"| {system} | {damage} | {found.get('passed', 0)} of {sum(found.values())} "
+                f"| {reasons or 'none fails'} |"
+            )
+
+
+if __name__ == "__main__":
+    keep(sys.argv[1], count(sys.argv[1], range(int(sys.argv[2])), print))
