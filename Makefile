@@ -132,7 +132,7 @@ bench-drift: .venv/dev.done ## measure how often alerts on drift are wrong, and 
 	@.venv/bin/python -m tools.cluster build
 	.venv/bin/python -m bench drift
 
-bench-honesty: .venv/train.done ## simulate years of honest data, and count the alerts (an hour on a quiet machine)
+bench-honesty: .venv/train.done ## simulate honest data, on which every alert and refusal is wrong (hours; needs no other work)
 	.venv/bin/python -m bench honesty
 
 compare: .venv/train.done ## compare versions A and B of MODEL on the labelled rows of DATA

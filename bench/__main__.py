@@ -8,8 +8,8 @@ from bench.ours import growth, measure, progress
 from bench.report import write_report
 from bench.results import other_load, save
 
-HONESTY = ("bench.drift_honesty", "bench.quality_honesty")
-"""What simulates years of honest data, in which every alert is wrong; each writes the tables of its page."""
+HONESTY = ("bench.drift_honesty", "bench.quality_honesty", "bench.gate_honesty")
+"""What shows how often alerts and the gate are wrong about honest data; each writes the tables of its page."""
 
 
 def main(kind: str) -> None:

@@ -1,7 +1,7 @@
 """How often the gate refuses honest retrainings, and lets damaged ones through.
 
 `python -m bench honesty` writes the table between the marks in docs/rollout.md. Each seed draws the rows of a
-served version and as many new ones from one population (bench/gate_rows.py), and damages the new ones in turn.
+served version and as many new ones from one population (bench/gate_rows.py), and damages those in turn.
 `python -m bench.gate_honesty SYSTEM SEEDS` judges so many seeds of one system, and prints its lines alone.
 """
 
@@ -23,7 +23,7 @@ from training.distribution import describe
 from training.evaluation import evaluate, out_of_fold
 from training.fitting import fit, predict_classes
 from training.gate import Comparison, GateError, check_labels, check_rows
-from training.judgement import Reference, check_gate
+from training.judgement import Reference, check_gate, check_kind
 from training.metrics import Floats
 from training.noise import fit_halves
 from training.predictions import Predictions
@@ -70,36 +70,30 @@ def serve(drawn: Population, estimator: str, rows: Rows) -> Served:
     evaluation = evaluate(
         declaration, matrix, labels, out_of_fold(build, matrix, labels, len(declaration.classes))
     )
-    reference = Reference(declaration, "v1", len(labels), evaluation, describe(declaration, matrix))
+    reference = Reference(declaration, "v1", "v2", len(labels), evaluation, describe(declaration, matrix))
     return Served(drawn, estimator, training_data(rows), fit(build(), matrix, labels), reference)
 
 
 def reason(served: Served, rows: Rows) -> str | None:
     """Return why a retraining on these rows fails, up to the colon, or None if it passes."""
     data, declaration = training_data(rows), served.population.declaration
-    direct = served.predict(data.matrix)[None]
+    direct, classes = served.predict(data.matrix), len(declaration.classes)
+    trained = None if declaration.name == "churn" else served.rows
     try:
         check_rows(declaration, data)
-        before = Predictions.of(declaration, data.labels, direct)
+        before = Predictions.of(declaration, data.labels, direct[None])
         check_labels(before, "v1")
-        candidate = out_of_fold(served.build, data.matrix, data.labels, len(declaration.classes))
+        check_kind(served.reference, data, direct, trained, lambda _: None)
+        candidate = out_of_fold(served.build, data.matrix, data.labels, classes)
         comparison = Comparison(
             data.matrix,
             before,
             Predictions.of(declaration, data.labels, candidate),
-            fit_halves(served.build, data.matrix, data.labels, len(declaration.classes)),
+            fit_halves(served.build, data.matrix, data.labels, classes),
             served.reference.rows,
         )
-        check_gate(
-            served.reference,
-            data,
-            comparison,
-            fit(served.build(), data.matrix, data.labels) if declaration.binary else None,
-            served.predict,
-            None if declaration.name == "churn" else served.rows,
-            lambda _: None,
-            "v2",
-        )
+        fitted = fit(served.build(), data.matrix, data.labels) if declaration.binary else None
+        check_gate(served.reference, data, comparison, served.predict, fitted, lambda _: None)
     except GateError as error:
         return str(error).partition(":")[0]
     return None
@@ -107,7 +101,7 @@ def reason(served: Served, rows: Rows) -> str | None:
 
 def judge(system: str, seed: int) -> Iterator[tuple[str, str | None]]:
     """Yield for each damage whether a retraining passes (None), or why not."""
-    drawn = population(system.split()[0])
+    drawn = population(system.split(maxsplit=1)[0])
     before, after = drawn.draw(np.random.default_rng(seed))
     served = serve(drawn, ESTIMATORS.get(system, "logistic_regression"), before)
     for number, (damage, change) in enumerate(DAMAGES.items()):

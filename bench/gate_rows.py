@@ -16,8 +16,8 @@ from bench.drift import MODELS
 from bundle.declaration import Declaration, load_declaration
 from bundle.encoding import Encoder, Matrix
 from bundle.features import CategoryFeature
-from training.agreement import takes
 from bundle.manifest import load_manifest
+from training.agreement import takes
 from training.data import class_indexes, load_recipe, load_training_data
 from training.evaluation import group_members
 from training.fitting import fit
@@ -29,6 +29,9 @@ Rows = tuple[Matrix, Labels]
 
 SMOOTHING = 0.3
 """Noise that is added to a number of heart-disease's rows, in its standard deviations."""
+
+FLOWERS = 75
+"""Flowers of each species of iris."""
 
 CHURN_ROWS = 3000
 """Rows of a half of churn's table that a version is trained on."""
@@ -43,8 +46,11 @@ HIDDEN = 0.9
 class Population(Protocol):
     """Where the rows of a served version and of its retraining come from."""
 
-    declaration: Declaration
-    recipe: Recipe
+    @property
+    def declaration(self) -> Declaration: ...
+
+    @property
+    def recipe(self) -> Recipe: ...
 
     def draw(self, rng: Rng) -> tuple[Rows, Rows]:
         """Return the rows of the served version, and as many others."""
@@ -90,7 +96,7 @@ def smoothed(values: Matrix, reference: Matrix, rng: Rng) -> Matrix:
 
 @dataclass(frozen=True)
 class Iris:
-    """Flowers drawn from the normal distribution of each species."""
+    """Flowers drawn from the normal distribution of each species, more of them than the gate's floor."""
 
     declaration: Declaration
     recipe: Recipe
@@ -101,10 +107,10 @@ class Iris:
 
         def drawn() -> Rows:
             flowers = [
-                rng.multivariate_normal(rows.mean(axis=0), np.cov(rows.T), size=len(rows)) for rows in species
+                rng.multivariate_normal(rows.mean(axis=0), np.cov(rows.T), size=FLOWERS) for rows in species
             ]
             matrix = np.maximum(np.round(np.concatenate(flowers), 2), 0.1).astype(np.float32)
-            return matrix, np.repeat(np.arange(len(species)), [len(rows) for rows in species])
+            return matrix, np.repeat(np.arange(len(species)), FLOWERS)
 
         return drawn(), drawn()
 

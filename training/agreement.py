@@ -1,7 +1,7 @@
 """Whether new rows agree with the served version: its probabilities, and the rows that it was trained on.
 
-Each statistic is a mean over rows that is 0, or more, for rows of the same kind. Under 0 it says that a column
-or a group of the new rows means something else than the served version learned, or that it is labelled otherwise.
+Each statistic says by how many standard errors a column, a pair of columns or a group of the new rows means
+something else than the served version learned, or is labelled otherwise.
 """
 
 from collections.abc import Callable, Iterator
@@ -62,8 +62,8 @@ def column_evidence(
         noise = spread(differences) * np.sqrt(len(rows.labels) / comparison.trained_rows)
         yield Evidence(
             -z_score((observed * bearing).sum(axis=1), noise),
-            f"a column looks mixed up: '{feature.name}' bears less on the class than {version} learned, beyond "
-            "noise; compare the column with its source, and the order of rows and labels",
+            f"a column looks mixed up: '{feature.name}' bears less on the class than {version} learned, "
+            "beyond noise; compare the column with its source, and the order of rows and labels",
         )
 
 
@@ -88,7 +88,7 @@ def group_evidence(
     card: list[GroupMetrics],
     version: str,
 ) -> Iterator[Evidence]:
-    """Yield for each declared group how far its positives are off both the card's share and what is predicted.
+    """Yield for each declared group how far its positives are off the card's share and what is predicted.
 
     One alone is no evidence: a share differs where other people come, and estimators that shrink are off for
     a group of few.
@@ -128,29 +128,33 @@ def _share_difference(labels: Labels, before: GroupMetrics) -> float:
 def swap_evidence(
     declaration: Declaration, matrix: Matrix, reference: Distributions, trained_rows: int, version: str
 ) -> Iterator[Evidence]:
-    """Yield for each pair of columns how much likelier their values are with the two exchanged."""
+    """Yield for each pair of columns how much more alike the distributions are with the two exchanged."""
     features = declaration.features
     bins = [feature_bins(feature, reference[feature.name]) for feature in features]
     for one, other in combinations(range(len(features)), 2):
         if not (takes(features[one], matrix[:, other]) and takes(features[other], matrix[:, one])):
             continue
-        exchanged = [
-            _log_share(bins[place], matrix[:, column], trained_rows)
-            - _log_share(bins[column], matrix[:, column], trained_rows)
+        gain = sum(
+            _surprise(bins[column], matrix[:, column], trained_rows)
+            - _surprise(bins[place], matrix[:, column], trained_rows)
             for place, column in ((one, other), (other, one))
-        ]
+        )
         yield Evidence(
-            z_score(exchanged[0] + exchanged[1]),
+            z_score(np.asarray(gain)),
             f"columns look swapped: the values of '{features[one].name}' are like those of "
             f"'{features[other].name}' that {version} was trained on, and the reverse; exchange them",
         )
 
 
-def _log_share(bins: Bins, values: Matrix, rows: int) -> Floats:
-    """Return the log of the reference's share of the bin of each value [rows], half a row added to each bin."""
-    shares = (np.array(bins.shares) * rows + 0.5) / (rows + 0.5 * len(bins.shares))
+def _surprise(bins: Bins, values: Matrix, rows: int) -> Floats:
+    """Return the log of the share of each value's bin [rows], here over in the reference.
+
+    Half a row is added to each bin. The mean is the Kullback-Leibler divergence from the reference.
+    """
+    before = (np.array(bins.shares) * rows + 0.5) / (rows + 0.5 * len(bins.shares))
+    now = (bins.count(values) + 0.5) / (len(values) + 0.5 * len(bins.shares))
     places = np.take(bins.places, np.searchsorted(bins.bounds, values, side="right"))
-    return np.asarray(np.log(shares[places]))
+    return np.asarray(np.log(now / before)[places])
 
 
 def takes(feature: Feature, values: Matrix) -> bool:

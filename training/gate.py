@@ -95,7 +95,7 @@ def least_rows(declaration: Declaration) -> int:
     resample's number of them has the variance k.
     """
     metrics = 3 if declaration.binary else 2
-    return round(math.ceil(norm.isf(ERROR_RATE / metrics) ** 2) / SEEN_LOSS)
+    return round(math.ceil(float(norm.isf(ERROR_RATE / metrics)) ** 2) / SEEN_LOSS)
 
 
 def check_rows(declaration: Declaration, data: TrainingData, *, allow_few: bool = False) -> FewRows | None:
@@ -160,8 +160,8 @@ def check_differences(differences: list[Difference], comparison: Comparison, ser
         if loss > limit * np.hypot(difference.error, by_training):
             raise GateError(
                 f"worse beyond noise: {difference.metric} {difference.second:.4f} where {served} has "
-                f"{difference.first:.4f} ({difference.lower:+.4f} to {difference.upper:+.4f}); keep {served}, "
-                "or train on more rows (those of before, too)"
+                f"{difference.first:.4f} ({difference.lower:+.4f} to {difference.upper:+.4f}); keep "
+                f"{served}, or train on more rows (those of before, too)"
             )
 
 
@@ -190,8 +190,8 @@ def check_card(comparison: Comparison, evaluation: Evaluation, served: str) -> N
     if losses[worst] > limit * errors[worst]:
         name, card = names[worst], cards[worst]
         raise GateError(
-            f"worse than the card beyond noise: {name} {values[name][0]:.4f} on these rows, where {served} had "
-            f"{card.value:.4f} on its own; labels are suspicious, or columns mixed up: have a sample of the "
+            f"worse than the card beyond noise: {name} {values[name][0]:.4f} on these rows, where {served} "
+            f"had {card.value:.4f} on its own; labels are suspicious, or columns mixed up: have a sample of the "
             f"rows that {served} is surest about and wrong on labelled again"
         )
 

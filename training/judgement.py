@@ -17,7 +17,6 @@ from training.agreement import (
 )
 from training.compare import differences_of, table, verdict
 from training.data import TrainingData
-from training.evidence import Evidence
 from training.gate import (
     Comparison,
     check_agreement,
@@ -27,61 +26,60 @@ from training.gate import (
     check_directions,
     check_groups,
 )
+from training.metrics import Floats
 
 
 @dataclass(frozen=True)
 class Reference:
-    """The served version, as far as a candidate is judged by it: its rows' number, card and distributions."""
+    """The served version, as far as a candidate of that name is judged by it: number of rows, card, bins."""
 
     declaration: Declaration
     version: str
+    candidate: str
     rows: int
     evaluation: Evaluation
     distribution: Distributions
 
 
-def check_gate(
+def check_kind(
     reference: Reference,
     data: TrainingData,
-    comparison: Comparison,
-    fitted: Pipeline | None,
-    predict: Predict,
+    served: Floats,
     trained: TrainingData | None,
     say: Say,
-    name: str,
 ) -> None:
-    """Print how the versions differ; GateError if the candidate fails.
+    """Fail if the new rows are not of the served version's kind: what is told before anything is fitted.
 
-    `trained` are the rows of the served version, if they are here, and `fitted` is the candidate, of two classes.
+    `served` is what that version predicts of them [rows, classes], and `trained` are its own rows, if they
+    are here: without them nothing is known of what belongs together.
     """
-    differences = differences_of(comparison.served, comparison.candidate)
-    say(table(differences, reference.version, name))
-    say(verdict(differences, reference.version, name))
-    evidence = agreement(reference, data, comparison, predict, trained)
-    check_agreement(reference.declaration, evidence, say)
-    if fitted is not None:
-        check_directions(reference.declaration, fitted, data.matrix, comparison.halves)
-    check_card(comparison, reference.evaluation, reference.version)
-    check_differences(differences, comparison, reference.version)
-    if reference.declaration.binary:
-        check_calibration(comparison)
-        check_groups(comparison)
-
-
-def agreement(
-    reference: Reference,
-    data: TrainingData,
-    comparison: Comparison,
-    predict: Predict,
-    trained: TrainingData | None,
-) -> list[Evidence]:
-    """Return all that tells whether the new rows are of the served version's kind."""
     declaration, version = reference.declaration, reference.version
-    served = comparison.served.probabilities.mean(axis=0)
     evidence = [*swap_evidence(declaration, data.matrix, reference.distribution, reference.rows, version)]
     if declaration.binary:
         evidence += group_evidence(declaration, data, served, reference.evaluation.groups, version)
     if trained is not None:
         evidence += association_evidence(declaration, data, trained, version)
-    evidence += column_evidence(declaration, data, comparison, predict, version)
-    return evidence
+    check_agreement(declaration, evidence, say)
+
+
+def check_gate(  # noqa: PLR0917
+    reference: Reference,
+    data: TrainingData,
+    comparison: Comparison,
+    predict: Predict,
+    fitted: Pipeline | None,
+    say: Say,
+) -> None:
+    """Print how the versions differ; GateError if the candidate fails. `fitted` is that of two classes."""
+    declaration, version = reference.declaration, reference.version
+    differences = differences_of(comparison.served, comparison.candidate)
+    say(table(differences, version, reference.candidate))
+    say(verdict(differences, version, reference.candidate))
+    check_agreement(declaration, column_evidence(declaration, data, comparison, predict, version), say)
+    if fitted is not None:
+        check_directions(declaration, fitted, data.matrix, comparison.halves)
+    check_card(comparison, reference.evaluation, version)
+    check_differences(differences, comparison, version)
+    if declaration.binary:
+        check_calibration(comparison)
+        check_groups(comparison)

@@ -25,15 +25,15 @@ from sklearn.pipeline import Pipeline
 from bundle.declaration import Declaration, load_declaration, model_folder
 from bundle.manifest import PIPELINE_FILE, Manifest, load_manifest
 from training import Say
+from training.agreement import Predict
 from training.build import build_version, write_card
 from training.cli import exit_code, parser, rows_file
-from training.agreement import Predict
 from training.compare import predictor
 from training.data import TrainingData, load_recipe, load_training_data
 from training.evaluation import out_of_fold
 from training.fitting import fit
 from training.gate import Comparison, GateError, check_labels, check_rows, row_keys
-from training.judgement import Reference, check_gate
+from training.judgement import Reference, check_gate, check_kind
 from training.metrics import Floats
 from training.noise import fit_halves
 from training.predictions import Predictions
@@ -69,6 +69,7 @@ class Retraining:
         return Reference(
             self.declaration,
             self.served.version,
+            self.name,
             self.served.data.rows,
             self.served.evaluation,
             self.served.distribution,
@@ -106,13 +107,17 @@ def retrain(
     predict = predictor(folder / run.served.version, run.served)
     direct = predict(rows.matrix)
     check_labels(Predictions.of(run.declaration, rows.labels, direct[None]), run.served.version)
+    trained = load_seen(run, seen)
+    check_kind(run.reference, rows, direct, trained, say)
     count, against = len(rows.rows), run.served.version
     say(f"{count} rows; {run.estimator} as {run.name}, against {against}, by cross-validation")
     candidate = run.out_of_fold(rows)
     known = (
-        candidate if rows.sha256 == run.served.data.sha256 else _served_out_of_fold(run, rows, direct, seen)
+        candidate
+        if rows.sha256 == run.served.data.sha256
+        else _served_out_of_fold(run, rows, direct, trained)
     )
-    judge(run, rows, known, candidate, predict, load_seen(run, seen))
+    judge(run, rows, known, candidate, predict)
     write_version(run, rows, candidate)
     return run.name
 
@@ -150,31 +155,24 @@ def next_version(folder: Path, declaration: Declaration) -> str:
     return f"v{1 + max(int(name[1:]) for name in names if re.fullmatch('v[0-9]+', name))}"
 
 
-def judge(
-    run: Retraining,
-    data: TrainingData,
-    served: Floats,
-    candidate: Floats,
-    predict: Predict,
-    trained: TrainingData | None,
-) -> None:
+def judge(run: Retraining, data: TrainingData, served: Floats, candidate: Floats, predict: Predict) -> None:
     """Fit what the gate needs, and ask it; GateError if the candidate fails."""
     classes = len(run.declaration.classes)
-    halves = fit_halves(run.build_pipeline, data.matrix, data.labels, classes)
     comparison = Comparison(
         data.matrix,
         Predictions.of(run.declaration, data.labels, served),
         Predictions.of(run.declaration, data.labels, candidate),
-        halves,
+        fit_halves(run.build_pipeline, data.matrix, data.labels, classes),
         run.served.data.rows,
     )
     fitted = fit(run.build_pipeline(), data.matrix, data.labels) if run.declaration.binary else None
-    check_gate(run.reference, data, comparison, fitted, predict, trained, run.say, run.name)
+    check_gate(run.reference, data, comparison, predict, fitted, run.say)
 
 
-def _served_out_of_fold(run: Retraining, data: TrainingData, direct: Floats, seen: Path | None) -> Floats:
+def _served_out_of_fold(
+    run: Retraining, data: TrainingData, direct: Floats, trained_on: TrainingData | None
+) -> Floats:
     """Return the served version's probabilities [repeats, rows, classes], out of fold for its own rows."""
-    trained_on = load_seen(run, seen)
     if trained_on is None:
         run.say(
             f"the training data of {run.served.version} are not here: all rows count as unseen (SEEN=FILE)"
