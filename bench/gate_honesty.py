@@ -10,7 +10,7 @@ import os
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +18,7 @@ from sklearn.pipeline import Pipeline
 
 from bench.gate_rows import DAMAGES, Population, Rows, population
 from bench.load import PROJECT
+from bundle.encoding import Matrix
 from training.data import TrainingData
 from training.distribution import describe
 from training.evaluation import evaluate, out_of_fold
@@ -52,7 +53,7 @@ class Served:
     def build(self) -> Pipeline:
         return self.population.recipe.build_pipeline(self.estimator, self.population.declaration)
 
-    def predict(self, matrix: Floats) -> Floats:
+    def predict(self, matrix: Matrix) -> Floats:
         return predict_classes(self.pipeline, matrix, len(self.population.declaration.classes))
 
 
@@ -99,13 +100,13 @@ def reason(served: Served, rows: Rows) -> str | None:
     return None
 
 
-def judge(system: str, seed: int) -> Iterator[tuple[str, str | None]]:
+def judge(system: str, seed: int, damages: Collection[str] = DAMAGES) -> Iterator[tuple[str, str | None]]:
     """Yield for each damage whether a retraining passes (None), or why not."""
     drawn = population(system.split(maxsplit=1)[0])
     before, after = drawn.draw(np.random.default_rng(seed))
     served = serve(drawn, ESTIMATORS.get(system, "logistic_regression"), before)
     for number, (damage, change) in enumerate(DAMAGES.items()):
-        if drawn.declaration.groups or damage != "misses hidden in a group":
+        if damage in damages and (drawn.declaration.groups or damage != "misses hidden in a group"):
             yield (
                 damage,
                 reason(served, change(drawn.declaration, after, np.random.default_rng([seed, number]))),

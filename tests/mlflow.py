@@ -30,7 +30,7 @@ def log_few_rows(uri: str) -> str:
 
 
 TOO_FEW = (
-    "gate failed: too few rows: 20 of 'disease' where 25 are needed to see a fifth of them lost; "
+    "gate failed: too few rows: 20 of 'disease' where 50 are needed to see a fifth of them lost; "
     "FEW_ROWS=yes (--allow-few-rows) lets them pass, and the card says so"
 )
 """The message of retraining about these rows."""

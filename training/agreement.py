@@ -186,8 +186,9 @@ def association_evidence(
         error = np.hypot(first_error, second_error)
         yield Evidence(
             float(abs(second - first) / error) if error > 0 else 0.0,
-            f"columns do not belong together: '{names[one]}' and '{names[other]}' correlate by {second:.2f}, "
-            f"in the rows of {version} by {first:.2f}; compare both with their source, and the order of rows",
+            f"columns do not belong together: '{names[one]}' and '{names[other]}' correlate by "
+            f"{np.tanh(second):.2f}, in the rows of {version} by {np.tanh(first):.2f}; compare both with "
+            "their source, and the order of rows",
         )
 
 

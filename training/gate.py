@@ -85,7 +85,8 @@ class Comparison:
             other = replace(whole, probabilities=half.probabilities[np.argsort(half.others)][None])
             differences.append(np.ravel(metric(other, chosen) - metric(whole, chosen)))
         spreads = [spread(list(values)) for values in zip(*differences, strict=True)] or [0.0]
-        return np.array(spreads) * np.sqrt(1 + len(self.candidate.labels) / self.trained_rows)
+        by_both = math.sqrt(1 + len(self.candidate.labels) / self.trained_rows)
+        return np.array(spreads) * by_both
 
 
 def least_rows(declaration: Declaration) -> int:
@@ -191,8 +192,8 @@ def check_card(comparison: Comparison, evaluation: Evaluation, served: str) -> N
         name, card = names[worst], cards[worst]
         raise GateError(
             f"worse than the card beyond noise: {name} {values[name][0]:.4f} on these rows, where {served} "
-            f"had {card.value:.4f} on its own; labels are suspicious, or columns mixed up: have a sample of the "
-            f"rows that {served} is surest about and wrong on labelled again"
+            f"had {card.value:.4f} on its own; labels are suspicious, or columns mixed up: "
+            f"have some of the rows that {served} is surest about and wrong on labelled again"
         )
 
 
