@@ -9,7 +9,7 @@ from bench.report import write_report
 from bench.results import other_load, save
 
 HONESTY = ("bench.drift_honesty", "bench.quality_honesty", "bench.gate_honesty")
-"""What shows how often alerts and the gate are wrong about honest data; each writes the tables of its page."""
+"""What shows how often alerts and the gate are wrong about honest data; each writes its page's tables."""
 
 
 def main(kind: str) -> None:
