@@ -34,9 +34,9 @@ def variance(rows: Floats, known: float) -> Floats:
     return 1 / rows + 1 / known
 
 
-def between_shares(one: Floats, other: Floats | float, factor: Floats | float) -> Floats:
+def between_shares(share: Floats, other: Floats | float, factor: Floats | float) -> Floats:
     """Return what has chi-square's distribution where two shares differ by chance; 1 / factor rows each."""
-    return 4 * (np.arcsin(np.sqrt(one)) - np.arcsin(np.sqrt(other))) ** 2 / factor
+    return 4 * (np.arcsin(np.sqrt(share)) - np.arcsin(np.sqrt(other))) ** 2 / factor
 
 
 def range_chance(rows: Floats, known: float, quantile_of_five: float) -> Floats:

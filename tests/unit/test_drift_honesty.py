@@ -67,8 +67,8 @@ def test_shares_and_ranges_differ_by_chance_as_seldom_as_they_say() -> None:
     """At levels that a simulation can see: 1 in 100 of both sides, and of the ends of a range."""
     random = np.random.default_rng(0)
     for share in (0.02, 0.5):
-        one, other = random.binomial(500, share, 100_000) / 500, random.binomial(300, share, 100_000) / 300
-        unlike = between_shares(one + 0.001, other + 0.001, variance(np.array(500), 300)) > 6.635
+        first, other = random.binomial(500, share, 100_000) / 500, random.binomial(300, share, 100_000) / 300
+        unlike = between_shares(first + 0.001, other + 0.001, variance(np.array(500), 300)) > 6.635
         assert unlike.mean() < 0.015
     beyond = random.beta(1, 303, (100_000, 2)).sum(axis=1)
     outside = random.binomial(1_000, np.minimum(beyond, 1)) / 1_000
