@@ -18,6 +18,7 @@ from sklearn.pipeline import Pipeline
 
 from bench.gate_rows import DAMAGES, Population, Rows, population
 from bench.load import PROJECT
+from bench.ours import progress
 from bundle.encoding import Matrix
 from training.data import TrainingData
 from training.distribution import describe
@@ -113,14 +114,14 @@ def judge(system: str, seed: int, damages: Collection[str] = DAMAGES) -> Iterato
             )
 
 
-def count(system: str, seeds: Iterable[int], say: Say) -> dict[str, Counter[str]]:
-    """Return for each damage how often retrainings passed, or failed by reason."""
+def count(system: str, seeds: Iterable[int], say: Say) -> None:
+    """Keep for each damage how often retrainings passed, or failed by reason, after every seed."""
     counts: dict[str, Counter[str]] = {}
     for seed in seeds:
         for damage, why in judge(system, seed):
             counts.setdefault(damage, Counter())[why or "passed"] += 1
+        keep(system, counts)
         say(f"{system}, seed {seed}: " + json.dumps({name: dict(found) for name, found in counts.items()}))
-    return counts
 
 
 def run(say: Say) -> None:
@@ -129,7 +130,7 @@ def run(say: Say) -> None:
         if system.startswith("churn") and not os.environ.get("CHURN_DATA"):
             say(f"{system} is left out: CHURN_DATA names no file")
         else:
-            keep(system, count(system, range(seeds), say))
+            count(system, range(seeds), say)
 
 
 def keep(system: str, counts: dict[str, Counter[str]]) -> None:
@@ -157,4 +158,4 @@ def lines(kept: dict[str, dict[str, dict[str, int]]]) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    keep(sys.argv[1], count(sys.argv[1], range(int(sys.argv[2])), print))
+    count(sys.argv[1], range(int(sys.argv[2])), progress)

@@ -187,15 +187,15 @@ def swapped(declaration: Declaration, rows: Rows, rng: Rng) -> Rows:
     """Two columns change places, such that every value is still one that the API takes."""
     matrix, labels = rows
     pairs = [
-        (one, other)
-        for one, other in combinations(range(matrix.shape[1]), 2)
-        if takes(declaration.features[one], matrix[:, other])
-        and takes(declaration.features[other], matrix[:, one])
-        and not np.array_equal(matrix[:, one], matrix[:, other])
+        (left, right)
+        for left, right in combinations(range(matrix.shape[1]), 2)
+        if takes(declaration.features[left], matrix[:, right])
+        and takes(declaration.features[right], matrix[:, left])
+        and not np.array_equal(matrix[:, left], matrix[:, right])
     ]
-    one, other = pairs[rng.integers(len(pairs))]
+    left, right = pairs[rng.integers(len(pairs))]
     changed = matrix.copy()
-    changed[:, [one, other]] = matrix[:, [other, one]]
+    changed[:, [left, right]] = matrix[:, [right, left]]
     return changed, labels
 
 

@@ -131,18 +131,18 @@ def swap_evidence(
     """Yield for each pair of columns how much more alike the distributions are with the two exchanged."""
     features = declaration.features
     bins = [feature_bins(feature, reference[feature.name]) for feature in features]
-    for one, other in combinations(range(len(features)), 2):
-        if not (takes(features[one], matrix[:, other]) and takes(features[other], matrix[:, one])):
+    for left, right in combinations(range(len(features)), 2):
+        if not (takes(features[left], matrix[:, right]) and takes(features[right], matrix[:, left])):
             continue
         gain = sum(
             _surprise(bins[column], matrix[:, column], trained_rows)
             - _surprise(bins[place], matrix[:, column], trained_rows)
-            for place, column in ((one, other), (other, one))
+            for place, column in ((left, right), (right, left))
         )
         yield Evidence(
             z_score(np.asarray(gain)),
-            f"columns look swapped: the values of '{features[one].name}' are like those of "
-            f"'{features[other].name}' that {version} was trained on, and the reverse; exchange them",
+            f"columns look swapped: the values of '{features[left].name}' are like those of "
+            f"'{features[right].name}' that {version} was trained on, and the reverse; exchange them",
         )
 
 
@@ -178,15 +178,15 @@ def association_evidence(
     classes = [f"the class {declaration.labels[label]}" for label in _told(declaration)]
     names = [*declaration.feature_names, *classes]
     columns = len(declaration.features)
-    for one, other in combinations(range(len(names)), 2):
-        if one >= columns:
+    for left, right in combinations(range(len(names)), 2):
+        if left >= columns:
             continue
-        pairs = [_correlation(data[:, one], data[:, other]) for data in (before, now)]
+        pairs = [_correlation(data[:, left], data[:, right]) for data in (before, now)]
         (first, first_error), (second, second_error) = pairs
         error = np.hypot(first_error, second_error)
         yield Evidence(
             float(abs(second - first) / error) if error > 0 else 0.0,
-            f"columns do not belong together: '{names[one]}' and '{names[other]}' correlate by "
+            f"columns do not belong together: '{names[left]}' and '{names[right]}' correlate by "
             f"{np.tanh(second):.2f}, in the rows of {version} by {np.tanh(first):.2f}; compare both with "
             "their source, and the order of rows",
         )
