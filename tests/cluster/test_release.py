@@ -195,7 +195,9 @@ def test_the_admin_of_a_namespace_can_install(namespace_admin: dict[str, str]) -
     for _ in range(2):
         run(*command, settings=namespace_admin)
         found = json.loads(kubectl("get", "secrets", "--namespace", "ward", "--output", "json"))["items"]
-        seen.append({one["metadata"]["name"]: one["data"] for one in found if one["type"] == "Opaque"})
+        seen.append(
+            {secret["metadata"]["name"]: secret["data"] for secret in found if secret["type"] == "Opaque"}
+        )
     assert seen[0] == seen[1]
     assert len(seen[0]) == 3
 

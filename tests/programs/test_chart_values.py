@@ -99,7 +99,9 @@ def test_names_that_yaml_could_read_as_something_else_stay_text(name: str, tmp_p
         assert {type(text) for text in texts(given)} <= {str}, given
         assert given["metadata"].get("namespace", name) == name
         assert isinstance(given["metadata"]["name"], str)
-    pod = of_kind([one for one in objects if one["metadata"]["name"] == f"heart-{name}"], "Deployment")
+    pod = of_kind(
+        [manifest for manifest in objects if manifest["metadata"]["name"] == f"heart-{name}"], "Deployment"
+    )
     spec = pod["spec"]["template"]["spec"]
     assert spec["priorityClassName"] == name
     volumes = {volume["name"]: volume for volume in spec["volumes"]}
@@ -170,7 +172,11 @@ def test_two_long_names_that_begin_alike_stay_two(tmp_path: Path) -> None:
     def cron(name: str) -> str:
         options = written(tmp_path, fullnameOverride=name, metrics={"annotations": False})
         found = run("helm", "template", "a", CHART, "--values", EVERYTHING, *options).stdout
-        return str(of_kind([one for one in yaml.safe_load_all(found) if one], "CronJob")["metadata"]["name"])
+        return str(
+            of_kind([manifest for manifest in yaml.safe_load_all(found) if manifest], "CronJob")["metadata"][
+                "name"
+            ]
+        )
 
     assert cron("n" * 60 + "-a") != cron("n" * 60 + "-b")
 
@@ -274,7 +280,7 @@ def test_every_pod_pulls_with_all_secrets_from_the_global_registry(tmp_path: Pat
     )
     objects = template("--values", str(EVERYTHING), *options)
     pods = [of_kind(objects, "Pod")["spec"]]
-    pods += [one["spec"]["template"]["spec"] for one in objects if one["kind"] == "Deployment"]
+    pods += [manifest["spec"]["template"]["spec"] for manifest in objects if manifest["kind"] == "Deployment"]
     pods += [of_kind(objects, "CronJob")["spec"]["jobTemplate"]["spec"]["template"]["spec"]]
     assert len(pods) == 4
     for pod in pods:
@@ -294,8 +300,8 @@ def test_every_pod_pulls_with_all_secrets_from_the_global_registry(tmp_path: Pat
 def test_an_account_of_the_users(values: dict[str, Any], account: str, tmp_path: Path) -> None:
     objects = template(*written(tmp_path, serviceAccount=values | {"annotations": {"role": 7}}))
     assert of_kind(objects, "Deployment")["spec"]["template"]["spec"]["serviceAccountName"] == account
-    made = [one["metadata"] for one in objects if one["kind"] == "ServiceAccount"]
-    assert [(one["name"], one["annotations"]) for one in made] == (
+    made = [manifest["metadata"] for manifest in objects if manifest["kind"] == "ServiceAccount"]
+    assert [(metadata["name"], metadata["annotations"]) for metadata in made] == (
         [(account, {"role": "7"})] if values.get("create", True) else []
     )
 
@@ -308,7 +314,7 @@ def test_common_labels_and_annotations_are_on_every_object(tmp_path: Path) -> No
         assert found["metadata"]["labels"]["unit"] == "7", found["kind"]
         if found["kind"] != "Pod":
             assert found["metadata"]["annotations"]["owner"] == "heart", found["kind"]
-    for deployment in (one["spec"] for one in objects if one["kind"] == "Deployment"):
+    for deployment in (manifest["spec"] for manifest in objects if manifest["kind"] == "Deployment"):
         assert deployment["template"]["metadata"]["labels"]["unit"] == "7"
         assert "unit" not in deployment["selector"]["matchLabels"]
     said = rejected(*written(tmp_path, commonLabels={"app.kubernetes.io/version": "2"}))
