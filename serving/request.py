@@ -9,6 +9,11 @@ SMALL_BODY = 4096
 """Bytes of a decompressed body that is answered at once; a larger one, and an explanation, wait for turns."""
 
 
+def content_length(value: bytes) -> int:
+    """Return a Content-Length that the parser took: it may begin with more zeros than int() reads."""
+    return int(value.lstrip(b"0") or b"0")
+
+
 class ClientGone(Exception):  # noqa: N818
     """The client disconnected before its request was complete: there is nobody to answer."""
 

@@ -10,7 +10,7 @@ from pydantic_core import from_json
 from starlette.types import Receive
 
 from serving.errors import MalformedBody, PayloadTooLarge, Timeout, UnsupportedMediaType
-from serving.request import ClientGone
+from serving.request import ClientGone, content_length
 
 CODINGS = {b"identity": False, b"gzip": True, b"x-gzip": True}
 """Content codings that are read, and whether they are gzip."""
@@ -26,7 +26,7 @@ def check_content(headers: Mapping[bytes, bytes], max_bytes: int) -> bool:
         media_type = content_type.partition(b";")[0].strip().lower()
         if media_type != b"application/json" and not media_type.endswith(b"+json"):
             raise UnsupportedMediaType("Send JSON, with the header 'Content-Type: application/json'.")
-    if int(headers.get(b"content-length", 0)) > max_bytes:
+    if content_length(headers.get(b"content-length", b"0")) > max_bytes:
         raise _too_large(max_bytes)
     return b"content-encoding" in headers and is_gzip(headers[b"content-encoding"])
 

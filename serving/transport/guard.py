@@ -13,14 +13,16 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from serving.errors import ApiError, HeadTooLarge, MalformedRequest, Timeout
 from serving.metrics.connections import Reason
-from serving.request import SMALL_BODY
+from serving.request import SMALL_BODY, content_length
 from serving.transport.connections import Refusals
 from serving.transport.pipelining import PIECE, BoundedPipeline
 
 MOST_HEAD_BYTES = 64 * 1024
 MOST_HEADERS = 100
 
-CHUNKED = -1
+CHUNKED, UNKNOWN = -1, -2
+UNBOUNDED = (CHUNKED, UNKNOWN)
+"""What stands for the length of a body whose framing has none itself, nor has a head that is not complete."""
 
 LINGER_SECONDS = 2
 """How long a refused client may go on sending: were the connection closed, it could not read why."""
@@ -32,12 +34,13 @@ MOST_UNREAD_BYTES = 4 * 1024 * 1024
 class GuardedConnection(BoundedPipeline):
     """A connection whose requests have limits before the application sees them.
 
-    `begun` is when the head of the last request that came in pieces did, by monotonic().
+    `begun` is when the head of the last request that came in pieces did, by monotonic(). What comes beside a
+    body, in heads, trailers and extensions of chunks, is bounded together: the parser joins its pieces.
     """
 
     begun = 0.0
     _watched: Any = None
-    _head_bytes = 0
+    _bytes_beside_body = 0
     _unread_bytes = 0
     _last_response = b""
     _lingers = False
@@ -52,22 +55,27 @@ class GuardedConnection(BoundedPipeline):
             return
         if self._watched is not scope:
             self._watched, self.begun = scope, monotonic()
-            self._head_bytes = self._unread_bytes = 0
-        if len(self.headers) > MOST_HEADERS:
+            self._bytes_beside_body = self._unread_bytes = 0
+        self._bytes_beside_body += size
+        declared = body_size(self.headers) if "method" in scope else UNKNOWN
+        beside = self._bytes_beside_body if declared in UNBOUNDED else 0
+        if len(self.headers) > MOST_HEADERS or beside > MOST_HEAD_BYTES:
             self._refuse(too_large(), "large_head")
-        elif "method" not in scope:
-            self._head_bytes += size
-            if self._head_bytes > MOST_HEAD_BYTES:
-                self._refuse(too_large(), "large_head")
+        elif declared == UNKNOWN:
+            return
         elif self.cycle.response_complete:
             self.to_drop -= size
             self._unread_bytes += size
             if self._unread_bytes > MOST_UNREAD_BYTES:
                 self._abort("unread_body")
-        elif (declared := body_size(self.headers)) == CHUNKED:
+        elif declared == CHUNKED:
             self.connections.hold(self, size)
         elif not self.held:
             self.connections.hold(self, min(declared, self.connections.limits.buffered_bytes // 4))
+
+    def on_body(self, body: bytes) -> None:
+        self._bytes_beside_body = 0
+        super().on_body(body)
 
     def awaits_body(self) -> bool:
         """Return whether the rest of a body is to come."""
@@ -237,7 +245,7 @@ def body_size(headers: Iterable[tuple[bytes, bytes]]) -> int:
     """Return the length that a head declares: 0 without a body, or CHUNKED."""
     for name, value in headers:
         if name == b"content-length":
-            return int(value)
+            return content_length(value)
         if name == b"transfer-encoding":
             return CHUNKED
     return 0

@@ -69,6 +69,7 @@ class BoundedPipeline(IgnoresUpgrades):
     def on_headers_complete(self) -> None:
         if not self.closed:  # else an earlier request of the same piece was the last
             super().on_headers_complete()
+            self.headers = self.headers.copy()  # which trailers join: they are no headers of the request
 
     def on_message_complete(self) -> None:
         cycle = self.cycle
