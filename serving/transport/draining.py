@@ -75,6 +75,8 @@ async def close_idle(connections: Collection[Connection], most_seconds: float) -
     while monotonic() < deadline:
         between = [protocol for protocol in list(connections) if is_between_requests(protocol)]
         for protocol in between:
+            if protocol.transport.is_closing():
+                continue
             if is_idle(protocol) and not unread_bytes(protocol.transport):
                 close(protocol.transport)
         if all(protocol.transport.is_closing() for protocol in between):
@@ -92,10 +94,13 @@ def is_idle(protocol: Connection) -> bool:
 
 
 def close(transport: asyncio.Transport) -> None:
-    """Close a connection, and tell its client at once: the loop would do so after all else that is ready."""
+    """Close a connection, and tell its client at once: the loop would do so after all else that is ready.
+
+    A client that has not taken all of its last response gets the rest first.
+    """
     descriptor = transport.get_extra_info("socket").fileno()
-    if descriptor >= 0:
-        with socket.socket(fileno=os.dup(descriptor)) as copy, suppress(OSError):
+    if descriptor >= 0 and not transport.get_write_buffer_size():
+        with suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as copy:
             copy.shutdown(socket.SHUT_WR)
     transport.close()
 

@@ -1,11 +1,17 @@
-"""A drain closes an idle connection only if nothing has arrived on it."""
+"""A drain closes an idle connection only if nothing has arrived on it, and all of its response is sent."""
 
 import asyncio
 import socket
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+import uvloop
+
 from serving.transport.draining import close_idle
+
+LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 
 
 class Idle(asyncio.Protocol):
@@ -48,3 +54,27 @@ async def drain_of_both() -> None:
 
 def test_a_connection_on_which_a_request_has_arrived_stays_open() -> None:
     asyncio.run(drain_of_both())
+
+
+async def drain_of_a_slow_reader(response: bytes) -> bytes:
+    idle, client = await connected()
+    idle.transport.write(response)
+    assert idle.transport.get_write_buffer_size()
+    await close_idle([idle], 2)
+    assert idle.transport.is_closing()
+    with client:
+        return await asyncio.to_thread(read_all, client)
+
+
+def read_all(client: socket.socket) -> bytes:
+    received = b""
+    while part := client.recv(65536):
+        received += part
+    return received
+
+
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def test_a_client_that_reads_slowly_gets_all_of_its_response(loop: LoopFactory) -> None:
+    response = b"a" * (4 << 20)
+    with asyncio.Runner(loop_factory=loop) as runner:
+        assert runner.run(drain_of_a_slow_reader(response)) == response
