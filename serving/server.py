@@ -2,7 +2,8 @@
 
 On SIGTERM the process drains: it reports itself unready and goes on answering, so that the load balancer
 stops sending; after half of DRAIN_SECONDS it closes its sockets and idle connections, finishes the requests
-in flight, and exits with 0. SIGINT (Ctrl-C) or a second SIGTERM skips the first half.
+in flight, and exits with 0. SIGINT (Ctrl-C) or a second SIGTERM skips the first half. One of several workers
+counts SIGTERM once, whoever sends it: systemd sends it to the workers and to their supervisor.
 """
 
 import errno
@@ -102,10 +103,15 @@ def serve(
     settings: ServerSettings,
     listeners: list[socket.socket],
     on_start: Callable[[], None] = lambda: None,
+    *,
+    supervised: bool = False,
 ) -> int:
-    """Serve from this process until a signal; `on_start` is called when it accepts requests."""
+    """Serve from this process until a signal; `on_start` is called when it accepts requests.
+
+    `supervised` is whether other processes serve from the same sockets, and one decides for all.
+    """
     config = server_config(by_port(app, listeners), settings)
-    server = DrainingServer(config, app, settings.drain_seconds / 2, on_start)
+    server = DrainingServer(config, app, settings.drain_seconds / 2, on_start, supervised=supervised)
     server.limit_connections(fitting(settings.connections))
     server.run([duplicate for listener in listeners for duplicate in accepting(listener)])
     return 0
@@ -155,7 +161,13 @@ class DrainingServer(uvicorn.Server):
     """A server that drains before it stops, and does not outlive its supervisor."""
 
     def __init__(
-        self, config: uvicorn.Config, app: FastAPI, notice_seconds: float, on_start: Callable[[], None]
+        self,
+        config: uvicorn.Config,
+        app: FastAPI,
+        notice_seconds: float,
+        on_start: Callable[[], None],
+        *,
+        supervised: bool,
     ) -> None:
         super().__init__(config)
         self._on_start = on_start
@@ -164,7 +176,8 @@ class DrainingServer(uvicorn.Server):
         self._lifecycle = app.state.lifecycle
         self._notice_seconds = notice_seconds
         self._stop_at = math.inf
-        self._supervisor = multiprocessing.parent_process()
+        self._supervised = supervised
+        self._parent = multiprocessing.parent_process()
 
     def limit_connections(self, limits: ConnectionLimits) -> None:
         """Bound what connections hold, and the time that they may wait for their clients."""
@@ -180,7 +193,7 @@ class DrainingServer(uvicorn.Server):
         log.info("listening", extra={"fields": fields})
 
     async def on_tick(self, counter: int) -> bool:
-        orphaned = self._supervisor is not None and not self._supervisor.is_alive()
+        orphaned = self._parent is not None and not self._parent.is_alive()
         if orphaned or monotonic() >= self._stop_at:
             self.should_exit = True
         if counter % TICKS_A_SECOND == 0:
@@ -189,7 +202,7 @@ class DrainingServer(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop accepting, close what is idle, and finish what is in flight."""
-        if self._supervisor is None:  # else the others would be refused too: the supervisor does it for all
+        if not self._supervised:  # else the others would be refused too: the supervisor does it for all
             refuse_handshakes(sockets or [])
         await accept_waiting(sockets or [])
         for server in self.servers:
@@ -203,6 +216,6 @@ class DrainingServer(uvicorn.Server):
         await super().shutdown(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
-        patient = sig == signal.SIGTERM and not self._lifecycle.draining
+        patient = sig == signal.SIGTERM and (self._supervised or not self._lifecycle.draining)
         self._lifecycle.draining = True
-        self._stop_at = monotonic() + (self._notice_seconds if patient else 0)
+        self._stop_at = min(self._stop_at, monotonic() + (self._notice_seconds if patient else 0))

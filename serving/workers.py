@@ -1,12 +1,14 @@
 """Several worker processes on the same sockets; their supervisor owns the folder where they share counts."""
 
 import logging
+import math
 import multiprocessing
 import os
 import signal
 import socket
 import sys
 import tempfile
+from collections.abc import Iterable
 from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
 from multiprocessing.synchronize import Event
@@ -49,6 +51,8 @@ class Supervisor:
         self._listeners = listeners
         self._workers: list[SpawnProcess] = []
         self._signal: int | None = None
+        self._refuse_at = math.inf
+        self._woken, self._waker = SPAWN.Pipe(duplex=False)
         self._served = SPAWN.Event()
 
     def run(self) -> int:
@@ -61,15 +65,22 @@ class Supervisor:
             self._workers = [self._start() for _ in range(self._settings.workers)]
             failed = False
             while self._signal is None and not failed:
-                wait([worker.sentinel for worker in self._workers], timeout=0.2)
+                self._wait(self._workers, 0.2)
                 failed = not self._served.is_set() and self._any_failed_to_start()
                 if self._signal is None and not failed:
                     self._workers = [self._revived(worker) for worker in self._workers]
-            self._end(self._signal or signal.SIGTERM)
+            if self._signal is None:
+                self._stop(signal.SIGTERM, None)
+            self._end()
         return int(failed)
 
     def _stop(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
-        self._signal = sig
+        """Note when nobody may connect any more: after the notice, or at once where a signal says so."""
+        patient = sig == signal.SIGTERM and self._signal is None
+        notice = self._settings.drain_seconds / 2 - BEFORE_WORKERS if patient else 0
+        self._refuse_at = min(self._refuse_at, monotonic() + notice)
+        self._signal = signal.SIGTERM if patient else signal.SIGINT
+        self._waker.send_bytes(b"\0")
 
     def _start(self) -> SpawnProcess:
         worker = SPAWN.Process(
@@ -93,27 +104,36 @@ class Supervisor:
         mark_process_dead(worker.pid or 0, self._folder)
         return self._start()
 
-    def _end(self, sig: int) -> None:
-        for worker in self._workers:
-            if worker.is_alive() and worker.pid:
-                os.kill(worker.pid, sig)
+    def _end(self) -> None:
+        """Stop the workers: none closes a socket before nobody can begin to connect to it."""
         deadline = monotonic() + self._settings.drain_seconds + 2
-        if sig == signal.SIGTERM:
-            self._wait_for_workers(self._settings.drain_seconds / 2 - BEFORE_WORKERS)
+        if self._signal == signal.SIGTERM:
+            self._tell(signal.SIGTERM)
+        while (left := self._refuse_at - monotonic()) > 0 and (alive := self._alive()):
+            self._wait(alive, left)
         refuse_handshakes(self._listeners)
+        if self._signal == signal.SIGINT:
+            self._tell(signal.SIGINT)
         for listener in self._listeners:  # else connections queue that no worker accepts
             listener.close()
+        while (left := deadline - monotonic()) > 0 and (alive := self._alive()):
+            self._wait(alive, left)
         for worker in self._workers:
-            worker.join(max(0.1, deadline - monotonic()))
             worker.kill()
             worker.join()
 
-    def _wait_for_workers(self, seconds: float) -> None:
-        """Wait until all workers have ended, at most for so long."""
-        deadline = monotonic() + seconds
-        alive = {worker.sentinel for worker in self._workers}
-        while alive and (left := deadline - monotonic()) > 0:
-            alive.difference_update(wait(alive, timeout=left))
+    def _alive(self) -> list[SpawnProcess]:
+        return [worker for worker in self._workers if worker.is_alive()]
+
+    def _tell(self, sig: int) -> None:
+        for worker in self._alive():
+            if worker.pid:
+                os.kill(worker.pid, sig)
+
+    def _wait(self, workers: Iterable[SpawnProcess], seconds: float) -> None:
+        """Wait until a worker ends or a signal comes, at most for so long."""
+        if self._woken in wait([self._woken, *(worker.sentinel for worker in workers)], seconds):
+            self._woken.recv_bytes()
 
 
 def shared_folder() -> tempfile.TemporaryDirectory[str]:
@@ -137,9 +157,10 @@ def mark_process_dead(pid: int, folder: Path) -> None:
 
 def run_worker(settings: Settings, listeners: list[socket.socket], served: Event, folder: Path) -> None:
     """Serve as one of several workers."""
+    os.setpgrp()  # Ctrl-C in a terminal is for the supervisor, which tells the workers
     quiet_logs(settings)
     try:
-        serve(make_app(settings, folder), settings, listeners, served.set)
+        serve(make_app(settings, folder), settings, listeners, served.set, supervised=True)
     except (SettingsError, BundleError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(FAILED_TO_START)

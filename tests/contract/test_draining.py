@@ -1,6 +1,7 @@
 """What a drain does with connections that are idle, new, or in the middle of a request."""
 
 import json
+import os
 import signal
 import socket
 import threading
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from http.client import HTTPConnection
 
+import psutil
 import pytest
 
 from tests.harness import SAMPLE, Server, eventually
@@ -133,6 +135,36 @@ def test_all_that_wait_at_the_end_are_answered(start: Callable[..., Server]) -> 
         answers = Counter(connection.recv(65536)[:12] for connection in connections)
     assert answers == {b"HTTP/1.1 200": 300}
     assert server.wait() == 0
+
+
+def workers(server: Server) -> list[psutil.Process]:
+    children = psutil.Process(server.process.pid).children()
+    return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+
+
+@pytest.mark.parametrize("reached", ["service", "terminal"])
+def test_nobody_is_reset_where_workers_get_the_signal_too(start: Callable[..., Server], reached: str) -> None:
+    """systemd sends SIGTERM to every process of a service, and a terminal SIGINT to every one of a group."""
+    server = start(DRAIN_SECONDS="6", WORKERS="2")
+    eventually(lambda: sum("listening" in line for line in server.lines) == 2, "both workers listen")
+    supervisor = server.process.pid
+    everyone = [supervisor, *(worker.pid for worker in workers(server))]
+    assert len(everyone) == 3
+    group = [pid for pid in everyone if os.getpgid(pid) == os.getpgid(supervisor)]
+    outcomes: Counter[str] = Counter()
+    clients = [threading.Thread(target=lambda: outcomes.update(until_refused(server))) for _ in range(8)]
+    for client in clients:
+        client.start()
+    eventually(lambda: server.metric("predictions_total") > 100, "clients predict")
+    for pid in everyone if reached == "service" else group:
+        os.kill(pid, signal.SIGTERM if reached == "service" else signal.SIGINT)
+    if reached == "service":
+        eventually(lambda: server.get("/readyz").status_code == 503, "readiness turns")
+        assert server.get("/livez").status_code == 200
+    for client in clients:
+        client.join(30)
+    assert server.wait() == 0
+    assert outcomes.keys() == {"HTTP/1.1 200"}, outcomes
 
 
 def until_refused(server: Server) -> Iterator[str]:

@@ -52,15 +52,18 @@ def test_sigterm_waits_for_an_in_flight_request(start: Callable[..., Server]) ->
     assert answers == [200]
 
 
-@pytest.mark.parametrize("signals", [[signal.SIGINT], [signal.SIGTERM, signal.SIGTERM]])
+@pytest.mark.parametrize("settings", [{}, {"WORKERS": "2"}], ids=["one process", "two workers"])
+@pytest.mark.parametrize(
+    "signals", [[signal.SIGINT], [signal.SIGTERM, signal.SIGTERM], [signal.SIGTERM, signal.SIGINT]]
+)
 def test_ctrl_c_and_a_second_sigterm_do_not_wait(
-    start: Callable[..., Server], signals: list[signal.Signals]
+    start: Callable[..., Server], signals: list[signal.Signals], settings: dict[str, str]
 ) -> None:
-    server = start(DRAIN_SECONDS="60")
-    for number in signals:
+    server = start(DRAIN_SECONDS="60", **settings)
+    server.process.send_signal(signals[0])
+    for number in signals[1:]:
+        eventually(lambda: server.get("/readyz").status_code == 503, "the first is noticed")
         server.process.send_signal(number)
-        if len(signals) > 1 and number is signals[0]:
-            eventually(lambda: server.get("/readyz").status_code == 503, "the first is noticed")
     assert server.process.wait(10) == 0
 
 
