@@ -6,6 +6,7 @@ in flight, and exits with 0. SIGINT (Ctrl-C) or a second SIGTERM skips the first
 counts SIGTERM once, whoever sends it: systemd sends it to the workers and to their supervisor.
 """
 
+import asyncio
 import errno
 import logging
 import math
@@ -29,7 +30,12 @@ from serving.logs import configure_logs
 from serving.setting_groups import ConnectionLimits
 from serving.settings import ServerSettings
 from serving.transport.connections import BURST, SEND_BUFFER, Connections
-from serving.transport.draining import accept_waiting, close_idle, refuse_handshakes
+from serving.transport.draining import (
+    HANDSHAKE_SECONDS,
+    accept_waiting,
+    close_idle,
+    refuse_handshakes,
+)
 from serving.transport.guard import GuardedConnection
 from serving.transport.ports import addresses, by_port
 
@@ -204,6 +210,7 @@ class DrainingServer(uvicorn.Server):
         """Stop accepting, close what is idle, and finish what is in flight."""
         if not self._supervised:  # else the others would be refused too: the supervisor does it for all
             refuse_handshakes(sockets or [])
+            await asyncio.sleep(HANDSHAKE_SECONDS)
         await accept_waiting(sockets or [])
         for server in self.servers:
             server.close()

@@ -21,15 +21,12 @@ from fastapi import FastAPI
 from bundle.errors import BundleError
 from serving.server import ServerError, quiet_logs, serve
 from serving.settings import Settings, SettingsError
-from serving.transport.draining import refuse_handshakes
+from serving.transport.draining import HANDSHAKE_SECONDS, refuse_handshakes
 
 log = logging.getLogger("serving")
 
 FAILED_TO_START = 3
 SPAWN = multiprocessing.get_context("spawn")
-BEFORE_WORKERS = 0.1
-"""Seconds before workers close a socket at which nobody can begin to connect any more."""
-
 LIBRARYS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 """Environment variable by which prometheus_client knows, at import, that workers share their counts."""
 
@@ -77,7 +74,7 @@ class Supervisor:
     def _stop(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002
         """Note when nobody may connect any more: after the notice, or at once where a signal says so."""
         patient = sig == signal.SIGTERM and self._signal is None
-        notice = self._settings.drain_seconds / 2 - BEFORE_WORKERS if patient else 0
+        notice = self._settings.drain_seconds / 2 - HANDSHAKE_SECONDS if patient else 0
         self._refuse_at = min(self._refuse_at, monotonic() + notice)
         self._signal = signal.SIGTERM if patient else signal.SIGINT
         self._waker.send_bytes(b"\0")

@@ -24,6 +24,9 @@ from serving.transport.connections import Connection
 FIRST_REQUEST_SECONDS = 2
 """How long a connection may take to send a request that it has begun, or its first one."""
 
+HANDSHAKE_SECONDS = 0.1
+"""How long a client may take to finish connecting: on its side a connection stands before it does on ours."""
+
 ACCEPT_SECONDS = 1
 POLL_SECONDS = 0.02
 
