@@ -48,6 +48,9 @@ OTHER_FILES = 64
 
 TICKS_A_SECOND = 10
 
+BEFORE_CANCELLING = 0.3
+"""Seconds before uvicorn cancels requests, and logs each as an error, that those of slow clients are cut."""
+
 
 class ServerError(Exception):
     """The server cannot start: one sentence that says what to do."""
@@ -219,7 +222,8 @@ class DrainingServer(uvicorn.Server):
         begun = monotonic()
         await close_idle(self._connections, self._notice_seconds)
         most = self.config.timeout_graceful_shutdown or 1
-        self.config.timeout_graceful_shutdown = max(1, round(most - (monotonic() - begun)))
+        left = self.config.timeout_graceful_shutdown = max(1, round(most - (monotonic() - begun)))
+        asyncio.get_running_loop().call_later(left - BEFORE_CANCELLING, self._connections.cut_waiting)
         await super().shutdown(sockets)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002

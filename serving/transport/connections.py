@@ -154,8 +154,17 @@ class Connections(dict[Connection, Waiting | None]):
         self._closed[reason] += 1
 
     def abort(self, protocol: Connection, reason: Reason, cause: str = "") -> None:
-        """Close a connection at once; the log line of its request has the cause, or a common one."""
+        """Close a connection at once and count it; its request's log line has the cause, or a common one."""
         self.count(reason)
+        self._cut(protocol, cause)
+
+    def cut_waiting(self) -> None:
+        """Close the connections that wait for their clients, at the end of a drain."""
+        for protocol in list(self):
+            if protocol.transport.is_closing() or worth(protocol) != BUSY:
+                self._cut(protocol, "the server stopped before its client had sent or read all")
+
+    def _cut(self, protocol: Connection, cause: str) -> None:
         self.discard(protocol)
         if protocol.cycle and not protocol.cycle.response_complete:
             protocol.connection.cut = cause

@@ -92,6 +92,23 @@ def test_a_silent_connection_does_not_prolong_the_drain(start: Callable[..., Ser
         assert time.monotonic() - begin < 6
 
 
+def test_slow_clients_are_cut_off_at_the_end_and_logged_as_no_error(start: Callable[..., Server]) -> None:
+    server = start(DRAIN_SECONDS="4")
+    with connected(server) as sends_half, connected(server) as reads_nothing:
+        sends_half.sendall(REQUEST.replace(b"Host: a", b"X-Request-ID: half", 1)[:-5])
+        reads_nothing.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        reads_nothing.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: a\r\n\r\n" * 200)
+        eventually(lambda: server.metric("active_requests") >= 2, "both have begun")
+        server.process.send_signal(signal.SIGTERM)
+        assert server.wait() == 0
+    (line,) = server.requests_logged("half")
+    assert (line["status"], line["cause"]) == (
+        499,
+        "the server stopped before its client had sent or read all",
+    )
+    assert not [line for line in server.lines if json.loads(line)["level"] == "error"]
+
+
 def test_workers_refuse_connections_that_none_would_accept(start: Callable[..., Server]) -> None:
     server = start(DRAIN_SECONDS="8", WORKERS="2", FAULT_LATENCY_SECONDS="6")
     answered: list[int] = []
