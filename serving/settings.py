@@ -45,6 +45,9 @@ ORIGIN = re.compile(
 MOST_DIGITS = 10
 Rate = Annotated[float, Field(ge=0, le=1)]
 
+MAPPED_BITS = 96
+"""Bits of an IPv6 address before the IPv4 address that is mapped into it."""
+
 
 class SettingsError(Exception):
     """The environment is invalid: one sentence for each variable."""
@@ -278,7 +281,7 @@ class Settings(ServerSettings):
     @classmethod
     def _networks(cls, value: object) -> object:
         try:
-            return tuple(ip_network(network) for network in split(value)) if isinstance(value, str) else value
+            return tuple(peers(network) for network in split(value)) if isinstance(value, str) else value
         except ValueError:
             raise ValueError(
                 "must be addresses or networks, separated by commas, such as 10.0.0.7 or 10.244.0.0/16"
@@ -401,6 +404,14 @@ def label_matchers(text: str) -> tuple[str, ...]:
 def split(value: str) -> tuple[str, ...]:
     """Return the parts between commas, without blanks and empty ones."""
     return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+def peers(network: str) -> IPv4Network | IPv6Network:
+    """Return a network as the addresses of peers are compared: IPv4 is never mapped into IPv6."""
+    named = ip_network(network)
+    mapped = named.network_address.ipv4_mapped if isinstance(named, IPv6Network) else None
+    bits = named.prefixlen - MAPPED_BITS
+    return IPv4Network((mapped, bits)) if mapped and bits >= 0 else named
 
 
 def lower(value: object) -> object:

@@ -49,6 +49,23 @@ def test_values_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 @pytest.mark.parametrize(
+    ("value", "network"),
+    [
+        ("::ffff:10.0.0.7", "10.0.0.7/32"),
+        ("::ffff:10.244.0.0/112", "10.244.0.0/16"),
+        ("10.0.0.7", "10.0.0.7/32"),
+        ("2001:db8::/32", "2001:db8::/32"),
+        ("::/0", "::/0"),
+    ],
+)
+def test_a_proxy_may_be_named_as_ipv6_maps_it(
+    monkeypatch: pytest.MonkeyPatch, value: str, network: str
+) -> None:
+    monkeypatch.setenv("TRUSTED_PROXIES", value)
+    assert [str(named) for named in load_settings().trusted_proxies] == [network]
+
+
+@pytest.mark.parametrize(
     ("environment", "sentence"),
     [
         ({"PORT": "high"}, "PORT: Input should be a valid integer"),
