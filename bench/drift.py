@@ -320,23 +320,28 @@ JUDGED_BY = (
 
 
 def differences(windows: Iterable[Window], outcome: Outcome) -> Iterator[float]:
-    """Yield how far what Prometheus recorded of each window and feature is from numpy's.
-
-    Where it is no share, as a fraction of it. Without rows nothing may be recorded.
-    """
+    """Yield how far Prometheus' index of each window and feature is from numpy's."""
     for window in windows:
         for feature, found in window.reference.bins.items():
+            if judged_by(window, feature):
+                numpys = stability_index(window.values[feature], found.shares, window.reference.rows)
+                yield abs(outcome.index[window.namespace][feature] - numpys)
+
+
+def judged_differences(windows: Iterable[Window], outcome: Outcome) -> Iterator[float]:
+    """Yield how far what else rules judge a feature by is from numpy's; above 1, as a fraction of it.
+
+    Numbers of rows differ by how Prometheus extrapolates an increase. Without rows nothing may be recorded.
+    """
+    for window in windows:
+        for feature in window.reference.bins:
             place = (window.namespace, feature)
             expected = judged_by(window, feature)
             for name, value in expected.items():
-                recorded = outcome.recorded[name][place]
-                yield abs(recorded - value) / max(1, value)
+                yield abs(outcome.recorded[name][place] - value) / max(1, value)
             unasked = {name for name in JUDGED_BY if place in outcome.recorded[name]} - expected.keys()
             if unasked:
                 raise BenchError(f"{sorted(unasked)} of {place} should not have been recorded")
-            if expected:
-                numpys = stability_index(window.values[feature], found.shares, window.reference.rows)
-                yield abs(outcome.index[window.namespace][feature] - numpys)
 
 
 def judged_by(window: Window, feature: str) -> dict[str, float]:
@@ -413,6 +418,7 @@ def measure(say: Say, churn: Path | None) -> dict[str, Any]:
         "false_alarms": [false_alarms(group, outcome) for group in without],
         "power": [power(feature, shifts, outcome) for feature, shifts in moved],
         "largest_difference": float(f"{max(differences(windows, outcome)):.1g}"),
+        "largest_difference_judged": float(f"{max(judged_differences(windows, outcome)):.1g}"),
     }
 
 

@@ -123,6 +123,7 @@ def test_alerts_are_rarely_wrong_and_name_what_moved() -> None:
     churn = os.environ.get("CHURN_DATA")
     measured = measure(print, Path(churn) if churn else None)
     assert measured["largest_difference"] < 0.005
+    assert measured["largest_difference_judged"] < 0.02
     for line in measured["false_alarms"]:
         assert line["windows"] == 50
         assert line["rows"].endswith("repeated") or sum(line["raised"].values()) <= 1, line
