@@ -211,6 +211,7 @@ class DrainingServer(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop accepting, close what is idle, and finish what is in flight."""
+        begun = monotonic()
         if not self._supervised:  # else the others would be refused too: the supervisor does it for all
             refuse_handshakes(sockets or [])
             await asyncio.sleep(HANDSHAKE_SECONDS)
@@ -219,7 +220,6 @@ class DrainingServer(uvicorn.Server):
             server.close()
         for listener in sockets or []:
             listener.close()
-        begun = monotonic()
         await close_idle(self._connections, self._notice_seconds)
         most = self.config.timeout_graceful_shutdown or 1
         left = self.config.timeout_graceful_shutdown = max(1, round(most - (monotonic() - begun)))
