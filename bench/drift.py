@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from bench.drift_rules import HALF_A_ROW, LEAST_ROWS, between_shares, index, range_chance, variance
 from bench.load import PROJECT, BenchError
 from bench.prometheus import Labels, Prometheus, backfill
+from bench.tables import with_tables
 from bundle import concepts
 from bundle.bins import MISSING, Bins, all_bins
 from bundle.declaration import Declaration, load_declaration
@@ -435,15 +436,6 @@ def page(measured: dict[str, Any]) -> str:
     """Return docs/drift.md with the tables of what was measured in place of those that it has."""
     tables = {"false alarms": false_alarms_table(measured), "power": power_table(measured)}
     return with_tables(PAGE.read_text(encoding="utf-8"), tables)
-
-
-def with_tables(text: str, tables: Mapping[str, Iterable[str]]) -> str:
-    """Return a page with lines in place of those between the marks that name them."""
-    for name, table in tables.items():
-        begin, end = f"<!-- begin {name} -->\n", f"<!-- end {name} -->\n"
-        head, _, rest = text.partition(begin)
-        text = head + begin + "\n".join(table) + "\n" + end + rest.partition(end)[2]
-    return text
 
 
 def false_alarms_table(measured: dict[str, Any]) -> Iterator[str]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.stats import chi2
 
 from bench import drift_shifts
-from bench.drift import MODELS, PAGE, ranges_of, with_tables
+from bench.drift import MODELS, PAGE, ranges_of
 from bench.drift_rules import (
     HALF_A_ROW,
     LEAST_ANSWERS,
@@ -29,6 +29,7 @@ from bench.drift_rules import (
 )
 from bench.drift_shifts import DAY, FORMER, HOUR
 from bench.load import PROJECT
+from bench.tables import with_tables
 from bundle.bins import MISSING, SCORE, all_bins
 from serving.inference.catalogue import load_model
 

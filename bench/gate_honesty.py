@@ -7,7 +7,6 @@ served version and as many new ones from one population (bench/gate_rows.py), an
 
 import json
 import os
-import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -19,6 +18,7 @@ from sklearn.pipeline import Pipeline
 from bench.gate_rows import DAMAGES, Population, Rows, population
 from bench.load import PROJECT
 from bench.ours import progress
+from bench.tables import with_tables
 from bundle.encoding import Matrix
 from training.data import TrainingData
 from training.distribution import describe
@@ -32,7 +32,6 @@ from training.predictions import Predictions
 
 PAGE = PROJECT / "docs" / "rollout.md"
 RESULTS = PROJECT / "docs" / "gate.json"
-BEGIN, END = "<!-- begin gate honesty -->\n", "<!-- end gate honesty -->\n"
 
 SEEDS = {"heart-disease v1": 100, "iris v1": 100, "churn v1": 100, "churn v2": 100, "fraud v1": 100}
 ESTIMATORS = {"churn v2": "gradient_boosting", "fraud v1": "gradient_boosting"}
@@ -139,10 +138,8 @@ def keep(system: str, counts: dict[str, Counter[str]]) -> None:
     kept[system] = {damage: dict(found.most_common()) for damage, found in counts.items()}
     kept = {name: kept[name] for name in SEEDS if name in kept}
     RESULTS.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
-    table = BEGIN + "\n".join(lines(kept)) + "\n" + END
-    text = PAGE.read_text(encoding="utf-8")
-    pattern = re.compile(re.escape(BEGIN) + ".*?" + re.escape(END), re.DOTALL)
-    PAGE.write_text(pattern.sub(lambda _: table, text), encoding="utf-8")
+    page = with_tables(PAGE.read_text(encoding="utf-8"), {"gate honesty": lines(kept)})
+    PAGE.write_text(page, encoding="utf-8")
 
 
 def lines(kept: dict[str, dict[str, dict[str, int]]]) -> Iterator[str]:

@@ -3,7 +3,6 @@
 `python -m bench honesty` writes the tables between the marks in docs/feedback.md.
 """
 
-import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
@@ -22,7 +21,6 @@ from bench.quality_rules import (
 )
 from bench.quality_streams import (
     DAYS,
-    EARLIER_WINDOWS,
     RATES,
     STREAMS,
     WINDOW,
@@ -32,9 +30,10 @@ from bench.quality_streams import (
     draw,
     heart,
 )
+from bench.tables import with_tables
+from serving.feedback.outcomes import EARLIER_WINDOWS
 
 PAGE = PROJECT / "docs" / "feedback.md"
-BEGIN, END = "<!-- written by `python -m bench honesty` -->", "<!-- end of what it writes -->"
 
 DECADES = 100
 YEARS = 10
@@ -243,7 +242,6 @@ def written(say: Say, decades: int = DECADES, declines: int = REPEATS) -> str:
 def run(say: Say) -> None:
     """Write the tables into the page."""
     text = written(say)
-    page = PAGE.read_text(encoding="utf-8")
-    marked = re.compile(f"{re.escape(BEGIN)}.*{re.escape(END)}", re.DOTALL)
-    PAGE.write_text(marked.sub(lambda _: f"{BEGIN}\n\n{text}\n\n{END}", page), encoding="utf-8")
+    page = with_tables(PAGE.read_text(encoding="utf-8"), {"quality honesty": ["", text, ""]})
+    PAGE.write_text(page, encoding="utf-8")
     print(text)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from bench.load import PROJECT
 from bundle.declaration import load_declaration
 from bundle.encoding import Encoder
+from serving.feedback.outcomes import EARLIER_WINDOWS
 from training.data import load_recipe, load_rows
 from training.evaluation import out_of_fold
 
@@ -21,7 +22,6 @@ LEVELS = 10
 """How many squared errors there are in each cell of the confusion matrix."""
 
 WINDOW = 30
-EARLIER_WINDOWS = 2
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.int64]

@@ -12,8 +12,8 @@ from time import perf_counter
 ALWAYS_WAITING = 24
 """So many may wait however long it takes: in proportion to what one of them takes, that is not long.
 
-With 32, p99 under four times the load that saturates was 5.8 times that at half load, with 24 it was 3.5
-(`make bench-overload`).
+Under four times the load that saturates, p99 was 5.8 times that at half load with 32
+(`python -m bench.offered`); with 24 it is 3.5 (`make bench-overload`).
 """
 
 MOST_SECONDS = 0.05

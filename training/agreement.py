@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from itertools import combinations
 
 import numpy as np
+from scipy.stats import rankdata
 
 from bundle.bins import Bins, feature_bins
 from bundle.declaration import Declaration
@@ -205,10 +206,7 @@ def _ranked(declaration: Declaration, data: TrainingData) -> Floats:
 
 
 def _ranks(values: Floats) -> Floats:
-    filled = np.where(np.isnan(values), np.nanmedian(values), values)
-    ordered = np.sort(filled)
-    middle = np.searchsorted(ordered, filled, "left") + np.searchsorted(ordered, filled, "right")
-    return np.asarray(middle / 2)
+    return np.asarray(rankdata(np.where(np.isnan(values), np.nanmedian(values), values)))
 
 
 def _correlation(first: Floats, second: Floats) -> tuple[float, float]:
