@@ -320,6 +320,8 @@ class Load:
             return str(session.post(f"{self._url}/predict", json=self._row, timeout=10).status_code)
         except requests.ConnectionError:
             return None
+        except requests.RequestException as error:  # an answer that was cut off, or late
+            return type(error).__name__
 
 
 def raw_exchange(port: int, sent: bytes) -> bytes:
