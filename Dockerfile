@@ -1,6 +1,6 @@
 # The server's image, and with --target train the one that trains.
-# The base may carry a digest: --build-arg PYTHON_IMAGE=python:3.13-slim@sha256:...
-ARG PYTHON_IMAGE=python:3.13-slim
+# `make base-image` renews the digest. Where there is no registry: --build-arg PYTHON_IMAGE=python:3.13-slim
+ARG PYTHON_IMAGE=python:3.13-slim@sha256:70729b46c69b4f1e97c4822c1af3df53a1476cf5ddc6c087c0c10bc3a5678c2f
 
 FROM ${PYTHON_IMAGE} AS environment
 COPY requirements/serve.txt requirements/

@@ -31,6 +31,8 @@ machine), and runs helm upgrade --install with rollback on failure. Safe to repe
   --no-build         use the image that the cluster has
   --dry-run          say what would be done
   -- HELM OPTIONS    passed on to helm, such as --set model.threshold=0.3; what is secret belongs into --values FILE
+
+With PYTHON_IMAGE=registry.example/python:3.13-slim the image is built on that base, and not on the one of the Dockerfile.
 EOF
 }
 
@@ -77,13 +79,17 @@ build_image() {
         labels+=(--label "org.opencontainers.image.$label")
         minikube_labels+=(--build-opt "label=org.opencontainers.image.$label")
     done
+    if [ -n "${PYTHON_IMAGE:-}" ]; then
+        labels+=(--build-arg "PYTHON_IMAGE=$PYTHON_IMAGE")
+        minikube_labels+=(--build-opt "build-arg=PYTHON_IMAGE=$PYTHON_IMAGE")
+    fi
     find_builder
     if [ "$BUILDER" = minikube ]; then
         run minikube image build --tag "$IMAGE" "${minikube_labels[@]}" "$ROOT"
     elif [ "$BUILDER" = docker ]; then
         run docker build --tag "$IMAGE" "${labels[@]}" "$ROOT"
     else
-        run buildah build --layers --pull-never --tag "$IMAGE" "${labels[@]}" "$ROOT"
+        run buildah build --layers --tag "$IMAGE" "${labels[@]}" "$ROOT"
     fi
 }
 

@@ -22,7 +22,8 @@ def server() -> Iterator[str]:
 @pytest.fixture
 def trainer() -> Iterator[str]:
     name = "heart-disease-api:train"
-    run("buildah", "build", "--pull-never", "--layers", "--target=train", f"--tag={name}", ".")
+    options = ["--pull-never", "--layers", "--build-arg=PYTHON_IMAGE", "--target=train"]
+    run("buildah", "build", *options, f"--tag={name}", ".")
     container = run("buildah", "from", "--pull-never", name).stdout.strip()
     yield container
     run("buildah", "rm", container)

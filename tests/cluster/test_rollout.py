@@ -129,7 +129,8 @@ def shown(core: client.CoreV1Api) -> str:
 def trainer(core: client.CoreV1Api) -> Iterator[None]:
     """The trainer's image on the one node in use; afterwards the release is as before."""
     helm_install()
-    run("buildah", "build", "--pull-never", "--layers", "--target=train", f"--tag={TRAINER}", ".")
+    options = ["--pull-never", "--layers", "--build-arg=PYTHON_IMAGE", "--target=train"]
+    run("buildah", "build", *options, f"--tag={TRAINER}", ".")
     load_image(TRAINER, NODES[:1])
     kubectl("cordon", NODES[1].name)
     claim = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}

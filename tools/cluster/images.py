@@ -19,7 +19,11 @@ from tools.cluster.places import CACHE, NODES, STATE, ClusterError, Node
 BASE_IMAGE = "docker.io/library/python:3.13-slim"
 BASE_PACKAGES = "python3,python3-venv,ca-certificates"
 CERTIFICATES = Path("etc/ssl/certs/ca-certificates.crt")
-BUILDAH = {"STORAGE_DRIVER": "overlay", "BUILDAH_ISOLATION": "chroot"}
+BUILDAH = {
+    "STORAGE_DRIVER": "overlay",
+    "BUILDAH_ISOLATION": "chroot",
+    "PYTHON_IMAGE": "python:3.13-slim",  # the stand-in has the name, not the digest of the Dockerfile
+}
 
 BINARY_IMAGES = {  # the first program is the entry point
     PAUSE_IMAGE: ["pause"],
@@ -96,7 +100,8 @@ def build_image(name: str, project: Path, dockerfile: str = "Dockerfile") -> Non
     """Build one of a project's Dockerfiles with buildah."""
     build_base_image()
     file = f"--file={project / dockerfile}"
-    _buildah("build", "--pull-never", "--layers", file, "--tag", name, str(project))
+    options = ["--pull-never", "--layers", "--build-arg=PYTHON_IMAGE", file]
+    _buildah("build", *options, "--tag", name, str(project))
 
 
 def _binary_archive(name: str, programs: dict[str, Path]) -> Path:
