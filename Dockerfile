@@ -24,6 +24,20 @@ RUN find models -type f ! -name model.toml ! -name bundle.json ! -name model.onn
         ! -name card.html -delete \
     && find models -type d -empty -delete
 
+# What the server's image holds, for those who look for known faults in it.
+FROM serve-environment AS sbom
+WORKDIR /sbom
+COPY requirements/sbom.txt requirements/
+RUN python3 -m venv /opt/sbom \
+    && /opt/sbom/bin/pip install --no-cache-dir --require-hashes --requirement requirements/sbom.txt
+COPY requirements/serve.txt requirements/
+COPY pyproject.toml ./
+COPY tools/__init__.py tools/
+COPY tools/sbom tools/sbom
+COPY --from=served-models models models
+ARG PYTHON_IMAGE
+RUN /opt/sbom/bin/python -m tools.sbom --environment /opt/venv --image "${PYTHON_IMAGE}" --output sbom.cdx.json
+
 FROM ${PYTHON_IMAGE} AS application
 LABEL org.opencontainers.image.title="heart-disease-api" \
       org.opencontainers.image.description="A heart-disease prediction API that is monitored from its first request" \
@@ -48,6 +62,7 @@ COPY monitoring/panels monitoring/panels
 COPY monitoring/runbooks monitoring/runbooks
 COPY retrain_api retrain_api
 COPY --from=served-models models models
+COPY --from=sbom /sbom/sbom.cdx.json ./
 COPY api_server.py ./
 USER root
 RUN python -m compileall -q api_server.py bundle monitoring registry retrain_api serving

@@ -1,7 +1,7 @@
 # `make` lists the verbs. Everything they need beyond Python 3.11 and make is installed into .venv from requirements/.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-long test-browser screenshots test-budget test-programs test-cluster test-compose cluster cluster-down up down register compare retrain k8s rules runbooks dashboards reference lint format check new train import bench bench-peers bench-cluster bench-overload bench-drift bench-honesty lock base-image clean
+.PHONY: help run test test-long test-browser screenshots test-budget test-programs test-cluster test-compose cluster cluster-down up down register compare retrain k8s rules runbooks dashboards reference lint format check new train import bench bench-peers bench-cluster bench-overload bench-drift bench-honesty lock base-image sbom clean
 
 MODEL ?= heart-disease
 DATA ?=
@@ -142,13 +142,16 @@ retrain: .venv/train.done ## train MODEL's next version from DATA, and write it 
 	@.venv/bin/python -m training.retrain --model $(call quoted,$(MODEL)) $(if $(DATA),--data $(call quoted,$(DATA))) $(if $(SEEN),--seen $(call quoted,$(SEEN))) $(if $(FEW_ROWS),--allow-few-rows)
 
 lock: .venv/dev.done ## resolve requirements/*.in into the hashed lock files anew
-	@for name in serve train dev mlflow; do echo "requirements/$$name.txt"; \
+	@for name in serve train sbom dev mlflow; do echo "requirements/$$name.txt"; \
 		(cd requirements && ../.venv/bin/uv pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-emit-find-links --no-header $(UPGRADE) \
 		$$name.in --output-file $$name.txt) || exit 1; done
 
 base-image: .venv/dev.done ## renew the digest of the images' base (needs the registry)
 	@.venv/bin/python -m tools.base_image
+
+sbom: .venv/dev.done ## write sbom.cdx.json, what this checkout serves with (CycloneDX)
+	@.venv/bin/python -m tools.sbom --environment .venv --output sbom.cdx.json
 
 clean: ## remove the environment and caches
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 
 from tests.harness import PROJECT, run
 
@@ -44,6 +46,38 @@ def test_the_server_has_the_files_of_bundles_and_no_data(server: str) -> None:
         paths = [manifest, manifest.parent.parent / "model.toml", *(manifest.parent / name for name in files)]
         expected |= {f"/app/{path.relative_to(PROJECT)}" for path in paths}
     assert set(listed) == expected
+
+
+LISTED = """
+import json
+from importlib.metadata import distributions
+print(json.dumps({found.name.lower().replace("_", "-"): found.version for found in distributions()}))
+"""
+
+
+def test_the_server_carries_its_bill_of_materials_which_names_everything_in_it(server: str) -> None:
+    text = run("buildah", "run", server, "--", "cat", "/app/sbom.cdx.json").stdout
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
+    components = json.loads(text)["components"]
+    python = json.loads(run("buildah", "run", server, "--", "python", "-c", LISTED).stdout)
+    assert versions(components, "pkg:pypi/") == python
+    fields = "${db:Status-Abbrev} ${Package} ${Version}\n"
+    debian = run("buildah", "run", server, "--", "dpkg-query", "--show", f"--showformat={fields}").stdout
+    rows = [line.split() for line in debian.splitlines()]
+    assert versions(components, "pkg:deb/debian/") == {name: version for _, name, version in rows}
+    models = [(found["name"], found["version"]) for found in components if "modelCard" in found]
+    folders = [path.parent for path in sorted((PROJECT / "models").glob("*/v*/bundle.json"))]
+    assert models == [(folder.parent.name, folder.name) for folder in folders]
+    (base,) = [found for found in components if found["type"] == "container"]
+    assert base["purl"].startswith("pkg:oci/python@")
+
+
+def versions(components: list[dict[str, str]], kind: str) -> dict[str, str]:
+    """Return the version of each component of a kind, none of which is there twice."""
+    found = [component for component in components if component.get("purl", "").startswith(kind)]
+    by_name = {component["name"]: component["version"] for component in found}
+    assert len(by_name) == len(found)
+    return by_name
 
 
 def test_the_server_has_the_runbooks_and_the_panels(server: str) -> None:

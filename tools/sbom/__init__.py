@@ -1,0 +1,1 @@
+"""The software bill of materials of the server's image, in CycloneDX: packages, the base, and the models."""
