@@ -228,7 +228,8 @@ def test_up_names_the_existing_stacks() -> None:
 def test_grafana_shows_the_dashboards(name: str) -> None:
     stack = Stack(name)
     stack.services.append("grafana")
-    run("docker", "tag", os.environ["GRAFANA_IMAGE"], "grafana/grafana:12.2.0")
+    shared = yaml.safe_load((COMPOSE / "services.yml").read_text(encoding="utf-8"))["services"]
+    run("docker", "tag", os.environ["GRAFANA_IMAGE"], shared["grafana"]["image"])
     stack.up()
     grafana = f"http://127.0.0.1:{stack.environment['GRAFANA_PORT']}"
     found = requests.get(f"{grafana}/api/search", auth=("admin", "admin"), timeout=5).json()
