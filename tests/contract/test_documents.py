@@ -78,7 +78,7 @@ def test_the_first_curl_of_the_readme_answers_as_written(made: Server, checkout:
 
 def test_the_readme_is_short_and_its_links_lead_somewhere() -> None:
     assert len(text("README.md").splitlines()) <= 150
-    for document in ("README.md", "QUICKSTART.md", "CONTRIBUTING.md", "CHANGELOG.md"):
+    for document in ("README.md", "QUICKSTART.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"):
         for link in re.findall(r"\]\(([^)#]+)\)", text(document)):
             assert link.startswith("https://") or (PROJECT / link).exists(), (document, link)
 

@@ -77,6 +77,7 @@ def test_every_requirement_is_locked_with_a_hash() -> None:
         lines = path.read_text(encoding="utf-8").replace("\\\n", " ").splitlines()
         entries = [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
         assert entries
+        assert "://" not in path.read_text(encoding="utf-8")
         assert [line for line in entries if "==" not in line or "--hash=sha256:" not in line] == []
         assert path.with_suffix(".in").exists()
 
