@@ -11,6 +11,8 @@ KINDS=deployments,services,configmaps,serviceaccounts,roles,rolebindings,pods
 
 # shellcheck source=scripts/arguments.sh
 . "$ROOT/scripts/arguments.sh"
+# shellcheck source=scripts/cluster.sh
+. "$ROOT/scripts/cluster.sh"
 
 usage() {
     cat <<EOF
@@ -42,10 +44,7 @@ main() {
         esac
     done
     check_namespace "$NAMESPACE"
-    # shellcheck source=/dev/null
-    if [ -z "${KUBECONFIG:-}" ] && [ -f "$ROOT/.cluster/environment" ]; then . "$ROOT/.cluster/environment"; fi
-    command -v kubectl >/dev/null || fail "kubectl is needed and not installed"
-    kubectl version --request-timeout=10s >/dev/null 2>&1 || fail "the cluster does not answer; is it running?"
+    find_cluster
     if $PURGE; then KINDS=$KINDS,persistentvolumeclaims,secrets; fi
     if $DRY_RUN; then
         list "$KINDS" | sed 's/^/would remove: /'

@@ -16,6 +16,8 @@ CONFIGURATION=$PART_OF,app.kubernetes.io/component=configuration
 
 # shellcheck source=scripts/arguments.sh
 . "$ROOT/scripts/arguments.sh"
+# shellcheck source=scripts/cluster.sh
+. "$ROOT/scripts/cluster.sh"
 
 usage() {
     cat <<EOF
@@ -50,15 +52,6 @@ step() {
 # A call that fails ends the script.
 kube() {
     kubectl --namespace "$NAMESPACE" "$@" || fail "kubectl $1 failed, as it says above; run this again"
-}
-
-find_cluster() {
-    # shellcheck source=/dev/null
-    if [ -z "${KUBECONFIG:-}" ] && [ -f "$ROOT/.cluster/environment" ]; then . "$ROOT/.cluster/environment"; fi
-    command -v kubectl >/dev/null || fail "kubectl is needed and not installed"
-    kubectl config current-context >/dev/null 2>&1 ||
-        fail "kubectl has no current context; start a cluster (minikube start) or choose one (kubectl config use-context)"
-    kubectl version --request-timeout=10s >/dev/null 2>&1 || fail "the cluster does not answer; is it running?"
 }
 
 # Writes everything that is to be applied into $SCRATCH/all.yaml.
@@ -230,38 +223,38 @@ remove_unused_configuration() {
     done
 }
 
-# Prints the address of a node whose port answers; nodes learn of a new port a moment after its pod is ready.
-reachable_node() {
-    local address addresses try
-    addresses=$(kubectl get nodes --output 'jsonpath={.items[*].status.addresses[?(@.type=="InternalIP")].address}') ||
-        return 1
-    for try in 1 2 3 4 5; do
-        for address in $addresses; do
-            if curl --silent --fail --max-time 3 --output /dev/null "http://$address:30090/-/ready"; then
-                echo "$address"
+# Prints the host where Prometheus' port answers; nodes learn of a new port a moment after its pod is ready.
+reachable_host() {
+    local host hosts end=$((SECONDS + 6))
+    hosts=$(node_hosts)
+    while true; do
+        for host in $hosts; do
+            if curl --silent --fail --max-time 3 --output /dev/null "http://$host:30090/-/ready"; then
+                echo "$host"
                 return
             fi
         done
-        if [ "$try" -lt 5 ]; then sleep 1; fi
+        [ "$SECONDS" -lt "$end" ] && [ -n "$hosts" ] || return 1
+        sleep 1
     done
-    return 1
 }
 
 print_addresses() {
-    local address
-    if address=$(reachable_node); then
-        echo "Prometheus: http://$address:30090"
-        if $EXPOSE_ALERTMANAGER; then echo "Alertmanager: http://$address:30093"; fi
+    local host
+    if host=$(reachable_host); then
+        echo "Prometheus: http://$host:30090"
+        if $EXPOSE_ALERTMANAGER; then echo "Alertmanager: http://$host:30093"; fi
         if $GRAFANA; then
-            echo "Grafana: http://$address:30030, user admin, password by:"
+            echo "Grafana: http://$host:30030, user admin, password by:"
             echo "  kubectl get secret grafana-admin -n $NAMESPACE -o jsonpath='{.data.password}' | base64 --decode"
         fi
         return
     fi
-    echo "No node's port answers from here. Reach Prometheus with:"
-    echo "  kubectl port-forward --namespace $NAMESPACE service/prometheus 9090:9090    # then http://127.0.0.1:9090"
+    echo "No node's port answers from here. Reach Prometheus with one of:"
+    print_ways prometheus 9090:9090
     if $GRAFANA; then
-        echo "  kubectl port-forward --namespace $NAMESPACE service/grafana 3000:3000    # then http://127.0.0.1:3000"
+        echo "and Grafana with:"
+        print_ways grafana 3000:3000
     fi
 }
 

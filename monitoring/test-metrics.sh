@@ -21,6 +21,8 @@ FORWARD_PORT=18080
 
 # shellcheck source=scripts/arguments.sh
 . "$ROOT/scripts/arguments.sh"
+# shellcheck source=scripts/cluster.sh
+. "$ROOT/scripts/cluster.sh"
 
 usage() {
     cat <<EOF
@@ -51,21 +53,17 @@ clean_up() {
 }
 
 find_api() {
-    local address addresses services port
-    # shellcheck source=/dev/null
-    if [ -z "${KUBECONFIG:-}" ] && [ -f "$ROOT/.cluster/environment" ]; then . "$ROOT/.cluster/environment"; fi
-    command -v kubectl >/dev/null || fail "kubectl is not installed; name the API with --url"
+    local host services port
+    OTHERWISE="; or name the API with --url"
+    find_cluster
     services=$(kubectl get service --namespace "$NAMESPACE" --selector app=heart-disease-api \
         --output 'jsonpath={range .items[*]}{.metadata.name}:{.spec.ports[0].nodePort} {end}') ||
-        fail "the cluster does not answer; is it running? Or name the API with --url"
-    [ -n "$services" ] || fail "no API in namespace $NAMESPACE; run scripts/deploy.sh, or name the API with --url"
+        fail "the cluster does not list the Services of namespace $NAMESPACE$OTHERWISE"
+    [ -n "$services" ] || fail "no API in namespace $NAMESPACE; run scripts/deploy.sh$OTHERWISE"
     port=${services%% *}
     port=${port#*:}
-    # who may not list the nodes reaches the API by a forwarded port
-    addresses=$(kubectl get nodes --output 'jsonpath={.items[*].status.addresses[?(@.type=="InternalIP")].address}') ||
-        addresses=
-    for address in $addresses; do
-        URL=http://$address:$port
+    for host in $(node_hosts); do
+        URL=http://$host:$port
         if [ -n "$port" ] && curl --silent --fail --max-time 3 --output /dev/null "$URL/health"; then return; fi
     done
     forward

@@ -55,3 +55,18 @@ check_url() {
     [[ $2 =~ ^https?://$host(:([0-9]+))?$path$ ]] || fail "$1 needs an address such as http://127.0.0.1:8000"
     if [ -n "${BASH_REMATCH[4]}" ]; then check_port "the port of $1" "${BASH_REMATCH[4]}"; fi
 }
+
+# Where images are pushed: a host and perhaps a path, as the names of images begin.
+check_registry() {
+    local LC_ALL=C host='[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:([0-9]+))?' path='(/[a-z0-9]+([._-]+[a-z0-9]+)*)*'
+    [[ $2 != *@* ]] || fail "$1 must not contain a name or a password: docker login takes them"
+    [[ $2 != *://* ]] || fail "$1 needs a registry without https://, such as registry.example.org:5000/team"
+    [[ $2 != */ ]] || fail "$1 needs a registry without a slash at its end, such as registry.example.org:5000/team"
+    [[ $2 =~ ^$host$path$ ]] || fail "$1 needs a registry, such as registry.example.org:5000/team, without an image's name and tag"
+    if [ -n "${BASH_REMATCH[3]}" ]; then check_port "the port of $1" "${BASH_REMATCH[3]}"; fi
+}
+
+check_platform() {
+    local LC_ALL=C platform='^linux/[a-z0-9]+(/v[0-9]+)?$'
+    [[ $2 =~ $platform ]] || fail "$1 needs one platform, such as linux/amd64 or linux/arm64"
+}

@@ -10,6 +10,8 @@ DRY_RUN=false
 
 # shellcheck source=scripts/arguments.sh
 . "$ROOT/scripts/arguments.sh"
+# shellcheck source=scripts/cluster.sh
+. "$ROOT/scripts/cluster.sh"
 
 usage() {
     cat <<EOF
@@ -96,11 +98,8 @@ main() {
     if $PURGE; then
         case $NAMESPACE in default | kube-*) fail "namespace $NAMESPACE is Kubernetes' own and never purged" ;; esac
     fi
-    # shellcheck source=/dev/null
-    if [ -z "${KUBECONFIG:-}" ] && [ -f "$ROOT/.cluster/environment" ]; then . "$ROOT/.cluster/environment"; fi
-    command -v helm >/dev/null || fail "helm is not installed"
-    command -v kubectl >/dev/null || fail "kubectl is not installed"
-    kubectl version --request-timeout=10s >/dev/null 2>&1 || fail "the cluster does not answer; is it running?"
+    need helm
+    find_cluster
     if $DRY_RUN; then
         echo "would run: helm uninstall $RELEASE --namespace $NAMESPACE --wait"
     else

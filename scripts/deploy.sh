@@ -14,30 +14,39 @@ BUILD=true
 DRY_RUN=false
 WATCHER=
 SCRATCH=
-BUILDER=
+REGISTRY=
+PLATFORM=
+TAG=
 
 # shellcheck source=scripts/arguments.sh
 . "$ROOT/scripts/arguments.sh"
+# shellcheck source=scripts/cluster.sh
+. "$ROOT/scripts/cluster.sh"
+# shellcheck source=scripts/builder.sh
+. "$ROOT/scripts/builder.sh"
+# shellcheck source=scripts/images.sh
+. "$ROOT/scripts/images.sh"
 
 usage() {
     cat <<EOF
-usage: scripts/deploy.sh [--model NAME] [--namespace NAME] [--no-build] [--dry-run] [-- HELM OPTIONS]
+usage: scripts/deploy.sh [--push REGISTRY] [--platform PLATFORM] [--no-build] [--model NAME] [--namespace NAME] [--dry-run]
+                         [-- HELM OPTIONS]
 
-Builds $IMAGE, brings it to the cluster of the current kubectl context (minikube, kind, k3d, or containerd on this
-machine), and runs helm upgrade --install with rollback on failure. Safe to repeat.
+Builds $IMAGE, brings it to the cluster of the current kubectl context, and runs helm upgrade --install with rollback on
+failure. Safe to repeat. minikube, kind, k3d, Docker Desktop, Rancher Desktop, colima, OrbStack, microk8s, k3s, and containerd on
+this machine take the image as it is; the nodes of any other cluster pull it from a registry.
 
+  --push REGISTRY    push it there, such as registry.example.org:5000/team, and install exactly what was pushed
+  --platform PLATFORM
+                     build for it, such as linux/amd64 (that of the nodes)
+  --no-build         use the image that the cluster has
   --model NAME       a folder of models/ to serve, once it is trained (the chart's: heart-disease)
   --namespace NAME   where to install ($NAMESPACE)
-  --no-build         use the image that the cluster has
   --dry-run          say what would be done
   -- HELM OPTIONS    passed on to helm, such as --set model.threshold=0.3; what is secret belongs into --values FILE
 
 With PYTHON_IMAGE=registry.example/python:3.13-slim the image is built on that base, and not on the one of the Dockerfile.
 EOF
-}
-
-need() {
-    command -v "$1" >/dev/null || fail "$1 is needed and not installed"
 }
 
 # Shows a command's output only when it fails.
@@ -46,7 +55,7 @@ run() {
     if $DRY_RUN; then
         echo "would run: $*"
     else
-        output=$("$@" 2>&1) || fail "$* failed: $output"
+        output=$("$@" </dev/null 2>&1) || fail "$* failed: $output"
     fi
 }
 
@@ -58,86 +67,14 @@ step() {
     $DRY_RUN || echo "    $((SECONDS - start)) s"
 }
 
-# The development cluster of `make cluster` is used where no other is asked for.
-find_cluster() {
-    # shellcheck source=/dev/null
-    if [ -z "${KUBECONFIG:-}" ] && [ -f "$ROOT/.cluster/environment" ]; then . "$ROOT/.cluster/environment"; fi
-    need kubectl
-    need helm
-    CONTEXT=$(kubectl config current-context 2>/dev/null) ||
-        fail "kubectl has no current context; start a cluster (minikube start) or choose one (kubectl config use-context)"
-    kubectl version --request-timeout=10s >/dev/null 2>&1 ||
-        fail "the cluster of context '$CONTEXT' does not answer; is it running?"
-}
-
-build_image() {
-    local version revision label
-    local -a labels=() minikube_labels=()
-    version=$(sed -n 's/^version = "\(.*\)"$/\1/p' "$ROOT/pyproject.toml")
-    revision=$(git -C "$ROOT" describe --always --dirty 2>/dev/null || echo unknown)
-    for label in "version=$version" "revision=$revision"; do
-        labels+=(--label "org.opencontainers.image.$label")
-        minikube_labels+=(--build-opt "label=org.opencontainers.image.$label")
-    done
-    if [ -n "${PYTHON_IMAGE:-}" ]; then
-        labels+=(--build-arg "PYTHON_IMAGE=$PYTHON_IMAGE")
-        minikube_labels+=(--build-opt "build-arg=PYTHON_IMAGE=$PYTHON_IMAGE")
-    fi
-    find_builder
-    if [ "$BUILDER" = minikube ]; then
-        run minikube image build --tag "$IMAGE" "${minikube_labels[@]}" "$ROOT"
-    elif [ "$BUILDER" = docker ]; then
-        run docker build --tag "$IMAGE" "${labels[@]}" "$ROOT"
-    else
-        run buildah build --layers --tag "$IMAGE" "${labels[@]}" "$ROOT"
-    fi
-}
-
-# Asked once, so that the image is taken from where it was built.
-find_builder() {
-    if [ "$CONTEXT" = minikube ]; then
-        need minikube
-        BUILDER=minikube
-    elif docker info >/dev/null 2>&1; then
-        BUILDER=docker
-    elif command -v buildah >/dev/null; then
-        BUILDER=buildah
-    else
-        fail "neither a running Docker nor buildah is here to build the image; start Docker, or use --no-build"
-    fi
-}
-
-bring_image() {
-    case $CONTEXT in
-    minikube) ;;
-    kind-*) need kind && run kind load docker-image "$IMAGE" --name "${CONTEXT#kind-}" ;;
-    k3d-*) need k3d && run k3d image import "$IMAGE" --cluster "${CONTEXT#k3d-}" ;;
-    *) import_into_containerd ;;
-    esac
-}
-
-import_into_containerd() {
-    local address addresses
-    command -v ctr >/dev/null ||
-        fail "context '$CONTEXT' is none of minikube, kind, k3d or containerd here: push the image to a registry, then --no-build -- --set image.repository=..."
-    if [ "$BUILDER" = docker ]; then
-        run docker save --output "$SCRATCH/image.tar" "$IMAGE"
-    else
-        run buildah push "$IMAGE" "docker-archive:$SCRATCH/image.tar:docker.io/library/$IMAGE"
-    fi
-    read -r -a addresses <<<"${CONTAINERD_ADDRESSES:-/run/containerd/containerd.sock}"
-    for address in "${addresses[@]}"; do
-        run ctr --address "$address" --namespace k8s.io images import "$SCRATCH/image.tar"
-    done
-    rm -f "$SCRATCH/image.tar"
-}
-
 install_chart() {
     local version rollback=--atomic
     version=$(helm version --short) || fail "Helm does not say which version it is"
     case $version in v4*) rollback=--rollback-on-failure ;; esac
     set -- helm upgrade --install "$RELEASE" "$CHART" --namespace "$NAMESPACE" --create-namespace \
         --wait "$rollback" --timeout 3m ${MODEL:+--set-string "model.name=$MODEL"} \
+        ${REGISTRY:+--set-string "image.registry=$REGISTRY" --set-string "image.digest=$DIGEST"} \
+        ${TAG:+--set-string "image.tag=$TAG"} ${ARCHITECTURE:+--set-string "nodeSelector.kubernetes\.io/arch=$ARCHITECTURE"} \
         ${RULES:+--set-file "metrics.prometheusRule.rules=$RULES"} \
         ${PROMETHEUS:+--set-string "console.prometheusUrl=$PROMETHEUS"} "$@"
     if $DRY_RUN; then
@@ -180,14 +117,12 @@ logs() {
 }
 
 try_prediction() {
-    local port address addresses url found=false
+    local port address url found=false
     run helm test "$RELEASE" --namespace "$NAMESPACE"
     if $DRY_RUN; then return; fi
     port=$(kubectl get service "$RELEASE" --namespace "$NAMESPACE" -o 'jsonpath={.spec.ports[0].nodePort}') ||
         fail "the release is installed, but the cluster does not tell its Service"
-    # who may not list the nodes reaches the API by a forwarded port
-    addresses=$(kubectl get nodes -o 'jsonpath={.items[*].status.addresses[?(@.type=="InternalIP")].address}') || addresses=
-    for address in $addresses; do
+    for address in $(node_hosts); do
         url=http://$address:$port
         if [ -n "$port" ] && curl --silent --fail --max-time 3 --output /dev/null "$url/health"; then
             $found || predict "$url"
@@ -198,8 +133,14 @@ try_prediction() {
     done
     if $found; then return; fi
     echo "No node's port answers from here. Reach the API with one of:"
-    if [ "$CONTEXT" = minikube ]; then echo "  minikube service $RELEASE --namespace $NAMESPACE --url"; fi
-    echo "  kubectl port-forward --namespace $NAMESPACE service/$RELEASE 8000:80    # then http://127.0.0.1:8000/docs"
+    print_ways "$RELEASE" 8000:80 /docs
+}
+
+check_image_options() {
+    if [ -n "$REGISTRY" ]; then check_registry --push "$REGISTRY"; fi
+    if [ -n "$PLATFORM" ]; then check_platform --platform "$PLATFORM"; fi
+    $BUILD || [ -z "$REGISTRY$PLATFORM" ] ||
+        fail "--push and --platform are for an image that is built here: leave them or --no-build out; one that a registry has is named after --, by --set image.registry=... --set image.tag=..."
 }
 
 # Helm would take another namespace than the commands after it.
@@ -230,6 +171,8 @@ main() {
         case $1 in
         --model) need_value 'a name' "$@" && MODEL=$2 && shift 2 ;;
         --namespace) need_value 'a name' "$@" && NAMESPACE=$2 && shift 2 ;;
+        --push) need_value 'a registry' "$@" && REGISTRY=$2 && shift 2 ;;
+        --platform) need_value 'a platform' "$@" && PLATFORM=$2 && shift 2 ;;
         --no-build) BUILD=false && shift ;;
         --dry-run) DRY_RUN=true && shift ;;
         --help | -h) usage && exit ;;
@@ -237,6 +180,7 @@ main() {
         *) reject_argument "$1" ;;
         esac
     done
+    check_image_options
     check_namespace "$NAMESPACE"
     if [ -n "$MODEL" ]; then
         check_model "$MODEL" "$ROOT/models" # which the image has
@@ -245,10 +189,16 @@ main() {
     check_helm_options "$@"
     trap clean_up EXIT
     SCRATCH=$(mktemp -d)
+    need helm
     find_cluster
     if $BUILD; then
+        choose_way
+        choose_platform
+        name_image
         step "building $IMAGE" build_image
-        step "bringing it to $CONTEXT" bring_image
+        if [ "$WAY" != stays ]; then step "bringing it to ${REGISTRY:-$CONTEXT}" bring_image; fi
+    else
+        keep_image "$@"
     fi
     find_prometheus
     step "installing release $RELEASE in namespace $NAMESPACE" install_chart "$@"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Stands in for minikube, kind and k3d, whose images are not available on a machine without an image registry: under
-# their names and with their arguments it builds images and loads them into the nodes of the test cluster.
+# Stands in for minikube, whose images are not available on a machine without an image registry: under its name and with its
+# arguments it builds images and loads them into the nodes of the test cluster; for kind and k3d where nothing is loaded.
 set -euo pipefail
 
 give_to_nodes() {
@@ -21,6 +21,7 @@ main() {
         while [ $# -gt 1 ]; do
             case $1 in
             --tag) image=$2 ;;
+            --all) shift && continue ;;
             --build-opt) options+=("--$2") ;;
             esac
             shift 2
@@ -28,7 +29,6 @@ main() {
         buildah build --layers --pull-never --tag "$image" "${options[@]}" "$1"
         give_to_nodes "$image"
         ;;
-    "kind load docker-image" | "k3d image import") give_to_nodes "$3" ;;
     *) echo "the stand-in does not know: $(basename "$0") $*" >&2 && exit 2 ;;
     esac
 }

@@ -16,7 +16,7 @@ from tests.harness import PROJECT, run
 DEPLOY = PROJECT / "scripts" / "deploy.sh"
 CLEANUP = PROJECT / "scripts" / "cleanup.sh"
 STAND_IN = PROJECT / "tests" / "cluster" / "stand_in.sh"
-NEEDED = set("bash dirname sed git kubectl helm buildah ctr mktemp rm cat sleep".split())  # noqa: SIM905
+NEEDED = set("bash dirname sed tr git kubectl helm buildah ctr mktemp rm cat sleep".split())  # noqa: SIM905
 FOLDERS = ("scripts", "monitoring", "compose", "tests/cluster")
 SHELL_SCRIPTS = sorted(
     [*(file for folder in FOLDERS for file in PROJECT.glob(f"{folder}/*.sh")), PROJECT / ".ci" / "run"]
@@ -91,8 +91,8 @@ def test_deploying_on_minikube_with_helm_4(core: client.CoreV1Api, commands: Pat
 @pytest.mark.parametrize(
     ("name", "line"),
     [
-        ("kind-heart", "would run: kind load docker-image heart-disease-api:latest --name heart"),
-        ("k3d-heart", "would run: k3d image import heart-disease-api:latest --cluster heart"),
+        ("kind-heart", "image.tar --name heart"),
+        ("k3d-heart", "image.tar --cluster heart"),
         ("elsewhere", "images import"),
     ],
 )
@@ -114,7 +114,7 @@ def test_the_image_goes_to_whatever_the_context_is(name: str, line: str, command
         ({"minikube"}, "minikube", "minikube is needed and not installed"),
         ({"kind"}, "kind-heart", "kind is needed and not installed"),
         ({"docker", "buildah"}, "heart", "start Docker, or use --no-build"),
-        ({"ctr"}, "heart", "push the image to a registry, then --no-build"),
+        ({"ctr"}, "heart", "ctr is needed and not installed"),
     ],
 )
 def test_what_is_missing_is_reported(absent: set[str], name: str, sentence: str, commands: Path) -> None:

@@ -71,6 +71,19 @@ NO_URL = (
     ),
     *("http://", "http://a b", "http://a/?x={1,2}", "http://[::1]/[1-9]", "--config=x", ""),
 )
+NO_REGISTRY = (
+    *("https://registry.example.org", "registry.example.org/", "registry.example.org:70000", "r.example:0"),
+    *("user:hunter2@registry.example.org", "registry.example.org/Team", "registry.example.org//x", "a b"),
+    *(
+        "registry.example.org/team/heart:v1",
+        "r/x;touch pwned",
+        "r/$(touch pwned)",
+        "r/x,image.tag=y",
+        "",
+        "-x",
+    ),
+    *("registry.example.org\nx", "r:5000:5000", "/team"),
+)
 REFUSED = [
     *((script, "--namespace", NO_NAMESPACE) for script in (DEPLOY, CLEANUP, DEPLOY_MONITORING)),
     *((script, "--namespace", NO_NAMESPACE) for script in (CLEANUP_MONITORING, TEST_METRICS)),
@@ -85,6 +98,8 @@ REFUSED = [
     (TEST_METRICS, "--shift", ("age sex", "age; touch pwned", "$(touch pwned)", "*", "")),
     (TEST_METRICS, "--url", NO_URL),
     (DEPLOY_MONITORING, "--public-url", NO_URL),
+    (DEPLOY, "--push", NO_REGISTRY),
+    (DEPLOY, "--platform", ("amd64", "windows/amd64", "linux/amd64,linux/arm64", "linux/$(touch pwned)", "")),
     (DEPLOY_MONITORING, "--grafana-password-file", ("/nowhere", "/tmp", "--dry-run", "")),  # noqa: S108
 ]
 

@@ -1,0 +1,102 @@
+"""deploy.sh --push, with a real buildah and Debian's docker-registry; helm is a stand-in, without nodes."""
+
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from tests.harness import PROJECT, eventually, free_port
+from tests.programs import kubernetes_api
+from tests.programs.deploying import deploy, make_commands, write_program
+
+NODE = ("node1", "arm64", "containerd://2.1.0", "v1.33.0")
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Iterator[str]:
+    """The host and port of Debian's docker-registry."""
+    program = shutil.which("docker-registry")
+    assert program, "the registry is missing: apt-get install docker-registry"
+    address = f"127.0.0.1:{free_port()}"
+    config = {
+        "version": 0.1,
+        "storage": {"filesystem": {"rootdirectory": str(tmp_path / "registry")}},
+        "http": {"addr": address},
+    }
+    (tmp_path / "registry.yml").write_text(json.dumps(config), encoding="utf-8")
+    process = subprocess.Popen(
+        [program, "serve", str(tmp_path / "registry.yml")],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+    def answers() -> bool:
+        try:
+            return requests.get(f"http://{address}/v2/", timeout=3).ok
+        except requests.ConnectionError:
+            return False
+
+    try:
+        eventually(answers, "the registry answers")
+        yield address
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A project of the scripts, whose image holds a file."""
+    folder = tmp_path / "project"
+    shutil.copytree(PROJECT / "scripts", folder / "scripts")
+    shutil.copy(PROJECT / "pyproject.toml", folder)
+    (folder / "Dockerfile").write_text("FROM scratch\nCOPY pyproject.toml /\n", encoding="utf-8")
+    return folder
+
+
+def manifest(registry: str, name: str, reference: str) -> tuple[str, dict[str, Any]]:
+    """Return an image's digest and configuration, from the registry."""
+    kinds = "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json"
+    url = f"http://{registry}/v2/{name}"
+    found = requests.get(f"{url}/manifests/{reference}", headers={"Accept": kinds}, timeout=10)
+    found.raise_for_status()
+    config = requests.get(f"{url}/blobs/{found.json()['config']['digest']}", timeout=10).json()
+    return found.headers["Docker-Content-Digest"], config
+
+
+def test_nodes_are_given_exactly_what_was_pushed(registry: str, checkout: Path, tmp_path: Path) -> None:
+    """A stand-in for helm writes down its arguments; a tag that is pushed again has another digest."""
+    commands = make_commands(tmp_path, "buildah", "curl", "tail")
+    (commands / "helm").unlink()
+    write_program(commands / "helm", f'#!/bin/sh\ncase $1 in upgrade) echo "$@" >{tmp_path}/helm ;; esac\n')
+    storage = f'[storage]\ndriver = "vfs"\ngraphroot = "{tmp_path}/storage"\nrunroot = "{tmp_path}/run"\n'
+    (tmp_path / "storage.conf").write_text(storage, encoding="utf-8")
+    digests = set()
+    with kubernetes_api.serve(kubernetes_api.documents([NODE])) as address:
+        kubernetes_api.write_kubeconfig(tmp_path / "kubeconfig", address, "remote")
+        for content in ("first", "second"):
+            (checkout / "pyproject.toml").write_text(f'version = "1.2.3"\n# {content}\n', encoding="utf-8")
+            result = deploy(
+                commands,
+                "--push",
+                f"{registry}/team/x",
+                project=checkout,
+                CONTAINERS_STORAGE_CONF=str(tmp_path / "storage.conf"),
+                BUILDAH_ISOLATION="chroot",
+                GIT_CEILING_DIRECTORIES=str(tmp_path),
+            )
+            # the Service is not there: everything before that went well
+            assert "the cluster does not tell its Service" in result.stderr, result.stderr
+            digest, config = manifest(registry, "team/x/heart-disease-api", "1.2.3-unknown")
+            assert config["architecture"] == "arm64"
+            given = (tmp_path / "helm").read_text(encoding="utf-8")
+            assert f"image.registry={registry}/team/x " in given
+            assert f"image.digest={digest} " in given
+            assert "image.tag=1.2.3-unknown\n" in given
+            digests.add(digest)
+    assert len(digests) == 2
