@@ -33,11 +33,10 @@ run: .venv/serve.done ## serve the model on http://127.0.0.1:8000 (settings: doc
 test: .venv/dev.done ## run all tests that need only Python, on all cores
 	OPENBLAS_NUM_THREADS=1 .venv/bin/python -m pytest --numprocesses auto --dist worksteal $(ARGS)
 
-test-long: export TEST_LONG = true
 test-long: .venv/dev.done ## run the tests that take longer than CI may: OpenAPI in full, every model, ten tables, slow failures, an hour of greedy clients
 	@.venv/bin/python -m tools.cluster build
-	OPENBLAS_NUM_THREADS=1 .venv/bin/python -m pytest --numprocesses auto --dist worksteal tests/contract $(ARGS)
-	OPENBLAS_NUM_THREADS=1 .venv/bin/python -m pytest tests/programs/test_failures.py tests/programs/test_slow_clients.py $(ARGS)
+	TEST_LONG=true OPENBLAS_NUM_THREADS=1 .venv/bin/python -m pytest --numprocesses auto --dist worksteal tests/contract $(ARGS)
+	TEST_LONG=true OPENBLAS_NUM_THREADS=1 .venv/bin/python -m pytest tests/programs/test_failures.py tests/programs/test_slow_clients.py $(ARGS)
 	@rm -rf .venv/tables && .venv/bin/python -m tests.tables .venv/tables
 	OPENBLAS_NUM_THREADS=1 TEST_LONG= OWN_MODELS=.venv/tables .venv/bin/python -m pytest --numprocesses auto --dist worksteal \
 		tests/contract tests/programs/test_tables.py $(ARGS)

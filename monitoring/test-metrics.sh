@@ -145,7 +145,8 @@ show_progress() {
 }
 
 send() {
-    local number share extra pids=()
+    local number share extra
+    local -a pids
     share=$((REQUESTS / CONCURRENCY))
     extra=$((REQUESTS % CONCURRENCY))
     SECONDS=0
@@ -178,7 +179,7 @@ sum_up() {
         END {
             printf "%d requests in about %d s (%d/s), latency p50 %.1f ms, p95 %.1f ms, p99 %.1f ms\n", \
                 NR, took, NR / took, at(0.5), at(0.95), at(0.99)
-            for (status in count) printf "  status %s: %d\n", status == "000" ? "none" : status, count[status]
+            for (status in count) printf "  status %s: %d\n", (status == "000" ? "none" : status), count[status]
             if (wrong) printf "  %d answers are not what was expected\n", wrong
             exit wrong > 0
         }'

@@ -1,9 +1,8 @@
 # shellcheck shell=bash disable=SC2034  # what is found here is read elsewhere
 # Read by deploy.sh, after cluster.sh: finds what builds the image, for which nodes, and how they get it.
 
-# What choose_way finds: the tool that builds, its command, and how the image reaches the nodes from there.
+# What choose_way finds: the tool that builds, its COMMAND, and how the image reaches the nodes from there.
 BUILDER=
-COMMAND=()
 WAY=
 # One line a node: name, architecture, runtime, version.
 NODES=
