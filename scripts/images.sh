@@ -97,7 +97,7 @@ push_image() {
         return
     fi
     output=$("$@" 2>&1) || fail "$* failed; is this machine logged in to the registry ($BUILDER login)? $output"
-    if [ "$BUILDER" = buildah ]; then output="digest: $(cat "$SCRATCH/digest")"; fi
+    if [ "$BUILDER" = buildah ]; then output="digest: $(cat "$SCRATCH/digest" 2>/dev/null)" || true; fi
     DIGEST=$(echo "$output" | sed -n 's/.*digest: \(sha256:[0-9a-f]\{64\}\).*/\1/p')
     [ -n "$DIGEST" ] || fail "$* did not tell the image's digest: $output"
 }

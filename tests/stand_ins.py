@@ -1,4 +1,4 @@
-"""Programs that stand in for kubectl, helm, docker and curl: they record their calls; one call may fail."""
+"""Programs that stand in for kubectl, helm, docker, buildah and curl: they record calls; one call may fail."""
 
 import os
 import shlex
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.harness import PROJECT
 
-PROGRAMS = ("kubectl", "helm", "docker", "curl")
+PROGRAMS = ("kubectl", "helm", "docker", "buildah", "curl")
 PARTS = ("bin", "calls", "inputs", "temporary")
 PROGRAM = """\
 #!/bin/bash
