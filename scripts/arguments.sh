@@ -62,7 +62,7 @@ check_registry() {
     [[ $2 != *@* ]] || fail "$1 must not contain a name or a password: docker login takes them"
     [[ $2 != *://* ]] || fail "$1 needs a registry without https://, such as registry.example.org:5000/team"
     [[ $2 != */ ]] || fail "$1 needs a registry without a slash at its end, such as registry.example.org:5000/team"
-    [[ $2 =~ ^$host$path$ ]] || fail "$1 needs a registry, such as registry.example.org:5000/team, without an image's name and tag"
+    [[ $2 =~ ^$host$path$ ]] || fail "$1 needs a registry in lower case, such as registry.example.org:5000/team, without an image's name and tag"
     if [ -n "${BASH_REMATCH[3]}" ]; then check_port "the port of $1" "${BASH_REMATCH[3]}"; fi
 }
 

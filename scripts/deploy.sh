@@ -29,17 +29,16 @@ TAG=
 
 usage() {
     cat <<EOF
-usage: scripts/deploy.sh [--push REGISTRY] [--platform PLATFORM] [--no-build] [--model NAME] [--namespace NAME] [--dry-run]
+usage: scripts/deploy.sh [--push REGISTRY] [--platform NAME] [--no-build] [--model NAME] [--namespace NAME] [--dry-run]
                          [-- HELM OPTIONS]
 
-Builds $IMAGE, brings it to the cluster of the current kubectl context, and runs helm upgrade --install with rollback on
-failure. Safe to repeat. minikube, kind, k3d, Docker Desktop, Rancher Desktop, colima, OrbStack, microk8s, k3s, and containerd on
-this machine take the image as it is; the nodes of any other cluster pull it from a registry.
+Builds the image, brings it to the cluster of the current kubectl context, and runs helm upgrade --install with rollback on
+failure. Safe to repeat. minikube, kind, k3d, Docker Desktop, Rancher Desktop, colima, OrbStack, microk8s, k3s, and containerd
+on this machine take the image as it is; the nodes of any other cluster pull it from a registry.
 
   --push REGISTRY    push it there, such as registry.example.org:5000/team, and install exactly what was pushed
-  --platform PLATFORM
-                     build for it, such as linux/amd64 (that of the nodes)
-  --no-build         use the image that the cluster has
+  --platform NAME    build for it, such as linux/amd64 (that of the nodes)
+  --no-build         use the image that the cluster has, or that the release was installed with from a registry
   --model NAME       a folder of models/ to serve, once it is trained (the chart's: heart-disease)
   --namespace NAME   where to install ($NAMESPACE)
   --dry-run          say what would be done

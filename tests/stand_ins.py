@@ -1,4 +1,4 @@
-"""Programs that stand in for kubectl, helm, docker, buildah and curl: they record calls; one call may fail."""
+"""Programs that stand in for kubectl, helm, docker, buildah and curl: they record calls; one may fail."""
 
 import os
 import shlex
