@@ -38,7 +38,7 @@ build_image() {
     if [ -n "$PLATFORM" ]; then options+=(--platform "$PLATFORM"); fi
     case $BUILDER:$PLATFORM in
     minikube:*) run minikube image build "${options[@]}" "$ROOT" ;;
-    buildah:*) run buildah build --layers --pull-never "${options[@]}" "$ROOT" ;;
+    buildah:*) run buildah build --layers --pull=false "${options[@]}" "$ROOT" ;;
     docker:?*) run "${COMMAND[@]}" buildx build --load "${options[@]}" "$ROOT" ;;
     *) run "${COMMAND[@]}" build "${options[@]}" "$ROOT" ;;
     esac

@@ -56,7 +56,7 @@ def minikube(profile: str, more: str = "") -> list[str]:
 
 
 SAVED = "docker save --output ARCHIVE heart-disease-api:latest"
-BUILDAH = f"buildah build --layers --pull-never --tag heart-disease-api:latest {LABELS} ."
+BUILDAH = f"buildah build --layers --pull=false --tag heart-disease-api:latest {LABELS} ."
 BUILDAH_SAVED = (
     "buildah push heart-disease-api:latest docker-archive:ARCHIVE:docker.io/library/heart-disease-api:latest"
 )
@@ -155,7 +155,7 @@ CASES = {
     "EKS, pushed by buildah": Case(
         EKS,
         [
-            f"buildah build --layers --pull-never --tag {PUSHED} {LABELS} .",
+            f"buildah build --layers --pull=false --tag {PUSHED} {LABELS} .",
             f"buildah push --digestfile DIGEST {PUSHED}",
         ],
         options=PUSH,
