@@ -1,9 +1,11 @@
 """Real programs without a cluster: Prometheus, promtool, helm, kube-score and PostgreSQL."""
 
 import os
+from collections.abc import Iterator
 
 import pytest
 
+from tests.programs.kubernetes_api import KubernetesAPI
 from tests.systems import OWN_MODELS
 from tools.cluster.places import CACHE
 
@@ -17,6 +19,12 @@ def programs() -> None:
     """Use the programs that `make test-programs` has built."""
     assert (PROGRAMS / "promtool").exists(), "the programs are missing: use `make test-programs`"
     os.environ["PATH"] = f"{PROGRAMS}:{os.environ['PATH']}"
+
+
+@pytest.fixture(scope="session")
+def kubernetes_api(programs: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[KubernetesAPI]:
+    with KubernetesAPI(tmp_path_factory.mktemp("kubernetes")) as server:
+        yield server
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

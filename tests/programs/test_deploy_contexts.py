@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.programs import kubernetes_api
+from tests.programs import canned_kubernetes
 from tests.programs.deploying import deploy, make_commands, planned, write_program
 
 DOCKER = """\
@@ -42,7 +42,7 @@ class Case(NamedTuple):
     expected: str | Sequence[str]
     cluster: str = ""
     provider: str = ""
-    nodes: Sequence[kubernetes_api.Node] = (AMD,)
+    nodes: Sequence[canned_kubernetes.Node] = (AMD,)
     options: Sequence[str] = ()
     absent: Sequence[str] = ()
     engine: str = "amd64"
@@ -220,8 +220,8 @@ def test_the_image_goes_to_whatever_the_context_is(case: Case, commands: Path, t
     if "docker" not in case.absent:
         answer = DOCKER if case.engine else "#!/bin/sh\nexit 1\n"
         write_program(commands / "docker", answer)
-    with kubernetes_api.serve(kubernetes_api.documents(case.nodes)) as address:
-        kubernetes_api.write_kubeconfig(
+    with canned_kubernetes.serve(canned_kubernetes.documents(case.nodes)) as address:
+        canned_kubernetes.write_kubeconfig(
             tmp_path / "kubeconfig", address, case.context, case.cluster, case.provider
         )
         result = deploy(
@@ -248,11 +248,11 @@ def test_the_image_goes_to_whatever_the_context_is(case: Case, commands: Path, t
 def test_a_release_that_runs_a_pushed_image_keeps_it(commands: Path, tmp_path: Path) -> None:
     """--no-build would otherwise look for an image without a registry on the nodes."""
     digest = f"sha256:{'a' * 64}"
-    answers = kubernetes_api.documents([AMD, ARM])
+    answers = canned_kubernetes.documents([AMD, ARM])
     selector = {"kubernetes.io/arch": "arm64"}
     kept = f"--set-string image.registry=registry.example.org:5000/team --set-string image.digest={digest}"
-    with kubernetes_api.serve(answers) as address:
-        kubernetes_api.write_kubeconfig(tmp_path / "kubeconfig", address, EKS)
+    with canned_kubernetes.serve(answers) as address:
+        canned_kubernetes.write_kubeconfig(tmp_path / "kubeconfig", address, EKS)
 
         def upgrade(*options: str) -> str:
             result = deploy(commands, "--dry-run", "--no-build", *options)
@@ -261,10 +261,10 @@ def test_a_release_that_runs_a_pushed_image_keeps_it(commands: Path, tmp_path: P
 
         assert "image." not in upgrade()
         image = f"registry.example.org:5000/team/heart-disease-api@{digest}"
-        answers[kubernetes_api.DEPLOYMENT] = kubernetes_api.deployment(image, selector)
+        answers[canned_kubernetes.DEPLOYMENT] = canned_kubernetes.deployment(image, selector)
         assert kept in upgrade("--", "--set", "model.threshold=0.3")
         assert r"nodeSelector.kubernetes\.io/arch=arm64" in upgrade()
         for options in (["--set", "image.tag=v2"], ["--values", "mine.yaml"], ["-f", "mine.yaml"]):
             assert digest not in upgrade("--", *options)
-        answers[kubernetes_api.DEPLOYMENT] = kubernetes_api.deployment("heart-disease-api:latest", selector)
+        answers[canned_kubernetes.DEPLOYMENT] = canned_kubernetes.deployment("heart-disease-api:latest", selector)
         assert "image." not in upgrade()

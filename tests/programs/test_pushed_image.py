@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from tests.harness import PROJECT, eventually, free_port
-from tests.programs import kubernetes_api
+from tests.programs import canned_kubernetes
 from tests.programs.deploying import deploy, make_commands, write_program
 
 NODE = ("node1", "arm64", "containerd://2.1.0", "v1.33.0")
@@ -77,8 +77,8 @@ def test_nodes_are_given_exactly_what_was_pushed(registry: str, checkout: Path, 
     storage = f'[storage]\ndriver = "vfs"\ngraphroot = "{tmp_path}/storage"\nrunroot = "{tmp_path}/run"\n'
     (tmp_path / "storage.conf").write_text(storage, encoding="utf-8")
     digests = set()
-    with kubernetes_api.serve(kubernetes_api.documents([NODE])) as address:
-        kubernetes_api.write_kubeconfig(tmp_path / "kubeconfig", address, "remote")
+    with canned_kubernetes.serve(canned_kubernetes.documents([NODE])) as address:
+        canned_kubernetes.write_kubeconfig(tmp_path / "kubeconfig", address, "remote")
         for content in ("first", "second"):
             (checkout / "pyproject.toml").write_text(f'version = "1.2.3"\n# {content}\n', encoding="utf-8")
             result = deploy(
