@@ -104,7 +104,8 @@ def draw(schema: Schema, random: Random) -> Any:
 
 
 def draw_text(schema: Schema, random: Random) -> str:
-    allowed = [text for text in TEXTS if re.search(schema.get("pattern", ""), text)]
+    pattern = schema.get("pattern", "").replace(r"\p{L}\p{N}", r"\w")  # as Go writes it
+    allowed = [text for text in TEXTS if re.search(pattern, text)]
     return str(random.choice(allowed if allowed and random.random() < 0.95 else TEXTS))
 
 

@@ -169,6 +169,28 @@ namespace that is yet to be made may see others. */}}
 {{- if .Values.image.digest }}@{{ .Values.image.digest }}{{ else }}:{{ .Values.image.tag }}{{ end -}}
 {{- end }}
 
+{{- /* An image of another value, from the registry of all images: (list . IMAGE). */}}
+{{- define "heart-disease-api.fromRegistry" -}}
+{{- list (dig "imageRegistry" "" ((first .).Values.global | default dict) | trimSuffix "/") (last .) | compact | join "/" -}}
+{{- end }}
+
+{{- /* The port that an address names, or that its scheme has. */}}
+{{- define "heart-disease-api.portOf" -}}
+{{- $uri := urlParse . -}}
+{{- regexFind ":[0-9]+$" $uri.host | trimPrefix ":" | default (ternary "443" "80" (eq $uri.scheme "https")) -}}
+{{- end }}
+
+{{- /* The MLflow server that retraining asks, and the Secret for it: never one server's Secret for another. */}}
+{{- define "heart-disease-api.retrainMlflow" -}}
+{{- if .Values.retrain.mlflowTrackingUri -}}
+uri: {{ .Values.retrain.mlflowTrackingUri | quote }}
+secret: {{ .Values.retrain.mlflowSecret | quote }}
+{{- else if .Values.model.mlflow.trackingUri -}}
+uri: {{ .Values.model.mlflow.trackingUri | quote }}
+secret: {{ .Values.model.mlflow.existingSecret | quote }}
+{{- end -}}
+{{- end }}
+
 {{- define "heart-disease-api.imagePullSecrets" -}}
 {{- $secrets := list }}
 {{- range concat .Values.imagePullSecrets (dig "imagePullSecrets" (list) (.Values.global | default dict)) }}
