@@ -7,7 +7,7 @@ from grafana_foundation_sdk.builders import dashboard as dashboards
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
 from bundle.declaration import load_declaration
-from monitoring.dashboards import api, churn, fraud, health, iris, objectives, quality, versions
+from monitoring.dashboards import api, chart, churn, fraud, health, iris, objectives, quality, versions
 from monitoring.dashboards.summary import summary
 from monitoring.panels.names import Names, without_metrics
 
@@ -51,7 +51,7 @@ def render() -> dict[str, str]:
         for name, make in DASHBOARDS.items()
     }
     page = summary({name: boards[name] for name in CLUSTER})
-    return boards | {"monitoring/IMPLEMENTATION_SUMMARY.md": page}
+    return boards | chart.render() | {"monitoring/IMPLEMENTATION_SUMMARY.md": page}
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ DOCUMENT = re.compile(r"(?m)^---.*$")
 class KubernetesAPI:
     """etcd and kube-apiserver on loopback.
 
-    Accounts, priorities and the range of ports of nodes are a cluster's own: here any will do.
+    Namespaces, accounts, priorities and the ports of nodes are a cluster's own: here any will do.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -70,7 +70,7 @@ class KubernetesAPI:
             f"--cert-dir={self._folder}",
             f"--token-auth-file={self._folder / 'tokens.csv'}",
             "--authorization-mode=AlwaysAllow",
-            "--disable-admission-plugins=ServiceAccount,Priority",
+            "--disable-admission-plugins=ServiceAccount,Priority,NamespaceLifecycle",
             "--service-cluster-ip-range=10.96.0.0/16,fd00:96::/112",
             "--service-node-port-range=1-65535",
             "--service-account-issuer=https://kubernetes.example",

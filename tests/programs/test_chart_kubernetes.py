@@ -107,6 +107,10 @@ OWN = {"name": "own", "image": "own"}
         ({"extraVolumeMounts": [{"name": "tmp", "mountPath": "/tmp"}]}, "has another mount"),  # noqa: S108
         ({"topologySpreadConstraints": [SPREAD, SPREAD]}, "zone DoNotSchedule is there twice"),
         (
+            {"topologySpreadConstraints": [SPREAD | {"matchLabelKeys": ["app"]}]},
+            "the label app is in matchLabelKeys and in the labelSelector",
+        ),
+        (
             {"networkPolicy": {"extraEgress": [{"ports": [{"port": 9000, "endPort": 8000}]}]}},
             "endPort 8000 needs a port",
         ),

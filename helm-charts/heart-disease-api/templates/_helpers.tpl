@@ -34,13 +34,13 @@ a hash of its name, so that no two are the same. */}}
 {{- end }}
 {{- end }}
 
-{{- /* What every object's metadata has: (dict "root" . ...), where `name` is another than the release's, `labels` are others than the
+{{- /* What every object's metadata has: (dict "root" . ...), where `name` and `namespace` are others than the release's, `labels` are others than the
 API's, `moreLabels` and `annotations` are the user's, and `keep` objects stay when the release is removed. */}}
 {{- define "heart-disease-api.metadata" -}}
 {{- $root := .root -}}
 name: {{ .name | default (include "heart-disease-api.fullname" $root) | quote }}
 {{- if not .clusterWide }}
-namespace: {{ $root.Release.Namespace | quote }}
+namespace: {{ .namespace | default $root.Release.Namespace | quote }}
 {{- end }}
 labels:
   {{- include "heart-disease-api.texts" (list (.labels | default (include "heart-disease-api.labels" $root)) .moreLabels) | nindent 2 }}
