@@ -67,7 +67,7 @@ ON = [
 
 
 def test_the_sidecar_finds_them_where_it_looks() -> None:
-    maps = config_maps(*ci("dashboards"))
+    maps = config_maps(*ci("dashboards"), "--set", "dashboards.namespace=monitoring")
     assert len(maps) == 5
     for found in maps:
         metadata = found["metadata"]
