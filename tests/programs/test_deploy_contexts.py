@@ -266,5 +266,7 @@ def test_a_release_that_runs_a_pushed_image_keeps_it(commands: Path, tmp_path: P
         assert r"nodeSelector.kubernetes\.io/arch=arm64" in upgrade()
         for options in (["--set", "image.tag=v2"], ["--values", "mine.yaml"], ["-f", "mine.yaml"]):
             assert digest not in upgrade("--", *options)
-        answers[canned_kubernetes.DEPLOYMENT] = canned_kubernetes.deployment("heart-disease-api:latest", selector)
+        answers[canned_kubernetes.DEPLOYMENT] = canned_kubernetes.deployment(
+            "heart-disease-api:latest", selector
+        )
         assert "image." not in upgrade()
