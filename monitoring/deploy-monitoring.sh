@@ -260,7 +260,7 @@ print_addresses() {
 
 print_live_page() {
     echo "The console's live page shows all pods with:"
-    echo "  helm upgrade heart-disease-api helm-charts/heart-disease-api --namespace $NAMESPACE --reuse-values --set console.prometheusUrl=http://prometheus:9090"
+    echo "  helm upgrade heart-disease-api helm-charts/heart-disease-api --namespace $NAMESPACE --reset-then-reuse-values --set console.prometheusUrl=http://prometheus:9090"
 }
 
 print_forward_of_runbooks() {

@@ -117,6 +117,24 @@ namespace that is yet to be made may see others. */}}
 {{- default (printf "%s-canary-salt" (include "heart-disease-api.fullname" .)) .Values.candidate.saltSecret -}}
 {{- end }}
 
+{{- /* What stays in the cluster when the release is removed, as arguments of kubectl. */}}
+{{- define "heart-disease-api.kept" -}}
+{{- $kept := list }}
+{{- if and .Values.feedback.enabled (not .Values.feedback.keysSecret) }}
+{{- $kept = append $kept (printf "secret/%s" (include "heart-disease-api.keysSecret" .)) }}
+{{- end }}
+{{- if and (include "heart-disease-api.tokenSecret" .) (not .Values.feedback.tokenSecret) }}
+{{- $kept = append $kept (printf "secret/%s" (include "heart-disease-api.tokenSecret" .)) }}
+{{- end }}
+{{- if include "heart-disease-api.sqlite" . }}
+{{- $kept = append $kept (printf "persistentvolumeclaim/%s-outcomes" (include "heart-disease-api.fullname" .)) }}
+{{- end }}
+{{- if and .Values.candidate.version (not .Values.candidate.saltSecret) }}
+{{- $kept = append $kept (printf "secret/%s" (include "heart-disease-api.saltSecret" .)) }}
+{{- end }}
+{{- join " " $kept -}}
+{{- end }}
+
 {{- /* Where clients reach the API from outside, without a slash at the end; empty where no value says so. */}}
 {{- define "heart-disease-api.publicUrl" -}}
 {{- $hosts := list }}
