@@ -1,7 +1,7 @@
 # `make` lists the verbs. Everything they need beyond Python 3.11 and make is installed into .venv from requirements/.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-long test-browser screenshots test-budget test-programs test-cluster test-compose cluster cluster-down up down register compare retrain k8s rules runbooks dashboards reference lint format check new train import bench bench-peers bench-cluster bench-overload bench-drift bench-honesty lock base-image sbom clean
+.PHONY: help run test test-long test-browser screenshots test-budget test-programs test-cluster test-compose cluster cluster-down up down register compare retrain k8s chart rules runbooks dashboards reference lint format check new train import bench bench-peers bench-cluster bench-overload bench-drift bench-honesty lock base-image sbom clean
 
 MODEL ?= heart-disease
 DATA ?=
@@ -11,7 +11,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 
 # What is given is taken as it is: make would expand a $ in it, and so run $(shell ...), here and as it exports it.
-names = MODEL DATA TARGET FILE VERSION TRUST STACK A B SEEN FEW_ROWS ARGS UPGRADE PYTHON CHURN_DATA
+names = MODEL DATA TARGET FILE VERSION TRUST STACK KEY A B SEEN FEW_ROWS ARGS UPGRADE PYTHON CHURN_DATA
 given = $(foreach name,$(names),$(if $(filter environment,$(origin $(name))),$(name))) \
 	$(foreach name,$(.VARIABLES),$(if $(filter command,$(origin $(name))),$(name)))
 $(foreach name,$(given),$(eval override $(name) := $$(value $(name)))$(eval export $(name)))
@@ -76,6 +76,9 @@ cluster-down: .venv/dev.done ## stop it, and the Docker engine of test-compose, 
 
 k8s: .venv/dev.done ## render k8s/ from the chart (needs helm)
 	@PATH="$${XDG_CACHE_HOME:-$$HOME/.cache}/heart-disease-api/bin:$$PATH" .venv/bin/python -m tools.render_k8s
+
+chart: ## package the chart into dist/, with provenance of GnuPG's KEY if one is named (needs helm)
+	@PATH="$${XDG_CACHE_HOME:-$$HOME/.cache}/heart-disease-api/bin:$$PATH" scripts/package-chart.sh $(if $(KEY),--key $(call quoted,$(KEY)))
 
 rules: .venv/dev.done ## write the rules for every stack and the chart; of MODEL: those on its own [metrics], and a dashboard
 	@.venv/bin/python -m monitoring.$(if $(own),dashboards.own --model $(call quoted,$(MODEL)),alerting)

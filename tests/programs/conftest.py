@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.programs.kubernetes_api import KubernetesAPI
+from tests.api_server import ApiServer
 from tests.systems import OWN_MODELS
 from tools.cluster.places import CACHE
 
@@ -25,6 +26,12 @@ def programs() -> None:
 def kubernetes_api(programs: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[KubernetesAPI]:
     with KubernetesAPI(tmp_path_factory.mktemp("kubernetes")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def cluster(programs: None) -> Iterator[ApiServer]:
+    with ApiServer() as running:
+        yield running
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -20,12 +20,6 @@ ENDPOINT = f"service.nodePort=null,{RETRAINED},retrain.endpoint.enabled=true"
 OUTCOMES = "feedback.enabled=true,replicaCount=1,candidate.version=v2,service.nodePort=null"
 
 
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[ApiServer]:
-    with ApiServer() as running:
-        yield running
-
-
 @pytest.fixture
 def namespace(cluster: ApiServer, request: pytest.FixtureRequest) -> str:
     name = f"test-{request.session.items.index(request.node)}"
