@@ -18,6 +18,8 @@ from urllib.parse import quote
 import sqlalchemy as sql
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy.dialects.postgresql import insert as insert_postgresql
 from sqlalchemy.dialects.sqlite import insert as insert_sqlite
@@ -219,7 +221,8 @@ class Store:
                 connection.execute(sql.select(sql.func.pg_advisory_xact_lock(MIGRATION_LOCK)))
                 # to index years of outcomes takes longer than clients wait
                 connection.execute(sql.text("SET LOCAL statement_timeout = 0"))
-            upgrade(connection)
+            if not of_later_release(connection):
+                upgrade(connection)
         self._migrated = True
 
 
@@ -250,6 +253,15 @@ def upgrade(connection: sql.Connection, revision: str = "head") -> None:
     config.set_main_option("script_location", str(MIGRATIONS))
     config.attributes["connection"] = connection
     command.upgrade(config, revision)
+
+
+def of_later_release(connection: sql.Connection) -> bool:
+    """Return whether the schema is that of a later release, which was rolled back.
+
+    Migrations only add, so that this one goes on with it.
+    """
+    revision = MigrationContext.configure(connection).get_current_revision()
+    return revision is not None and revision > str(ScriptDirectory(str(MIGRATIONS)).get_current_head())
 
 
 def _prepare_sqlite(connection: Any, _: ConnectionPoolEntry) -> None:
