@@ -56,24 +56,24 @@ def answers(url: str = URL) -> bool:
         return False
 
 
-def every_pod(core: client.CoreV1Api) -> list[client.V1Pod]:
+def every_pod(core: client.CoreV1Api, namespace: str = NAMESPACE) -> list[client.V1Pod]:
     """Return the release's pods, including those that are draining."""
     found: list[client.V1Pod] = core.list_namespaced_pod(
-        NAMESPACE, label_selector="app=heart-disease-api"
+        namespace, label_selector="app=heart-disease-api"
     ).items
     return found
 
 
-def pods(core: client.CoreV1Api) -> list[client.V1Pod]:
+def pods(core: client.CoreV1Api, namespace: str = NAMESPACE) -> list[client.V1Pod]:
     """Return the release's pods that are not draining."""
-    return [pod for pod in every_pod(core) if pod.metadata.deletion_timestamp is None]
+    return [pod for pod in every_pod(core, namespace) if pod.metadata.deletion_timestamp is None]
 
 
-def ready_pods(core: client.CoreV1Api) -> list[client.V1Pod]:
+def ready_pods(core: client.CoreV1Api, namespace: str = NAMESPACE) -> list[client.V1Pod]:
     def is_ready(pod: client.V1Pod) -> bool:
         return any(c.type == "Ready" and c.status == "True" for c in pod.status.conditions or [])
 
-    return [pod for pod in pods(core) if is_ready(pod)]
+    return [pod for pod in pods(core, namespace) if is_ready(pod)]
 
 
 def replaced(core: client.CoreV1Api) -> None:

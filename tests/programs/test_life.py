@@ -186,24 +186,43 @@ def test_no_two_releases_share_an_object(cluster: ApiServer) -> None:
     assert len([policy for policy in policies if "retrain-endpoint" in policy]) >= len(releases)
 
 
-def test_selectors_of_two_releases_are_apart() -> None:
-    values = f"{ENDPOINT},retrain.endpoint.keySecret=key"
-    rendered = [
-        [
-            manifest
-            for manifest in yaml.safe_load_all(
-                run("helm", "template", release, CHART, "--set", values, "--skip-tests").stdout
-            )
-            if manifest
-        ]
-        for release in ("one", "two")
+@pytest.mark.parametrize("same", ["release", "alias"])
+def test_selectors_are_apart(same: str, tmp_path: Path) -> None:
+    """Of two releases in a namespace, and of two aliases in one release of an umbrella chart."""
+    values: dict[str, Any] = {
+        "retrain": {
+            "enabled": True,
+            "claim": "c",
+            "rows": {"configMap": {"name": "rows"}},
+            "endpoint": {"enabled": True, "keySecret": "key"},
+        },
+        "metrics": {"port": 9091, "serviceMonitor": {"enabled": True}},
+    }
+    chart = {"apiVersion": "v2", "name": "hospital", "version": "1.0.0"}
+    ours = {"name": CHART.name, "version": ">=0"}
+    aliases = ["api"] if same == "alias" else ["ward", "clinic"]
+    (tmp_path / "charts").mkdir()
+    (tmp_path / "charts" / CHART.name).symlink_to(CHART)
+    dependencies = [ours | {"alias": alias} for alias in aliases]
+    (tmp_path / "Chart.yaml").write_text(json.dumps(chart | {"dependencies": dependencies}), encoding="utf-8")
+    (tmp_path / "values.yaml").write_text(json.dumps(dict.fromkeys(aliases, values)), encoding="utf-8")
+    releases = ["one"] if same == "release" else ["one", "two"]
+    objects = [
+        manifest
+        for release in releases
+        for manifest in yaml.safe_load_all(run("helm", "template", release, tmp_path, "--skip-tests").stdout)
+        if manifest
     ]
-    labels = [list(pod_labels(objects)) for objects in rendered]
-    for own, other in ((0, 1), (1, 0)):
-        for manifest in rendered[own]:
-            if selector := selector_of(manifest):
-                assert any(selector.items() <= pod.items() for pod in labels[own]), manifest
-                assert not any(selector.items() <= pod.items() for pod in labels[other]), manifest
+    labels = [*pod_labels(objects), *(manifest["metadata"]["labels"] for manifest in objects)]
+    selected: dict[str, set[int]] = {}
+    for manifest in objects:
+        if selector := selector_of(manifest):
+            found = {place for place, given in enumerate(labels) if selector.items() <= given.items()}
+            assert found, manifest
+            owner = "-".join(manifest["metadata"]["name"].split("-")[:2])
+            selected[owner] = selected.get(owner, set()) | found
+    first, second = selected.values()
+    assert not first & second
 
 
 def pod_labels(objects: list[dict[str, Any]]) -> Iterator[dict[str, str]]:

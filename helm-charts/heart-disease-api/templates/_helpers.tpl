@@ -60,6 +60,19 @@ app.kubernetes.io/name: {{ default .Chart.Name .Values.nameOverride | trunc 63 |
 app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
+{{- /* What finds the pods or the Service of another part: (list . "retrain"). The selector of a Deployment can never change, so that a
+name is in it only where another part of the same release could have the same labels, under another alias. */}}
+{{- define "heart-disease-api.partLabels" -}}
+{{- $own := include "heart-disease-api.selectorLabels" (first .) | fromYaml -}}
+app: heart-disease-api-{{ last . }}
+app.kubernetes.io/instance: {{ get $own "app.kubernetes.io/instance" | quote }}
+{{- with get $own "app.kubernetes.io/name" }}
+{{- if ne . "heart-disease-api" }}
+app.kubernetes.io/name: {{ . | quote }}
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{- define "heart-disease-api.chartLabels" -}}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" | quote }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
