@@ -137,15 +137,15 @@ def test_an_upgrade_from_an_earlier_chart_keeps_its_secrets(
     cluster: ApiServer, namespace: str, helm: str
 ) -> None:
     where = f"--namespace={namespace}"
-    cluster.run(helm, "install", "heart", str(OLD_CHART), where, f"--set={OUTCOMES}")
+    cluster.run(helm, "install", "heart", str(OLD_CHART), where, f"--set={OUTCOMES},{ENDPOINT}")
     keys = secrets(cluster, namespace)
-    assert keys.keys() == {"heart-heart-disease-api-feedback-keys"}
+    assert keys.keys() == {f"heart-heart-disease-api-{name}" for name in ("feedback-keys", "retrain-key")}
     stale = cluster.run(helm, "upgrade", "heart", str(CHART), where, "--reuse-values", check=False)
     assert "missing property" in stale.stderr  # the earlier chart's defaults replace this one's
     cluster.run(helm, "upgrade", "heart", str(CHART), where, "--reset-then-reuse-values")
     after = secrets(cluster, namespace)
     assert keys.items() <= after.items()
-    assert len(after) == 3
+    assert len(after) == 4
     cluster.run(helm, "rollback", "heart", where)
     assert secrets(cluster, namespace) == after
     cluster.run(helm, "upgrade", "heart", str(CHART), where, "--reset-then-reuse-values")
