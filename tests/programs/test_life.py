@@ -186,6 +186,16 @@ def test_no_two_releases_share_an_object(cluster: ApiServer) -> None:
     assert len([policy for policy in policies if "retrain-endpoint" in policy]) >= len(releases)
 
 
+def test_a_second_release_needs_a_node_port_of_its_own(cluster: ApiServer, namespace: str) -> None:
+    """Only the cluster knows which are taken, and says so; what has failed is then upgraded."""
+    where = f"--namespace={namespace}"
+    cluster.helm("install", "first", str(CHART), where, "--set=service.nodePort=30099")
+    second = ["upgrade", "--install", "second", str(CHART), where]
+    refused = cluster.helm(*second, "--set=service.nodePort=30099", check=False)
+    assert "nodePort: Invalid value: 30099: provided port is already allocated" in refused.stderr
+    cluster.helm(*second, "--set=service.nodePort=null")
+
+
 @pytest.mark.parametrize("same", ["release", "alias"])
 def test_selectors_are_apart(same: str, tmp_path: Path) -> None:
     """Of two releases in a namespace, and of two aliases in one release of an umbrella chart."""
