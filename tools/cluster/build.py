@@ -17,6 +17,7 @@ MODULES = (
     "metrics-server",
     "local-path-provisioner",
     "prometheus",
+    "prometheus-operator",
     "alertmanager",
     "blackbox-exporter",
     "helm",
@@ -27,25 +28,24 @@ MODULES = (
     "docker-compose",
 )
 RENAMED = {
+    "prometheus-operator": ("operator", "prometheus-operator"),
     "etcd": ("server", "etcd"),
     "helm4": ("helm", "helm4"),
     "docker-compose": ("cmd", "docker-compose"),
 }  # by module: the package's name, ours
 TAGS = {"prometheus": "remove_all_sd,enable_kubernetes_sd"}  # 20 clouds' libraries take minutes to compile
+GATEWAY, OPERATOR = "sigs.k8s.io/gateway-api", "github.com/prometheus-operator/prometheus-operator"
+OPERATOR_FILE = "example/prometheus-operator-crd/monitoring.coreos.com_{}.yaml"
 CUSTOM_RESOURCES = (
-    ("sigs.k8s.io/gateway-api", "config/crd/standard/gateway.networking.k8s.io_httproutes.yaml"),
-    (
-        "github.com/prometheus-operator/prometheus-operator",
-        "example/prometheus-operator-crd/monitoring.coreos.com_servicemonitors.yaml",
-    ),
-    (
-        "github.com/prometheus-operator/prometheus-operator",
-        "example/prometheus-operator-crd/monitoring.coreos.com_probes.yaml",
-    ),
-    (
-        "github.com/prometheus-operator/prometheus-operator",
-        "example/prometheus-operator-crd/monitoring.coreos.com_prometheusrules.yaml",
-    ),
+    (GATEWAY, "config/crd/standard/gateway.networking.k8s.io_httproutes.yaml"),
+    (OPERATOR, OPERATOR_FILE.format("servicemonitors")),
+    (OPERATOR, OPERATOR_FILE.format("probes")),
+    (OPERATOR, OPERATOR_FILE.format("prometheusrules")),
+)
+# what the operator itself needs besides: big, and for its test alone
+OPERATED_RESOURCES = (
+    (OPERATOR, OPERATOR_FILE.format("prometheuses")),
+    (OPERATOR, OPERATOR_FILE.format("podmonitors")),
 )
 HELM = "helm.sh/helm/v3/pkg/chartutil"
 PROMETHEUS = "github.com/prometheus/common/version"
@@ -89,14 +89,14 @@ def _build(module: str) -> Path:
     return target
 
 
-def custom_resources() -> list[Path]:
+def custom_resources(resources: tuple[tuple[str, str], ...] = CUSTOM_RESOURCES) -> list[Path]:
     """Return files with the definitions of kinds that the chart knows and Kubernetes does not."""
     source = PROJECT / "tools" / "crds"
     settings = {"GOFLAGS": "-mod=readonly"}
-    _go(["go", "mod", "download", *{module for module, _ in CUSTOM_RESOURCES}], source, settings)
+    _go(["go", "mod", "download", *{module for module, _ in resources}], source, settings)
     return [
         Path(_go(["go", "list", "-m", "-f", "{{.Dir}}", module], source, settings)) / file
-        for module, file in CUSTOM_RESOURCES
+        for module, file in resources
     ]
 
 

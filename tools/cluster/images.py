@@ -31,6 +31,8 @@ BINARY_IMAGES = {  # the first program is the entry point
     "registry.k8s.io/metrics-server/metrics-server:v0.9.0": ["metrics-server"],
     "docker.io/rancher/local-path-provisioner:v0.0.30": ["local-path-provisioner"],
     "docker.io/prom/prometheus:v3.15.0": ["prometheus", "promtool"],
+    "quay.io/prometheus-operator/prometheus-operator:v0.92.1": ["prometheus-operator"],
+    "quay.io/prometheus-operator/prometheus-config-reloader:v0.92.1": ["prometheus-config-reloader"],
     "docker.io/prom/alertmanager:v0.28.1": ["alertmanager", "amtool"],
     "docker.io/prom/blackbox-exporter:v0.28.0": ["blackbox_exporter"],
 }

@@ -4,6 +4,6 @@ module tools/crds
 go 1.26
 
 require (
-	github.com/prometheus-operator/prometheus-operator v0.85.0
+	github.com/prometheus-operator/prometheus-operator v0.92.1
 	sigs.k8s.io/gateway-api v1.6.3
 )
