@@ -22,6 +22,7 @@ PACKAGES = {  # what must be here, and the Debian package that brings it
     "nft": "nftables",
     "iptables": "iptables",
     "conntrack": "conntrack",
+    "ipset": "ipset",
     "runc": "runc",
     "openssl": "openssl",
     "/usr/lib/cni/ptp": "containernetworking-plugins",
@@ -79,6 +80,8 @@ def up() -> None:
     for member in NODES:
         node.start_proxy(member, binaries)
     step("nodes", lambda: start_nodes(binaries))
+    for member in NODES:
+        node.start_firewall(member, binaries)
     step("cluster services", lambda: install_services(binaries))
     step("base image", images.build_base_image)
     write_environment(binaries)

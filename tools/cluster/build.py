@@ -13,6 +13,7 @@ MODULES = (
     "kubernetes",
     "etcd",
     "containerd",
+    "kube-router",
     "coredns",
     "metrics-server",
     "local-path-provisioner",

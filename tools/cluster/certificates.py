@@ -27,6 +27,7 @@ def make() -> None:
     _kubeconfig("controller-manager", "/CN=system:kube-controller-manager")
     _kubeconfig("scheduler", "/CN=system:kube-scheduler")
     _kubeconfig("proxy", "/CN=system:kube-proxy")
+    _kubeconfig("firewall", "/O=system:masters/CN=kube-router")
     for node in NODES:
         _kubeconfig(node.name, f"/O=system:nodes/CN=system:node:{node.name}")
     admin = _kubeconfig("admin", "/O=system:masters/CN=admin")

@@ -1,4 +1,4 @@
-"""A node: containerd, kubelet and kube-proxy in a network namespace and a cgroup of their own."""
+"""A node: containerd, kubelet, kube-proxy and a firewall in a network namespace and a cgroup of their own."""
 
 import json
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from tools.cluster import processes
 from tools.cluster.certificates import FOLDER
 from tools.cluster.network import inside
-from tools.cluster.places import DNS_ADDRESS, POD_RANGE, Node
+from tools.cluster.places import DNS_ADDRESS, POD_RANGE, SERVICE_RANGE, Node
 
 CGROUPS = Path("/sys/fs/cgroup")
 CNI_PLUGINS = "/usr/lib/cni"
@@ -77,6 +77,21 @@ def start_proxy(node: Node, binaries: Path) -> None:
     _write(config, json.dumps(content))
     command = [str(binaries / "kube-proxy"), f"--config={config}"]
     processes.start(f"{node.name}-kube-proxy", inside(node, *command))
+
+
+def start_firewall(node: Node, binaries: Path) -> None:
+    """Enforce NetworkPolicies: kube-router's firewall, without its routes and its proxy."""
+    command = [
+        str(binaries / "kube-router"),
+        "--run-firewall=true",
+        "--run-router=false",
+        "--run-service-proxy=false",
+        f"--kubeconfig={FOLDER / 'firewall.kubeconfig'}",
+        f"--hostname-override={node.name}",
+        f"--service-cluster-ip-range={SERVICE_RANGE}",
+        "--health-port=0",
+    ]
+    processes.start(f"{node.name}-firewall", inside(node, *command))
 
 
 def _kubelet(node: Node) -> dict[str, object]:
