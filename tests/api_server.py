@@ -17,6 +17,9 @@ from tools.cluster.places import CACHE
 PROGRAMS = CACHE / "bin"
 TOKEN = "administrator"  # noqa: S105  # of a server that only this machine reaches, for as long as a test runs
 
+A_CLUSTERS_OWN = ("ServiceAccount", "Priority", "NamespaceLifecycle")
+"""Accounts, priorities and namespaces are a cluster's own: here any will do, as will any port of a node."""
+
 
 class ApiServer:
     """Runs as long as the context; `settings` are what kubectl and helm need to reach it."""
@@ -25,6 +28,7 @@ class ApiServer:
         self._folder = Path(tempfile.mkdtemp(prefix="kubernetes-"))
         self._processes: list[subprocess.Popen[bytes]] = []
         self.url = f"https://127.0.0.1:{free_port()}"
+        self.certificate = self._folder / "certificates" / "apiserver.crt"
         self.kubeconfig = self._folder / "kubeconfig"
         self.settings = {"KUBECONFIG": str(self.kubeconfig), "HELM_CACHE_HOME": str(self._folder / "helm")}
 
@@ -49,11 +53,12 @@ class ApiServer:
             f"--etcd-servers={clients}",
             "--bind-address=127.0.0.1",
             f"--secure-port={self.url.rpartition(':')[2]}",
-            f"--cert-dir={self._folder / 'certificates'}",
+            f"--cert-dir={self.certificate.parent}",
             f"--token-auth-file={self._folder / 'tokens.csv'}",
             "--authorization-mode=RBAC",
-            "--disable-admission-plugins=ServiceAccount",
-            "--service-cluster-ip-range=10.96.0.0/16",
+            f"--disable-admission-plugins={','.join(A_CLUSTERS_OWN)}",
+            "--service-cluster-ip-range=10.96.0.0/16,fd00:96::/112",
+            "--service-node-port-range=1-65535",
             "--service-account-issuer=https://kubernetes.default.svc",
             f"--service-account-key-file={key}",
             f"--service-account-signing-key-file={key}",

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.programs.kubernetes_api import KubernetesAPI
 from tests.api_server import ApiServer
+from tests.programs.dry_runs import DryRuns
 from tests.systems import OWN_MODELS
 from tools.cluster.places import CACHE
 
@@ -23,15 +23,14 @@ def programs() -> None:
 
 
 @pytest.fixture(scope="session")
-def kubernetes_api(programs: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[KubernetesAPI]:
-    with KubernetesAPI(tmp_path_factory.mktemp("kubernetes")) as server:
-        yield server
-
-
-@pytest.fixture(scope="session")
 def cluster(programs: None) -> Iterator[ApiServer]:
     with ApiServer() as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def dry_runs(cluster: ApiServer) -> DryRuns:
+    return DryRuns(cluster)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from tests.harness import CHART, run
-from tests.programs.kubernetes_api import RESTRICTED, KubernetesAPI
+from tests.programs.dry_runs import RESTRICTED, DryRuns
 from tests.programs.random_values import SCHEMA, release_of, values_of
 from tests.programs.test_chart import CI_VALUES, rejected, rendered, template
 from tests.programs.test_chart_values import of_kind, written
@@ -24,10 +24,10 @@ OWN_SECURITY = ("podSecurityContext", "securityContext", "extraVolumes", "initCo
 
 
 @pytest.fixture(scope="module")
-def api(kubernetes_api: KubernetesAPI) -> KubernetesAPI:
+def api(dry_runs: DryRuns) -> DryRuns:
     restricted = {"name": "restricted", "labels": RESTRICTED}
-    kubernetes_api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": restricted})
-    return kubernetes_api
+    dry_runs.create({"apiVersion": "v1", "kind": "Namespace", "metadata": restricted})
+    return dry_runs
 
 
 def namespace_of(values: dict[str, Any]) -> str:
@@ -37,14 +37,12 @@ def namespace_of(values: dict[str, Any]) -> str:
 
 
 @CI_VALUES
-def test_kubernetes_accepts_every_ci_values_file_and_its_restricted_pods(
-    values: Path, api: KubernetesAPI
-) -> None:
+def test_kubernetes_accepts_every_ci_values_file_and_its_restricted_pods(values: Path, api: DryRuns) -> None:
     assert api.refusals(rendered("--values", str(values)), "restricted") == []
 
 
 def test_random_values_are_accepted_by_kubernetes_or_rejected_by_a_sentence(
-    api: KubernetesAPI, tmp_path: Path
+    api: DryRuns, tmp_path: Path
 ) -> None:
     outcomes: Counter[str] = Counter()
     file = tmp_path / "values.yaml"
@@ -60,7 +58,7 @@ def test_random_values_are_accepted_by_kubernetes_or_rejected_by_a_sentence(
     assert min(outcomes["rejected"], outcomes["accepted"]) >= SEEDS // 4, outcomes
 
 
-def test_what_kubernetes_rejects_is_seen(api: KubernetesAPI) -> None:
+def test_what_kubernetes_rejects_is_seen(api: DryRuns) -> None:
     """Of an object, of the pods that it makes, and by the restricted standard."""
     text = rendered()
     (refused,) = api.refusals(text.replace('type: "NodePort"', 'type: "NodePorts"'), "restricted")
@@ -155,7 +153,7 @@ def test_what_kubernetes_would_reject_is_a_sentence(
         {"networkPolicy": {"from": [{"ipBlock": {"cidr": "2001:db8::1:0/112"}}, {"podSelector": {}}]}},
     ],
 )
-def test_what_people_write_is_accepted(values: dict[str, Any], api: KubernetesAPI, tmp_path: Path) -> None:
+def test_what_people_write_is_accepted(values: dict[str, Any], api: DryRuns, tmp_path: Path) -> None:
     assert api.refusals(rendered(*written(tmp_path, **values)), "restricted") == []
 
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from tests.harness import CHART, run
-from tests.programs.kubernetes_api import KubernetesAPI
+from tests.programs.dry_runs import DryRuns
 from tests.programs.test_chart import rendered, score, template
 from tests.programs.test_chart_values import ci
 
@@ -56,9 +56,9 @@ def test_an_umbrella_with_two_aliases_has_two_releases(umbrella: str) -> None:
 
 
 def test_kubernetes_and_kube_score_accept_the_umbrella(
-    umbrella: str, kubernetes_api: KubernetesAPI, tmp_path: Path
+    umbrella: str, dry_runs: DryRuns, tmp_path: Path
 ) -> None:
-    assert kubernetes_api.refusals(umbrella, "default") == []
+    assert dry_runs.refusals(umbrella, "default") == []
     without_tests = [
         text for text in re.split(r"(?m)^---$", umbrella) if "helm.sh/hook" not in text and text.strip()
     ]
