@@ -1,6 +1,5 @@
 """Models that are not in the server's image: from an MLflow server, from an image of their own."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,19 +22,17 @@ def settings_of(objects: list[dict[str, Any]]) -> dict[str, str]:
     return dict(of_kind(objects, "ConfigMap")["data"])
 
 
-def test_the_settings_serve_a_registered_version_with_the_secret(
-    start: Callable[..., Server], tmp_path: Path
-) -> None:
+def test_the_settings_serve_a_registered_version_with_the_secret(tmp_path: Path) -> None:
     """As Kubernetes gives them to the server: the Secret's items as variables, beside the ConfigMap's."""
     with RawServer(registry(MODELS / "iris", "v1", {})) as mlflow:
-        values = written(
-            tmp_path,
-            model={"name": "iris", "uri": "models:/Iris 2/3", "mlflow": MLFLOW | {"trackingUri": mlflow.url}},
-        )
+        address = MLFLOW | {"trackingUri": mlflow.url}
+        values = written(tmp_path, model={"name": "iris", "uri": "models:/Iris 2/3", "mlflow": address})
         secret = {"MLFLOW_TRACKING_USERNAME": "user", "MLFLOW_TRACKING_PASSWORD": "word"}
-        local = {"HOST": "127.0.0.1", "PORT": ""}
-        server = start(**secret | settings_of(template(*values)) | local)
+        local = {"HOST": "127.0.0.1", "PORT": "", "DRAIN_SECONDS": "0"}
+        server = Server(secret | settings_of(template(*values)) | local).wait_until_ready()
         assert server.get("/models/iris").json()["version"] == "v1"
+        assert server.stop() == 0
+        assert len(mlflow.requests) > 3
         assert all("Authorization: Basic dXNlcjp3b3Jk" in request for request in mlflow.requests)
 
 
