@@ -164,18 +164,32 @@ def test_recreate_replaces_the_whole_strategy(tmp_path: Path) -> None:
 
 
 def missing(schema: dict[str, Any], defaults: dict[str, Any], path: str = "") -> Iterator[str]:
-    """Yield values that may be missing, and nil to a template, of tables that say what they require."""
+    """Yield values that may be missing and have a default, of tables that say what they require."""
     for name, member in schema.get("properties", {}).items() if "required" in schema else ():
         default = defaults.get(name)
         nullable = {"type": "null"} in member.get("oneOf", ())
-        if name not in schema["required"] and not nullable and name in defaults:
+        if name not in schema["required"] and not nullable and default not in (None, "", [], {}):
             yield path + name
         if isinstance(default, dict):
             yield from missing(member, default, f"{path}{name}.")
 
 
-def test_a_value_that_is_set_to_null_is_missing_and_not_an_error_of_a_template(tmp_path: Path) -> None:
+def emptied(schema: dict[str, Any], defaults: dict[str, Any]) -> dict[str, Any]:
+    """Return null for every value that is empty by default, in the tables that the chart has."""
+    found: dict[str, Any] = {}
+    for name, member in schema.get("properties", {}).items():
+        if defaults.get(name) in ("", [], {}):
+            found[name] = None
+        elif isinstance(defaults.get(name), dict):
+            found[name] = emptied(member, defaults[name])
+    return found
+
+
+def test_null_is_empty_or_missing_and_not_an_error_of_a_template(tmp_path: Path) -> None:
     defaults = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
     assert list(missing(SCHEMA, defaults)) == ["global"]
     assert "missing property 'server'" in rejected(*written(tmp_path, server=None))
     assert "missing property 'port'" in rejected(*written(tmp_path, service={"port": None}))
+    nothing = emptied(SCHEMA, defaults)
+    assert nothing["affinity"] is nothing["model"]["mlflow"]["trackingUri"] is None
+    assert rendered(*written(tmp_path, **nothing)) == rendered()

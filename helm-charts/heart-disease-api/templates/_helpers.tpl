@@ -46,7 +46,7 @@ labels:
   {{- include "heart-disease-api.texts" (list (.labels | default (include "heart-disease-api.labels" $root)) .moreLabels) | nindent 2 }}
 {{- $own := dict }}
 {{- if .keep }}{{ $_ := set $own "helm.sh/resource-policy" "keep" }}{{ end }}
-{{- $annotations := merge $own (.annotations | default dict) $root.Values.commonAnnotations }}
+{{- $annotations := merge $own (.annotations | default dict) ($root.Values.commonAnnotations | default dict) }}
 {{- with $annotations }}
 annotations:
   {{- include "heart-disease-api.texts" (list "{}" .) | nindent 2 }}
@@ -224,7 +224,7 @@ secret: {{ .Values.model.mlflow.existingSecret | quote }}
 
 {{- define "heart-disease-api.imagePullSecrets" -}}
 {{- $secrets := list }}
-{{- range concat .Values.imagePullSecrets (dig "imagePullSecrets" (list) (.Values.global | default dict)) }}
+{{- range concat (.Values.imagePullSecrets | default list) (dig "imagePullSecrets" (list) (.Values.global | default dict)) }}
 {{- $secrets = append $secrets (kindIs "string" . | ternary (dict "name" .) .) }}
 {{- end }}
 {{- with uniq $secrets }}
