@@ -19,7 +19,7 @@ NODE = NODES["heart-node1"]
 API, PROMETHEUS = f"http://{NODE}:30085", f"http://{NODE}:30091"
 OPERATOR = PROJECT / "tests" / "cluster" / "operator.yaml"
 PROBER = PROJECT / "monitoring" / "blackbox-deployment.yaml"
-ONE = (
+SETTINGS = (
     "service.type=NodePort,service.nodePort=30085,networkPolicy.enabled=true,metrics.serviceMonitor.interval=5s"
     ",metrics.probe.interval=5s,metrics.probe.prober=blackbox-exporter:9115,metrics.probe.module=ready"
 )
@@ -38,7 +38,7 @@ def operated(cluster: None) -> Iterator[None]:
         kubectl("create", "configmap", "blackbox-config", module, *own)
         kubectl("apply", *own, "--filename", str(OPERATOR), "--filename", str(PROBER))
         values = [f"--values={CHART / 'ci' / file}" for file in ("operators.yaml", "faults.yaml")]
-        run("helm", "install", RELEASE, CHART, *own, *values, "--set", ONE, "--wait", "--timeout=60s")
+        run("helm", "install", RELEASE, CHART, *own, *values, "--set", SETTINGS, "--wait", "--timeout=60s")
         yield
     finally:
         kubectl("delete", "namespace", NAMESPACE, "--wait=false")
@@ -46,13 +46,13 @@ def operated(cluster: None) -> Iterator[None]:
         kubectl("delete", *(f"--filename={file}" for file in kinds))
 
 
-def asked(path: str, **parameters: str) -> Any:
+def answer(path: str, **parameters: str) -> Any:
     """Return what the operator's Prometheus answers, nothing while it does not run."""
     try:
-        answer = requests.get(f"{PROMETHEUS}/api/v1/{path}", params=parameters, timeout=5)
+        response = requests.get(f"{PROMETHEUS}/api/v1/{path}", params=parameters, timeout=5)
     except requests.ConnectionError:
         return {}
-    return answer.json()["data"] if answer.ok else {}
+    return response.json()["data"] if response.ok else {}
 
 
 def test_each_pod_and_the_probe_are_one_target_each(core: client.CoreV1Api) -> None:
@@ -62,7 +62,7 @@ def test_each_pod_and_the_probe_are_one_target_each(core: client.CoreV1Api) -> N
     ready = f"http://{RELEASE}.{NAMESPACE}.svc:80/readyz"
 
     def up() -> list[tuple[str, str]]:
-        targets = asked("targets").get("activeTargets", [])
+        targets = answer("targets").get("activeTargets", [])
         return sorted(
             (found["labels"]["job"], found["labels"]["instance"])
             for found in targets
@@ -73,7 +73,7 @@ def test_each_pod_and_the_probe_are_one_target_each(core: client.CoreV1Api) -> N
     eventually(lambda: up() == expected, "each target is up once", 60)
     by = f'namespace="{NAMESPACE}", job="{RELEASE}"'
     query = f'count(up{{{by}, app="heart-disease-api"}}) == 2 and on () probe_success{{{by}}} == 1'
-    eventually(lambda: asked("query", query=query)["result"], "by the labels that rules go by")
+    eventually(lambda: answer("query", query=query).get("result"), "by the labels that rules go by")
 
 
 def rules(groups: list[dict[str, Any]]) -> list[tuple[str, list[dict[str, Any]]]]:
@@ -91,8 +91,8 @@ def test_its_rules_are_those_of_a_prometheus_without_it(tmp_path: Path) -> None:
     with Prometheus(tmp_path, {"rule_files": ["rules.yaml"]}) as plain:
         without = rules(requests.get(f"{plain.url}/api/v1/rules", timeout=5).json()["data"]["groups"])
     assert sum(len(found) for _, found in without) > 100
-    eventually(lambda: asked("rules").get("groups"), "the operator's Prometheus has rules", 60)
-    assert rules(asked("rules")["groups"]) == without
+    eventually(lambda: answer("rules").get("groups"), "the operator's Prometheus has rules", 60)
+    assert rules(answer("rules")["groups"]) == without
 
 
 def test_a_fault_fires_its_alert() -> None:
@@ -101,7 +101,7 @@ def test_a_fault_fires_its_alert() -> None:
     def fires() -> Any:
         for _ in range(20):
             requests.post(f"{API}/predict", json=SAMPLE, timeout=5)
-        return asked("query", query=firing)["result"]
+        return answer("query", query=firing).get("result")
 
     (found,) = eventually(fires, "the errors' alert fires", 60)
     assert (found["metric"]["error_type"], found["metric"]["namespace"]) == ("InternalError", NAMESPACE)
