@@ -82,14 +82,12 @@ def reason(served: Served, rows: Rows) -> str | None:
     trained = None if declaration.name == "churn" else served.rows
     try:
         check_rows(declaration, data)
-        before = Predictions.of(declaration, data.labels, direct[None])
-        check_labels(before, "v1")
+        check_labels(Predictions.of(declaration, data.labels, direct[None]), "v1")
         check_kind(served.reference, data, direct, trained, lambda _: None)
         candidate = out_of_fold(served.build, data.matrix, data.labels, classes)
         comparison = Comparison(
             data.matrix,
-            before,
-            Predictions.of(declaration, data.labels, candidate),
+            *Predictions.pair(declaration, data.labels, direct[None], candidate),
             fit_halves(served.build, data.matrix, data.labels, classes),
             served.reference.rows,
         )

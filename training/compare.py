@@ -59,8 +59,7 @@ class Difference:
 
 def compare(declaration: Declaration, labels: Labels, first: Floats, second: Floats) -> list[Difference]:
     """Return how the second version's metrics differ; probabilities are [repeats, rows, classes]."""
-    predictions = (Predictions.of(declaration, labels, probabilities) for probabilities in (first, second))
-    return differences_of(*predictions)
+    return differences_of(*Predictions.pair(declaration, labels, first, second))
 
 
 def differences_of(first: Predictions, second: Predictions) -> list[Difference]:

@@ -6,6 +6,7 @@ repeats.
 
 import math
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -27,9 +28,10 @@ from bundle.evaluation import (
 )
 from bundle.features import CategoryFeature, NumberFeature
 from bundle.score import scores
+from training.cells import SCORE_BINS, score_bins, thresholds_of
 from training.fitting import fit, predict_classes
 from training.metrics import (
-    RESAMPLES,
+    BINARY_METRICS,
     Floats,
     Labels,
     Scores,
@@ -41,14 +43,14 @@ from training.metrics import (
     predict,
     summarise,
 )
-from training.predictions import Predictions
+from training.predictions import Predictions, Sample
+from training.resampling import intervals_of
 
 FOLDS = 10
 PREDICTIONS = 3000
 """The cross-validation is repeated until it has predicted so many rows, at most ten times."""
 
 MOST_REPEATS = 10
-SCORE_BINS = 10
 
 
 def evaluate(declaration: Declaration, matrix: Matrix, labels: Labels, probabilities: Floats) -> Evaluation:
@@ -57,7 +59,7 @@ def evaluate(declaration: Declaration, matrix: Matrix, labels: Labels, probabili
     return Evaluation(
         method=(
             f"{len(probabilities)} x {FOLDS}-fold stratified cross-validation with preprocessing inside the "
-            f"folds; 95 % intervals from {RESAMPLES} bootstrap resamples of the rows"
+            f"folds; {intervals_of(len(labels))}"
         ),
         expectation=expect(declaration, probabilities),
         metrics=_metrics(predictions),
@@ -131,25 +133,37 @@ def _metrics(predictions: Predictions) -> dict[str, MetricEstimate]:
         "brier": summarise(predictions.mean_by_row(brier)),
     }
     if predictions.declaration.binary:
-        repeats = [binary_metrics(scores) for scores in predictions.scores()]
-        for name in repeats[0]:
-            metrics[name] = summarise(np.mean([repeat[name] for repeat in repeats], axis=0))
+        values = predictions.resampled(lambda sample: sample.mean(binary_metrics))
+        metrics |= dict(zip(BINARY_METRICS, map(summarise, values), strict=True))
     return metrics
 
 
 def _class_metrics(predictions: Predictions) -> list[ClassMetrics]:
     """Return recall and precision of each class, over all repeats together."""
-    predicted = np.array([predict(repeat, None) for repeat in predictions.probabilities])
     classes = []
     for index, label in enumerate(predictions.declaration.labels):
-        member, answered = predictions.labels == index, (predicted == index).mean(axis=0)
-        right = predictions.weights @ (member * answered)
-        with np.errstate(invalid="ignore"):  # a resample may hold no such row
-            metrics = {"recall": summarise(right / (predictions.weights @ member))}
-            if answered.any():
-                metrics["precision"] = summarise(right / (predictions.weights @ answered))
-        classes.append(ClassMetrics(label=label, rows=int(member.sum()), metrics=metrics))
+        metrics = {"recall": summarise(predictions.resampled(partial(_recall, index)))}
+        if _answered(index, predictions).any():
+            metrics["precision"] = summarise(predictions.resampled(partial(_precision, index)))
+        classes.append(
+            ClassMetrics(label=label, rows=int((predictions.labels == index).sum()), metrics=metrics)
+        )
     return classes
+
+
+def _recall(index: int, sample: Sample) -> Floats:
+    member = (sample.labels == index).astype(np.float64)
+    return sample.ratio(member * _answered(index, sample), member)
+
+
+def _precision(index: int, sample: Sample) -> Floats:
+    answered = _answered(index, sample)
+    return sample.ratio((sample.labels == index) * answered, answered)
+
+
+def _answered(index: int, sample: Sample | Predictions) -> Floats:
+    """Return in which share of the repeats each row is predicted to be of a class [rows]."""
+    return np.asarray(np.mean([predict(repeat, None) == index for repeat in sample.probabilities], axis=0))
 
 
 def _group_metrics(predictions: Predictions, matrix: Matrix) -> list[GroupMetrics]:
@@ -177,9 +191,8 @@ def _threshold_metrics(predictions: Predictions) -> list[ThresholdMetrics]:
     positive costs 1 - p, predicting it negative p times the cost of a false negative: the positive class is
     cheaper from 1 / (1 + cost_of_false_negative) on.
     """
-    declared = predictions.declaration.threshold
     cost_ratio = predictions.declaration.cost_of_false_negative
-    if declared is None or cost_ratio is None:
+    if cost_ratio is None:
         return []
 
     def cost(scores: Scores) -> Floats:
@@ -194,7 +207,7 @@ def _threshold_metrics(predictions: Predictions) -> list[ThresholdMetrics]:
             false_positive_rate=summarise(predictions.mean(false_positive_rate, threshold)),
             cost=summarise(predictions.mean(cost, threshold)),
         )
-        for threshold in dict.fromkeys([declared, 1 / (1 + cost_ratio)])
+        for threshold in thresholds_of(predictions.declaration)
     ]
 
 
@@ -203,23 +216,27 @@ def _calibration_bins(predictions: Predictions) -> list[CalibrationBin]:
 
     A bin that holds less than one row a repeat is left out.
     """
-    predicted, observed = _predicted_and_observed(predictions)
-    numbers = np.minimum((predicted * SCORE_BINS).astype(np.int64), SCORE_BINS - 1)
+    predicted, _ = _predicted_and_observed(predictions)
+    numbers = score_bins(predicted)
     bins = []
     for number in range(SCORE_BINS):
         member = numbers == number
         rows = member.sum() / len(predicted)
         if rows < 1:
             continue
-        weights = predictions.weights
-        with np.errstate(invalid="ignore"):
-            frequency = (weights @ (member * observed).mean(axis=0)) / (weights @ member.mean(axis=0))
+        frequency = predictions.resampled(partial(_observed_frequency, number))
         mean = round(float(predicted[member].mean()), 4)
         bins.append(CalibrationBin(rows=round(rows), predicted=mean, observed=summarise(frequency)))
     return bins
 
 
-def _predicted_and_observed(predictions: Predictions) -> tuple[Floats, Floats]:
+def _observed_frequency(number: int, sample: Sample) -> Floats:
+    predicted, observed = _predicted_and_observed(sample)
+    member = score_bins(predicted) == number
+    return sample.ratio((member * observed).mean(axis=0), member.mean(axis=0))
+
+
+def _predicted_and_observed(predictions: Predictions | Sample) -> tuple[Floats, Floats]:
     """Return a predicted probability and whether the event was observed (1, 0), both [repeats, rows].
 
     With two classes the event is the positive class, with more that the most probable class is right.

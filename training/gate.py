@@ -81,7 +81,7 @@ class Comparison:
         for half in self.halves:
             chosen = np.zeros(len(self.candidate.labels), dtype=bool)
             chosen[half.others] = True
-            whole = replace(self.candidate, weights=np.ones((1, len(chosen)))).select(chosen)
+            whole = replace(self.candidate, resamples=None).select(chosen)
             other = replace(whole, probabilities=half.probabilities[np.argsort(half.others)][None])
             differences.append(np.ravel(metric(other, chosen) - metric(whole, chosen)))
         spreads = [spread(list(values)) for values in zip(*differences, strict=True)] or [0.0]

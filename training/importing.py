@@ -36,12 +36,13 @@ from training.drafting import Table, declared_folder, snake_case
 from training.evaluation import FOLDS, evaluate
 from training.export import ParityError, generate_rows, served_files
 from training.frames import FrameModel, declared_threshold, labels_of, rows_of
-from training.metrics import RESAMPLES, Floats
+from training.metrics import Floats
 from training.onnx_file import OnnxModel
 from training.preparation import class_rows
 from training.registered import trained_file
 from training.remedies import for_other_answers
 from training.replacing import replace_file, replaced_folder
+from training.resampling import intervals_of
 from training.sources import Source, classifier, read_source
 from training.table import SEPARATOR_LINE, DataError, read_table
 from training.versions import appended, with_version
@@ -247,8 +248,8 @@ class _Import:
         remarks = "".join(f", {remark}" for remark in self.source.remarks)
         method = (
             f"Imported from {self.source.name}{remarks}, not trained here. Metrics of {len(self.data.rows)} "
-            "labelled rows given with it; whether the model saw them in training is not known. 95 % "
-            f"intervals from {RESAMPLES} bootstrap resamples of the rows"
+            "labelled rows given with it; whether the model saw them in training is not known. "
+            + intervals_of(len(self.data.rows))
         )
         return evaluation.model_copy(update={"method": method})
 

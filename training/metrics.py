@@ -1,22 +1,18 @@
 """Metrics of predicted probabilities, each for all rows and for every bootstrap resample of them.
 
-A metric is a function of labels, probabilities and weights [1 + resamples, rows]; its confidence interval is
+A metric is a function of labels, probabilities and weights [resamples, rows]; its confidence interval is
 the 95 % percentile bootstrap over rows (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993).
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import expit
 
 from bundle.evaluation import MetricEstimate
+from training.resampling import Floats as Floats  # noqa: PLC0414 - most need them beside the metrics
+from training.resampling import Labels as Labels  # noqa: PLC0414
 
-Floats = NDArray[np.float64]
-Labels = NDArray[np.int64]
-
-RESAMPLES = 2000
 MOST_STEPS = 25
 """Limit of Newton's method, which cannot converge for a resample with only one class."""
 
@@ -39,15 +35,6 @@ def predict(probabilities: Floats, threshold: float | None) -> Labels:
     if threshold is None:
         return np.asarray(probabilities.argmax(axis=1))
     return np.asarray(probabilities[:, 1] >= threshold, dtype=np.int64)
-
-
-@lru_cache(maxsize=1)
-def resampling_weights(rows: int) -> Floats:
-    """Return how often each resample holds each row [1 + resamples, rows]; the first is the data itself."""
-    resampled = np.random.default_rng(0).multinomial(rows, np.full(rows, 1 / rows), size=RESAMPLES)
-    weights = np.vstack([np.ones(rows), resampled])
-    weights.setflags(write=False)
-    return weights
 
 
 def summarise(values: Floats) -> MetricEstimate:
@@ -103,25 +90,33 @@ def false_positive_rate(scores: Scores) -> Floats:
         return np.asarray((negative @ (scores.probability >= scores.threshold)) / negative.sum(axis=1))
 
 
+def log_odds(probability: Floats) -> Floats:
+    clipped = np.clip(probability, 1e-6, 1 - 1e-6)
+    return np.asarray(np.log(clipped / (1 - clipped)))
+
+
 def calibration(scores: Scores) -> Floats:
     """Return intercept and slope [2, resamples] of observed on predicted log-odds (Cox, 1958).
 
     0 and 1 are perfect; a slope under 1 means probabilities that are too extreme. Newton's method on the
     weighted likelihood, all resamples at once.
     """
-    clipped = np.clip(scores.probability, 1e-6, 1 - 1e-6)
-    logit = np.log(clipped / (1 - clipped))
+    logit = log_odds(scores.probability)
     powers = np.stack([np.ones_like(logit), logit, np.square(logit)], axis=1)
-    events = scores.weights * scores.labels @ powers[:, :2]
-    estimate = np.zeros((len(scores.weights), 2))
+    weights = scores.weights
+    events = weights * scores.labels @ powers[:, :2]
+    estimate = np.zeros((len(weights), 2))
+    moving = np.arange(len(weights))
     for _ in range(MOST_STEPS):
-        fitted = expit(estimate @ powers[:, :2].T)
-        expected = scores.weights * fitted
-        gradient = events - expected @ powers[:, :2]
-        step = _newton_step(gradient, (expected * (1 - fitted)) @ powers)
-        estimate += step
-        if not (np.abs(step) > CONVERGED).any():
+        fitted = expit(estimate[moving] @ powers[:, :2].T)
+        expected = weights * fitted
+        step = _newton_step(events - expected @ powers[:, :2], (expected * (1 - fitted)) @ powers)
+        estimate[moving] += step
+        far = (np.abs(step) > CONVERGED).any(axis=1)
+        if not far.any():
             break
+        if not far.all():
+            weights, events, moving = weights[far], events[far], moving[far]
     return np.asarray(estimate.T)
 
 
@@ -135,14 +130,17 @@ def _newton_step(gradient: Floats, curvature: Floats) -> Floats:
     return np.stack([(h11 * g0 - h01 * g1) / determinant, (h00 * g1 - h01 * g0) / determinant], axis=1)
 
 
-def binary_metrics(scores: Scores) -> dict[str, Floats]:
-    """Return every metric of a model with two classes, each [resamples]."""
-    intercept, slope = calibration(scores)
-    return {
-        "auc": auc(scores),
-        "average_precision": average_precision(scores),
-        "false_negative_rate": false_negative_rate(scores),
-        "false_positive_rate": false_positive_rate(scores),
-        "calibration_intercept": intercept,
-        "calibration_slope": slope,
-    }
+BINARY_METRICS = (
+    "auc",
+    "average_precision",
+    "false_negative_rate",
+    "false_positive_rate",
+    "calibration_intercept",
+    "calibration_slope",
+)
+
+
+def binary_metrics(scores: Scores) -> Floats:
+    """Return every metric of a model with two classes [metrics, resamples], as BINARY_METRICS names them."""
+    rates = [metric(scores) for metric in (auc, average_precision, false_negative_rate, false_positive_rate)]
+    return np.stack([*rates, *calibration(scores)])

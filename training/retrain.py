@@ -160,8 +160,7 @@ def judge(run: Retraining, data: TrainingData, served: Floats, candidate: Floats
     classes = len(run.declaration.classes)
     comparison = Comparison(
         data.matrix,
-        Predictions.of(run.declaration, data.labels, served),
-        Predictions.of(run.declaration, data.labels, candidate),
+        *Predictions.pair(run.declaration, data.labels, served, candidate),
         fit_halves(run.build_pipeline, data.matrix, data.labels, classes),
         run.served.data.rows,
     )

@@ -27,9 +27,14 @@ from training.metrics import (
     calibration,
     false_negative_rate,
     false_positive_rate,
-    resampling_weights,
     summarise,
 )
+from training.resampling import row_resamples
+
+
+def weights_of(rows: int) -> np.ndarray:
+    """Return the weights of the rows themselves, and of their resamples [1 + resamples, rows]."""
+    return np.vstack([np.ones(rows), *row_resamples(rows).chunks()])
 
 
 @pytest.fixture
@@ -38,7 +43,7 @@ def scores() -> Scores:
     truth = random.uniform(0, 1, 400)
     labels = (random.uniform(0, 1, 400) < truth).astype(np.int64)
     probability = np.clip(truth**2, 0.01, 0.99).round(2).astype(np.float64)  # overconfident, with ties
-    return Scores(labels, probability, resampling_weights(400), threshold=0.5)
+    return Scores(labels, probability, weights_of(400), threshold=0.5)
 
 
 def resampled(scores: Scores, number: int) -> tuple[np.ndarray, np.ndarray]:
@@ -108,7 +113,7 @@ def test_calibration_is_scikit_learns_curve_of_ten_bins(declaration: Declaration
 
 def test_an_interval_is_as_wide_as_theory_says() -> None:
     """The bootstrap of a share of one half in 400 rows: 0.5 +- 1.96 * sqrt(0.25 / 400)."""
-    estimate = summarise(resampling_weights(400) @ np.tile([0.0, 1.0], 200) / 400)
+    estimate = summarise(weights_of(400) @ np.tile([0.0, 1.0], 200) / 400)
     assert estimate.value == 0.5
     assert [estimate.lower, estimate.upper] == pytest.approx([0.451, 0.549], abs=0.006)
 

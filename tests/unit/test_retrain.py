@@ -176,7 +176,7 @@ def test_the_least_rows_of_a_class_show_a_fifth_lost_and_no_less(classes: int) -
         candidate = served.copy()
         changed = len(labels) - 1 - np.random.default_rng(seed).permutation(rows)[:lost]
         candidate[0, changed] = np.roll(candidate[0, changed], 1, axis=1)
-        before, after = (Predictions.of(declaration, labels, versions) for versions in (served, candidate))
+        before, after = Predictions.pair(declaration, labels, served, candidate)
         differences = compare(declaration, labels, served, candidate)
         told = [d for d in differences if d.metric in {"sensitivity", "accuracy"}]
         told = told * len(differences)  # as many comparisons as there are
@@ -209,11 +209,7 @@ def predicted(data: TrainingData, temper: float = 1, seed: int = 0) -> Floats:
 
 def compared(data: TrainingData, served: Floats, candidate: Floats) -> Comparison:
     declaration = load_declaration(HEART)
-    return Comparison(
-        data.matrix,
-        Predictions.of(declaration, data.labels, served),
-        Predictions.of(declaration, data.labels, candidate),
-    )
+    return Comparison(data.matrix, *Predictions.pair(declaration, data.labels, served, candidate))
 
 
 def test_a_candidate_that_is_worse_fails(data: TrainingData) -> None:
