@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from bundle.declaration import Declaration, load_declaration, model_folder
-from bundle.encoding import Encoder, Matrix
+from bundle.encoding import Matrix
 from bundle.errors import BundleError
 from bundle.manifest import MODEL_FILE, Manifest, load_manifest, read_files
 from bundle.runtime import Session, UnusableModelError
@@ -123,7 +123,7 @@ def compare_versions(folder: Path, first: str, second: str, data: Path | None) -
     declaration = load_declaration(folder)
     manifests = [load_manifest(folder / name, declaration) for name in (first, second)]
     rows, labels, digest = load_rows(folder, declaration, load_recipe(folder), data)
-    matrix = Encoder(declaration).encode(rows)
+    matrix = rows.matrix(declaration)
     probabilities = [predictor(folder / manifest.version, manifest)(matrix)[None] for manifest in manifests]
     differences = compare(declaration, labels, *probabilities)
     report = f"{len(rows)} rows\n{table(differences, first, second)}\n{verdict(differences, first, second)}"

@@ -1,5 +1,6 @@
 """Loads a model's recipe and the labelled rows that it is trained or compared on."""
 
+import hashlib
 import importlib.util
 import json
 import sys
@@ -11,11 +12,12 @@ import cloudpickle
 import numpy as np
 
 from bundle.declaration import Declaration
-from bundle.encoding import Encoder, Matrix
+from bundle.encoding import Matrix
 from bundle.manifest import FewRows, sha256
 from training.metrics import Labels
+from training.read_rows import ReadRows
 from training.recipe import MODULE_PREFIX, Recipe, reported
-from training.table import DataError, Rows
+from training.table import DataError
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class TrainingData:
     `few` is what was allowed, if the rows are too few for the gate of retraining.
     """
 
-    rows: Rows
+    rows: ReadRows
     matrix: Matrix
     labels: Labels
     sha256: str
@@ -52,12 +54,12 @@ def load_training_data(
 ) -> TrainingData:
     """Return the rows of a file, or the model's own data."""
     rows, labels, digest = load_rows(folder, declaration, recipe, data)
-    return TrainingData(rows, Encoder(declaration).encode(rows), labels, digest)
+    return TrainingData(rows, rows.matrix(declaration), labels, digest)
 
 
 def load_rows(
     folder: Path, declaration: Declaration, recipe: Recipe, data: Path | None
-) -> tuple[Rows, Labels, str]:
+) -> tuple[ReadRows, Labels, str]:
     """Return rows, the class index of each, and the sha256 of their file, or of generated rows as JSON."""
     if data is None and declaration.data_file is not None:
         data = folder / declaration.data_file
@@ -65,7 +67,7 @@ def load_rows(
         if data.exists() and not data.is_file():  # a pipe or a device may never end
             raise DataError(f"{data} is not a regular file: give a CSV file")
         rows, named = recipe.load_data(data, declaration)
-        return rows, class_indexes(declaration, rows, named), sha256(data.read_bytes())
+        return rows, class_indexes(declaration, rows, named), _digest(data)
     if not recipe.generates:
         raise DataError(
             f"'{declaration.name}' comes without its data: give it with DATA=FILE. {declaration.data_source}"
@@ -73,10 +75,15 @@ def load_rows(
     rows, named = recipe.generate_data(declaration)
     labels = class_indexes(declaration, rows, named)
     with reported("the rows of recipe.py cannot be written as JSON"):
-        return rows, labels, sha256(json.dumps([rows, labels.tolist()]).encode())
+        return rows, labels, sha256(json.dumps([rows.data, labels.tolist()]).encode())
 
 
-def class_indexes(declaration: Declaration, rows: Rows, named: Sequence[str]) -> Labels:
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def class_indexes(declaration: Declaration, rows: Sequence[object], named: Sequence[str]) -> Labels:
     """Return the class index of each label that a recipe returned; DataError for an unknown label."""
     if len(rows) == 0:
         raise DataError("recipe.py returns no rows")

@@ -21,7 +21,8 @@ from training.encoders import (
     unread_names,
 )
 from training.metrics import Floats, Labels
-from training.table import DataError, Rows, Value
+from training.read_rows import Rows, Value
+from training.table import DataError
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ import pandas as pd
 from pydantic import ValidationError
 
 from bundle.declaration import VERSION, Declaration, TableFormat, load_declaration, model_folder
-from bundle.encoding import Encoder, Matrix
+from bundle.encoding import Matrix
 from bundle.errors import BundleError
 from bundle.evaluation import Evaluation
 from bundle.manifest import PARITY_TOLERANCE, Imported, Manifest, load_manifest, sha256
@@ -39,6 +39,7 @@ from training.frames import FrameModel, declared_threshold, labels_of, rows_of
 from training.metrics import Floats
 from training.onnx_file import OnnxModel
 from training.preparation import class_rows
+from training.read_rows import as_read
 from training.registered import trained_file
 from training.remedies import for_other_answers
 from training.replacing import replace_file, replaced_folder
@@ -77,8 +78,8 @@ def export(
     table = Table(Path("the frame"), content, target)
     with declared_folder(Path(folder), table, source, say) as (place, tell):
         declaration = load_declaration(place)
-        labels, rows = labels_of(declaration, frame[target]), rows_of(declaration, frame)
-        data = TrainingData(rows, Encoder(declaration).encode(rows), labels, sha256(content))
+        labels, rows = labels_of(declaration, frame[target]), as_read(rows_of(declaration, frame))
+        data = TrainingData(rows, rows.matrix(declaration), labels, sha256(content))
         return _Import(place, declaration, source, frame, data, version, tell).run()
 
 
@@ -105,7 +106,7 @@ def import_file(
     with declared_folder(folder, Table(data, content, target), source, say) as (place, tell):
         declaration = load_declaration(place)
         rows, labels = read_table(data, declaration)
-        matrix = Encoder(declaration).encode(rows)
+        matrix = rows.matrix(declaration)
         training = TrainingData(
             rows, matrix, class_indexes(declaration, rows, labels), sha256(data.read_bytes())
         )

@@ -18,8 +18,9 @@ from training.evaluation import FOLDS
 from training.export import export_files
 from training.fitting import fit, pickled, predict_classes
 from training.metrics import Labels
+from training.read_rows import ReadRows
 from training.recipe import Recipe
-from training.table import DataError, Rows
+from training.table import DataError
 
 MOST_ROWS = 2000
 """Rows of the quick fit; besides them, some that hold a rare category or value."""
@@ -77,9 +78,11 @@ def check_columns(declaration: Declaration, data: TrainingData) -> None:
             _check_precision(feature, data.rows, column)
 
 
-def _check_precision(feature: NumberFeature, rows: Rows, column: Matrix) -> None:
-    values = {row.get(feature.name) for row in rows} - {None, *feature.missing_codes}
-    if len(values) > 1 and np.nanmin(column) == np.nanmax(column):
+def _check_precision(feature: NumberFeature, rows: ReadRows, column: Matrix) -> None:
+    if np.nanmin(column) != np.nanmax(column):
+        return
+    values = rows.values(feature.name) - {None, *feature.missing_codes}
+    if len(values) > 1:
         raise DataError(
             f"the column '{feature.column}' has {len(values)} values that float32 cannot tell apart: "
             f"subtract a constant from each, or remove the feature {feature.name} from model.toml"
@@ -112,7 +115,7 @@ def few_rows(declaration: Declaration, data: TrainingData) -> TrainingData:
     rows = sorted(chosen)
     return replace(
         data,
-        rows=[data.rows[row] for row in rows],
+        rows=ReadRows(data.rows.chosen(rows)),
         matrix=data.matrix[rows],
         labels=data.labels[rows],
     )

@@ -2,7 +2,8 @@
 
 import os
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import UserList
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from inspect import isfunction
 from pathlib import Path
@@ -15,7 +16,8 @@ from sklearn.pipeline import Pipeline
 
 from bundle.declaration import Declaration
 from bundle.errors import BundleError, InvalidRowsError
-from training.table import DataError, Rows
+from training.read_rows import ReadRows
+from training.table import DataError
 
 MODULE_PREFIX = "recipe_"
 """Before a model's name: no model shadows a library. Pickles name a recipe's classes by its module."""
@@ -53,14 +55,14 @@ class Recipe:
         """Whether the recipe makes its own data."""
         return hasattr(self._module, "generate_data")
 
-    def load_data(self, path: Path, declaration: Declaration) -> tuple[Rows, Sequence[str]]:
+    def load_data(self, path: Path, declaration: Declaration) -> tuple[ReadRows, Sequence[str]]:
         """Return the rows of a file, and the label of each; OSError if the file cannot be read."""
         function = self._function("load_data")
         with reported(self._path, may_fail=path):
             returned = function(path, declaration)
         return self._rows("load_data", returned)
 
-    def generate_data(self, declaration: Declaration) -> tuple[Rows, Sequence[str]]:
+    def generate_data(self, declaration: Declaration) -> tuple[ReadRows, Sequence[str]]:
         """Return made-up rows, and the label of each."""
         function = self._function("generate_data")
         with reported(self._path):
@@ -97,28 +99,32 @@ class Recipe:
                 "predict_proba: end with a classifier that gives probabilities"
             )
 
-    def _rows(self, name: str, returned: object) -> tuple[Rows, list[str]]:
+    def _rows(self, name: str, returned: object) -> tuple[ReadRows, list[str]]:
         where = f"{self._path}: {name} returns"
         if not isinstance(returned, tuple) or len(returned) != 2:  # noqa: PLR2004
             raise DataError(f"{where} {_kind(returned)}, not two things: rows, and the label of each")
         rows, labels = returned
-        if not isinstance(rows, list | tuple):
+        if not isinstance(rows, list | tuple | UserList):
             raise DataError(
                 f"{where} the rows as {_kind(rows)}: return a list of mappings, such as "
                 "frame.to_dict('records')"
             )
         with reported(f"{where} rows that cannot be read"):
-            for number, row in enumerate(rows):
-                if not isinstance(row, Mapping):
-                    raise DataError(
-                        f"{where} {_kind(row)} as row {number}, not a mapping from feature to value"
-                    )
-            plain = [_plain(row) for row in rows]
+            plain = rows if isinstance(rows, ReadRows) and rows.untouched else self._mappings(where, rows)
         with reported(f"{where} labels that cannot be read"):
             if not hasattr(labels, "__len__"):
                 raise DataError(f"{where} the labels as {_kind(labels)}: return a list")
             named = [str.__str__(label) if isinstance(label, str) else "" for label in labels]
         return plain, named
+
+    @staticmethod
+    def _mappings(where: str, rows: Iterable[object]) -> ReadRows:
+        plain = ReadRows()
+        for number, row in enumerate(rows):
+            if not isinstance(row, Mapping):
+                raise DataError(f"{where} {_kind(row)} as row {number}, not a mapping from feature to value")
+            plain.append(_plain(row))
+        return plain
 
     def _function(self, name: str) -> Callable[..., Any]:
         function = getattr(self._module, name, None)
@@ -190,4 +196,6 @@ def _shown(path: str) -> str:
 
 
 def _kind(value: object) -> str:
+    if isinstance(value, ReadRows):
+        return "a list"
     return "None" if value is None else f"a {type(value).__name__}"

@@ -34,6 +34,7 @@ from training.evaluation import out_of_fold
 from training.fitting import fit
 from training.gate import Comparison, GateError, check_labels, check_rows, row_keys
 from training.judgement import Reference, check_gate, check_kind
+from training.memory import Cost
 from training.metrics import Floats
 from training.noise import fit_halves
 from training.predictions import Predictions
@@ -252,6 +253,7 @@ def _command() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _command().parse_args(arguments)
+    cost = Cost()
 
     def work() -> None:
         folder = model_folder(options.models_dir, options.model)
@@ -270,6 +272,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 source=source,
                 allow_few_rows=options.allow_few_rows,
             )
+        print(f"retrained {cost}")
         print(f"{name} is written. {options.served or 'The served version'} is still served.")
 
     try:

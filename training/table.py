@@ -13,9 +13,9 @@ from bundle.features import CategoryFeature, NumberFeature
 from bundle.spelling import BLANKS, DECIMAL, parse_number
 from training.content import DataError as DataError  # noqa: PLC0414 - most need it beside the rows
 from training.content import format_of, read_content
-
-Value = int | float | str | None
-Rows = list[dict[str, Value]]
+from training.memory import check_memory
+from training.read_rows import Column, ReadRows, Value
+from training.read_rows import Rows as Rows  # noqa: PLC0414 - recipes name them so
 
 SEPARATOR_LINE = re.compile(r'\ufeff?"?sep=(.)"?\r?(\n|$)', re.IGNORECASE)
 """The first line by which Excel names the separator: `sep=;`."""
@@ -25,6 +25,9 @@ NEWLINE = b"\n"
 MOST_LISTED = 20
 MOST_CHARACTERS = 60
 MOST_OF_A_CELL = 40
+MOST_REMEMBERED = 5_000
+HEAD_CHARACTERS = 64
+CHARACTERS = 2**20
 
 
 class CellError(DataError):
@@ -41,7 +44,7 @@ class CellError(DataError):
 
 def read_table(
     path: Path, declaration: Declaration, *, target: None = None, classes: None = None
-) -> tuple[Rows, list[str]]:
+) -> tuple[ReadRows, list[str]]:
     """Return the rows of a CSV or Parquet file by feature name, and the label of each.
 
     CSV is written as [table] of the declaration says; a blank cell is a missing value.
@@ -63,10 +66,11 @@ def records(path: Path, content: bytes, table: TableFormat) -> Iterator[tuple[st
 
     Blank lines are skipped; DataError for a row with more or fewer cells than the header.
     """
-    decoded = _decode(path, content, table.encoding)
-    named = SEPARATOR_LINE.match(decoded)
+    _check_decodes(path, content, table.encoding)
+    named = SEPARATOR_LINE.match(_decoded(content, table.encoding).read(HEAD_CHARACTERS))
     first = 1 if named is None else 2
-    text = io.StringIO(decoded[named.end() :] if named else decoded, newline="")
+    text = _decoded(content, table.encoding)
+    text.read(named.end() if named else 0)
     reader = csv.reader(text, strict=True, delimiter=table.separator)
     width, begin = 0, first
     try:
@@ -102,13 +106,15 @@ def read_number(cell: str, decimal: str) -> int | float:
     return parse_number(cell)
 
 
-def _read_rows(path: Path, declaration: Declaration) -> tuple[Rows, list[str]]:
+def _read_rows(path: Path, declaration: Declaration) -> tuple[ReadRows, list[str]]:
     if declaration.target is None:
         raise DataError("model.toml does not declare the column that holds the class: add target")
     targets, features, table = declaration.targets, declaration.features, format_of(path, declaration.table)
-    rows: Rows = []
     labels: list[str] = []
-    lines = records(path, read_content(path), table)
+    content = read_content(path)
+    check_memory(path, content.count(NEWLINE), len(features))
+    readers = [_Reader(feature, table) for feature in features]
+    lines = records(path, content, table)
     _, header = next(lines, ("", []))
     columns = [declaration.target, *(feature.column for feature in features)]
     indexes = [column_index(path, header, column) for column in columns] if header else []
@@ -118,23 +124,44 @@ def _read_rows(path: Path, declaration: Declaration) -> tuple[Rows, list[str]]:
             listed = " and ".join(targets)
             raise CellError(f"{place}: the column '{declaration.target}' may only hold {listed}", cell)
         labels.append(targets[cell])
-        values = zip(features, others, strict=True)
-        rows.append({feature.name: _value(place, feature, other, table) for feature, other in values})
-    return rows, labels
+        for reader, other in zip(readers, others, strict=True):
+            reader.read(place, other)
+    return ReadRows.of(declaration, [reader.column for reader in readers]), labels
 
 
-def _decode(path: Path, content: bytes, declared: str) -> str:
-    encoding = "utf-8-sig" if codecs.lookup(declared).name == "utf-8" else declared
+def _decoded(content: bytes, declared: str) -> io.TextIOWrapper:
+    """Return the text of a table, which is decoded as it is read."""
+    return io.TextIOWrapper(io.BytesIO(content), _codec(declared), newline="")
+
+
+def _codec(declared: str) -> str:
+    return "utf-8-sig" if codecs.lookup(declared).name == "utf-8" else declared
+
+
+def _check_decodes(path: Path, content: bytes, declared: str) -> None:
+    """DataError with the first line that cannot be decoded."""
+    text = _decoded(content, declared)
     try:
-        return content.decode(encoding)
-    except UnicodeError as error:
-        valid = content[: error.start] if isinstance(error, UnicodeDecodeError) else b""
-        name = declared.upper()
-        hint = ' (encoding = "utf-16")' if content.startswith(UTF_16_MARKS) else ""
-        raise DataError(
-            f"{path} is not text in {name}: save it as {name}, or declare its encoding in [table]{hint}; "
-            f"line {valid.count(NEWLINE) + 1} is the first that cannot be read"
-        ) from None
+        while text.read(CHARACTERS):
+            pass
+    except UnicodeError:
+        raise _undecodable(path, content, declared) from None
+
+
+def _undecodable(path: Path, content: bytes, declared: str) -> DataError:
+    valid = b""
+    try:
+        content.decode(_codec(declared))
+    except UnicodeDecodeError as error:
+        valid = content[: error.start]
+    except UnicodeError:
+        pass
+    name = declared.upper()
+    hint = ' (encoding = "utf-16")' if content.startswith(UTF_16_MARKS) else ""
+    return DataError(
+        f"{path} is not text in {name}: save it as {name}, or declare its encoding in [table]{hint}; "
+        f"line {valid.count(NEWLINE) + 1} is the first that cannot be read"
+    )
 
 
 def _found(header: list[str]) -> str:
@@ -149,10 +176,31 @@ def _found(header: list[str]) -> str:
     return f"it has {listed}{more}{other}"
 
 
-def _value(place: str, feature: NumberFeature | CategoryFeature, cell: str, table: TableFormat) -> Value:
+class _Reader:
+    """Reads the cells of a feature into a column; what a text means is remembered for a while."""
+
+    def __init__(self, feature: NumberFeature | CategoryFeature, table: TableFormat) -> None:
+        self._feature, self._table = feature, table
+        self._known: dict[str, tuple[Value, float]] = {}
+        self.column = Column()
+
+    def read(self, place: str, cell: str) -> None:
+        """Append the value of a cell; DataError says where it cannot be read."""
+        known = self._known.get(cell)
+        if known is None:
+            known = _value(place, self._feature, cell, self._table)
+            if len(self._known) < MOST_REMEMBERED:
+                self._known[cell] = known
+        self.column.append(*known)
+
+
+def _value(
+    place: str, feature: NumberFeature | CategoryFeature, cell: str, table: TableFormat
+) -> tuple[Value, float]:
+    """Return the value of a cell, and its code in the matrix."""
     try:
         value = _read(feature, cell, table)
-        feature.encode(value)
+        encoded = feature.encode(value)
     except ValueError as error:
         if not cell:
             raise DataError(
@@ -163,7 +211,7 @@ def _value(place: str, feature: NumberFeature | CategoryFeature, cell: str, tabl
         expected = said.removeprefix("must be ") if said.startswith("must be ") else feature.expectation
         expected = expected.replace(", or null", ", or an empty cell")  # which JSON has instead
         raise CellError(f"{place}: the cell of '{feature.column}' is not {expected}", cell) from None
-    return value
+    return value, encoded
 
 
 def _read(feature: NumberFeature | CategoryFeature, cell: str, table: TableFormat) -> Value:

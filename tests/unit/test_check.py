@@ -23,6 +23,7 @@ from training.check import main as check_main
 from training.cli import exit_code
 from training.data import TrainingData, load_recipe, load_training_data
 from training.preparation import MOST_ROWS, few_rows
+from training.read_rows import ReadRows
 from training.table import DataError
 
 IRIS = HEART.parent / "iris"
@@ -629,7 +630,7 @@ def test_the_quick_fit_has_every_category_class_and_column() -> None:
     rows = [dict(declaration.example) | {"ca": None} for _ in range(2 * MOST_ROWS)]
     labels = np.ones(len(rows), dtype=np.int64)
     rows[101]["sex"], rows[103]["ca"], labels[105:115] = "female", 2, 0
-    data = TrainingData(rows, Encoder(declaration).encode(rows), labels, "")
+    data = TrainingData(ReadRows(rows), Encoder(declaration).encode(rows), labels, "")
     few = few_rows(declaration, data)
     assert MOST_ROWS <= len(few.rows) == len(few.labels) == len(few.matrix) < MOST_ROWS + 30
     assert {row["sex"] for row in few.rows} == {"female", declaration.example["sex"]}

@@ -14,10 +14,13 @@ import pandas as pd
 import pytest
 
 from bundle.declaration import Declaration, TableFormat, load_declaration
+from bundle.encoding import Encoder
 from bundle.errors import BundleError
 from tests.harness import HEART
+from training import memory
 from training.build import build
-from training.data import load_recipe, load_rows
+from training.data import load_recipe, load_rows, load_training_data
+from training.read_rows import Column
 from training.table import DataError, read_table
 
 MODEL = """
@@ -107,7 +110,7 @@ def test_a_cell_that_is_written_as_a_number_is_one(
     tumour: Declaration, table: Callable[..., Path], cell: str, value: float | None
 ) -> None:
     rows, labels = read_table(table(HEADER, f"{cell},low,B"), tumour)
-    assert (rows, labels) == ([{"size": value, "grade": "low"}], ["benign"])
+    assert (list(rows), labels) == ([{"size": value, "grade": "low"}], ["benign"])
 
 
 @pytest.mark.parametrize(
@@ -127,6 +130,71 @@ def test_any_other_cell_is_rejected_with_its_place_and_without_its_value(
         read_table(path, tumour)
     expected = "'size' is not a number from -10 to 2000 (mm), or an empty cell where it is unknown"
     assert str(caught.value) == f"{path}, line 3: the cell of {expected}"
+
+
+BIG = 2**60 + 1
+"""A whole number that no float is."""
+
+RECIPES = {
+    "passes them on": "rows",
+    "looks at one": "[row for row in rows if row['size'] != 99]",
+    "makes a list": "list(rows)",
+    "copies them": "rows[:]",
+}
+
+
+@pytest.mark.parametrize("returned", RECIPES.values(), ids=RECIPES)
+def test_rows_are_the_same_whatever_a_recipe_does_with_them(
+    folder: Path, tumour: Declaration, table: Callable[..., Path], returned: str
+) -> None:
+    path = table(HEADER, "1,low,B", "2.5,1,M", ",high,B", "-3,1.0,B", "1,low,B")
+    (folder / "recipe.py").write_text(
+        RECIPE.format(returned="changed(*read_table(path, declaration))")
+        + f"\ndef changed(rows, labels):\n    return {returned}, labels\n",
+        encoding="utf-8",
+    )
+    data = load_training_data(folder, tumour, load_recipe(folder), path)
+    assert data.rows.untouched is (returned == "rows")
+    values = [1, 2.5, None, -3, 1], ["low", 1, "high", 1, "low"]
+    assert data.rows.values("size") == {1, 2.5, None, -3}
+    assert data.rows.chosen([2]) == [{"size": None, "grade": "high"}]
+    assert np.array_equal(data.matrix, Encoder(tumour).encode(list(data.rows)), equal_nan=True)
+    read = [[row[name] for row in data.rows] for name in ("size", "grade")]
+    assert [list(map(repr, column)) for column in read] == [list(map(repr, column)) for column in values]
+
+
+def test_a_recipe_may_change_rows_in_place(
+    folder: Path, tumour: Declaration, table: Callable[..., Path]
+) -> None:
+    (folder / "recipe.py").write_text(
+        RECIPE.format(returned="changed(*read_table(path, declaration))")
+        + """
+def changed(rows, labels):
+    rows[0]["size"] = 7
+    rows.append(dict(rows[1], size=8))
+    return rows, [*labels, labels[1]]
+""",
+        encoding="utf-8",
+    )
+    path = table(HEADER, "1,low,B", "2,low,M")
+    data = load_training_data(folder, tumour, load_recipe(folder), path)
+    assert data.matrix[:, 0].tolist() == [7, 2, 8]
+    assert data.labels.tolist() == [0, 1, 1]
+
+
+def test_a_column_keeps_whole_numbers_that_no_float_is() -> None:
+    column = Column()
+    for value in (BIG, 1, 1.5, BIG + 2, BIG):
+        column.append(value, float(value))
+    assert [column[row] for row in range(len(column))] == [BIG, 1, 1.5, BIG + 2, BIG]
+
+
+def test_a_table_that_needs_more_memory_than_there_is_is_a_sentence(
+    tumour: Declaration, table: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "available", lambda: memory.needed(2, 2) - 1)
+    with pytest.raises(DataError, match=r"has 2 rows of 2 features, which need about \d+ MiB to train on"):
+        read_table(table(HEADER, "1,low,B"), tumour)
 
 
 @pytest.mark.parametrize(("cell", "value"), [("low", "low"), ("1", 1), ("1.0", 1), (" high ", "high")])
