@@ -1,7 +1,7 @@
 # `make` lists the verbs. Everything they need beyond Python 3.11 and make is installed into .venv from requirements/.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-long test-browser screenshots test-budget test-programs test-cluster test-compose cluster cluster-down up down register compare retrain k8s chart rules runbooks dashboards reference lint format check new train import bench bench-peers bench-cluster bench-overload bench-drift bench-honesty lock base-image sbom clean
+.PHONY: help run test test-long test-browser screenshots test-budget test-programs test-cluster test-compose cluster cluster-down up down register compare retrain k8s chart rules runbooks dashboards reference lint format check new train import bench bench-peers bench-cluster bench-overload bench-drift bench-honesty bench-size lock base-image sbom clean
 
 MODEL ?= heart-disease
 DATA ?=
@@ -136,6 +136,9 @@ bench-drift: .venv/dev.done ## measure how often alerts on drift are wrong, and 
 
 bench-honesty: .venv/train.done ## simulate honest data, on which every alert and refusal is wrong (hours; needs no other work)
 	.venv/bin/python -m bench honesty
+
+bench-size: .venv/dev.done ## measure what training costs by rows and features (ten minutes)
+	.venv/bin/python -m bench size
 
 compare: .venv/train.done ## compare versions A and B of MODEL on the labelled rows of DATA
 	@.venv/bin/python -m training.compare --model $(call quoted,$(MODEL)) --a $(call quoted,$(A)) --b $(call quoted,$(B)) $(if $(DATA),--data $(call quoted,$(DATA)))

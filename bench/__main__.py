@@ -20,6 +20,9 @@ def main(kind: str) -> None:
     elif kind == "drift":
         import_module("bench.drift").run(progress)
         return
+    elif kind == "size":
+        import_module("bench.size").run(progress, sys.argv[2:])
+        return
     elif kind == "honesty":
         for module in HONESTY:
             import_module(module).run(progress)
@@ -30,7 +33,7 @@ def main(kind: str) -> None:
     elif kind != "report":
         raise BenchError(
             f"there is nothing to measure under the name '{kind}': "
-            "ours, peers, cluster, overload, drift, honesty or report"
+            "ours, peers, cluster, overload, drift, honesty, size or report"
         )
     write_report()
     print((PROJECT / "docs" / "performance.md").read_text(encoding="utf-8"))

@@ -29,6 +29,7 @@ from training.judgement import Reference, check_gate, check_kind
 from training.metrics import Floats
 from training.noise import fit_halves
 from training.predictions import Predictions
+from training.read_rows import ReadRows
 
 PAGE = PROJECT / "docs" / "rollout.md"
 RESULTS = PROJECT / "docs" / "gate.json"
@@ -59,7 +60,7 @@ class Served:
 
 def training_data(rows: Rows) -> TrainingData:
     matrix, labels = rows
-    return TrainingData([{}] * len(labels), matrix, labels, "")
+    return TrainingData(ReadRows([{}] * len(labels)), matrix, labels, "")
 
 
 def serve(drawn: Population, estimator: str, rows: Rows) -> Served:
