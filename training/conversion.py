@@ -5,36 +5,24 @@ categories therefore becomes a table, from each code to what the transformer mak
 skl2onnx in float64 where that is possible, and the estimator behind both in float32.
 """
 
-import re
-import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import TensorProto
-from skl2onnx import convert_sklearn
-from skl2onnx.common.data_types import DoubleTensorType, FloatTensorType
 from sklearn.compose import ColumnTransformer
 from sklearn.feature_selection import SelectorMixin
-from sklearn.impute import SimpleImputer
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from bundle.features import CategoryFeature
 from training.encoders import fitted_steps
-from training.export import failing_step
 from training.frames import Column, FrameModel
 from training.graph import Graph
-from training.remedies import not_exported
+from training.onnx_parts import DOUBLE, FLOAT, exported
+from training.parts import jumps
 from training.table import DataError
 
-OPSETS = {"": 18, "ai.onnx.ml": 3}
-FLOAT, DOUBLE = TensorProto.FLOAT, TensorProto.DOUBLE
-MOST_REASON = 160
-"""Characters of what a converter says."""
-
-TYPES: dict[int, Any] = {FLOAT: FloatTensorType, DOUBLE: DoubleTensorType}
 PRECISIONS = [(DOUBLE, FLOAT), (FLOAT, FLOAT), (DOUBLE, DOUBLE)]
 """Types of the transformers and of the estimator, in the order in which they are tried."""
 
@@ -43,9 +31,12 @@ def conversions(model: FrameModel) -> Iterator[bytes]:
     """Yield the pipeline as ONNX in every precision; DataError if it can be exported in none."""
     failure: DataError | None = None
     exported = 0
-    for transformers, estimator in PRECISIONS:
+    tried = [(False, *kinds) for kinds in PRECISIONS]
+    if jumps(model.pipeline):
+        tried += [(True, DOUBLE, FLOAT), (True, DOUBLE, DOUBLE)]
+    for decimal, transformers, estimator in tried:
         try:
-            converted = _Conversion(model, transformers, estimator).run()
+            converted = _Conversion(model, transformers, estimator, decimal=decimal).run()
         except DataError as error:
             failure = failure or error
             continue
@@ -56,8 +47,9 @@ def conversions(model: FrameModel) -> Iterator[bytes]:
 
 
 class _Conversion:
-    def __init__(self, model: FrameModel, transformers: int, estimator: int) -> None:
+    def __init__(self, model: FrameModel, transformers: int, estimator: int, *, decimal: bool) -> None:
         self._model = model
+        self._decimal = decimal
         self._kind = transformers
         self._estimator_kind = estimator
         self._graph = Graph()
@@ -85,7 +77,9 @@ class _Conversion:
         if transformers:
             tensor = self._numbered(transformers, tensor, width)
             width = estimator.n_features_in_
-        part = exported(Pipeline([("estimator", estimator)]), width, self._estimator_kind)
+        part = exported(
+            Pipeline([("estimator", estimator)]), width, self._estimator_kind, self._model.pipeline
+        )
         tensor = self._graph.cast(tensor, self._estimator_kind)
         _, probabilities = self._graph.embedded(part, {"values": tensor})
         return self._graph.finished(probabilities, self._model.order)
@@ -96,7 +90,7 @@ class _Conversion:
         Trees send a row that is rounded before they read it to the other side of a split.
         """
         steps = Pipeline([(str(i), step) for i, step in enumerate(transformers)])
-        part = exported(steps, width, self._kind)
+        part = exported(steps, width, self._kind, self._model.pipeline)
         return self._graph.embedded(part, {"values": self._graph.cast(tensor, self._kind)})[0]
 
     def _places(self, first: Any, inputs: Sequence[int]) -> Sequence[int]:
@@ -118,12 +112,15 @@ class _Conversion:
                 f"({', '.join(column.name for column in columns)}): give each its own transformer"
             )
         check_encoders(transformer, [column.name for column in columns])
-        part = exported(transformer, len(places), self._kind)
+        part = exported(transformer, len(places), self._kind, self._model.pipeline)
         return self._graph.cast(self._graph.embedded(part, {"values": self._numbers(places)})[0], self._kind)
 
     def _numbers(self, places: Sequence[int]) -> str:
-        indexes = [self._model.columns[place].index for place in places]
-        return self._graph.cast(self._graph.columns(indexes), self._kind)
+        columns = [self._model.columns[place] for place in places]
+        values = self._graph.cast(self._graph.columns([column.index for column in columns]), self._kind)
+        if not self._decimal or not any(column.decimals for column in columns):
+            return values
+        return self._graph.decimals(values, [column.decimals for column in columns])
 
     def _is_category(self, column: Column) -> bool:
         return isinstance(self._model.declaration.features[column.index], CategoryFeature)
@@ -182,28 +179,6 @@ class _Conversion:
             ) from None
 
 
-def exported(model: Any, width: int, kind: int) -> Any:
-    """Return a fitted part as ONNX, with the input `values`; DataError names what cannot be exported."""
-    options = {"zipmap": False} if hasattr(model, "predict_proba") else None
-    try:
-        return convert_sklearn(
-            model,
-            initial_types=[("values", TYPES[kind]([None, width]))],
-            options=options,
-            target_opset=OPSETS,
-            custom_conversion_functions={SimpleImputer: _convert_imputer},
-            custom_shape_calculators={SimpleImputer: _keep_shape},
-        )
-    except DataError:
-        raise
-    except Exception as error:  # noqa: BLE001  # converters raise anything
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        reason = textwrap.shorten(reason, MOST_REASON, placeholder=" ...")
-        if found := re.search(r"<class '(?:\w+\.)*(\w+)'>", reason):
-            raise DataError(not_exported(f"'{found[1]}'", "skl2onnx has no converter for it")) from None
-        raise DataError(not_exported(failing_step(error), reason)) from None
-
-
 def check_encoders(transformer: Any, names: Sequence[str]) -> None:
     """Reject an encoder of numbers that knows a missing one, for which ONNX has no category."""
     for step in fitted_steps(transformer):
@@ -229,34 +204,3 @@ def _is_identity(transformer: Any) -> bool:
     return transformer == "passthrough" or (
         isinstance(transformer, FunctionTransformer) and transformer.func is None
     )
-
-
-def _keep_shape(operator: Any) -> None:
-    width = len(operator.raw_operator.statistics_)
-    operator.outputs[0].type = type(operator.inputs[0].type)([None, width])
-
-
-def _convert_imputer(scope: Any, operator: Any, container: Any) -> None:
-    """Fill in float64 too, which skl2onnx's own converter cannot."""
-    imputer = operator.raw_operator
-    if imputer.add_indicator:
-        raise DataError(
-            "'SimpleImputer' with add_indicator=True cannot be exported to ONNX: fit the pipeline without it"
-        )
-    if not np.isfinite(imputer.statistics_).all():
-        raise DataError(
-            "'SimpleImputer' cannot be exported to ONNX after it was fitted on a column of missing values "
-            "alone: leave that column out"
-        )
-    double = isinstance(operator.inputs[0].type, DoubleTensorType)
-    kind = DOUBLE if double else FLOAT
-    values = operator.inputs[0].full_name
-    fill, missing = scope.get_unique_variable_name("fill"), scope.get_unique_variable_name("missing")
-    container.add_initializer(fill, kind, [len(imputer.statistics_)], imputer.statistics_.tolist())
-    if isinstance(imputer.missing_values, float) and np.isnan(imputer.missing_values):
-        container.add_node("IsNaN", [values], [missing], op_version=13)
-    else:
-        marker = scope.get_unique_variable_name("marker")
-        container.add_initializer(marker, kind, [1], [imputer.missing_values])
-        container.add_node("Equal", [values, marker], [missing], op_version=13)
-    container.add_node("Where", [missing, fill, values], [operator.outputs[0].full_name], op_version=16)

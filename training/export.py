@@ -1,10 +1,9 @@
 """Exports a fitted pipeline to ONNX, and proves that both give the same probabilities."""
 
-import traceback
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import numpy as np
-from skl2onnx import to_onnx
-from skl2onnx.common.data_types import FloatTensorType
 from skl2onnx.common.exceptions import MissingConverter, MissingShapeCalculator
 from sklearn.pipeline import Pipeline
 
@@ -17,10 +16,15 @@ from bundle.manifest import MODEL_FILE, PARITY_TOLERANCE
 from bundle.runtime import INPUT, Session
 from training import Say
 from training.additive import derive
+from training.converters.registry import converted
 from training.distribution import describe
+from training.edges import edge_rows
 from training.fitting import predict_classes
+from training.metrics import Floats
+from training.onnx_parts import failing_step, precise
 from training.recipe import described
 from training.remedies import for_other_answers, not_exported
+from training.table import DataError
 
 GENERATED_ROWS = 10_000
 MISSING_SHARE = 0.1
@@ -36,12 +40,45 @@ class ParityError(ExportError):
 
 def export_files(pipeline: Pipeline, declaration: Declaration, matrix: Matrix, say: Say) -> dict[str, bytes]:
     """Return the ONNX model and, if the pipeline has one, the additive model, each proven equal to it."""
-    model = export(pipeline, len(declaration.features))
     matrices = [matrix, generate_rows(declaration, describe(declaration, matrix))]
-    difference = check_parity(pipeline, model, matrices)
+    model, difference, edges = proven(pipeline, declaration, matrices)
     rows = " and ".join(str(len(matrix)) for matrix in matrices)
-    say(f"ONNX against scikit-learn: {difference:.2g} apart at most, on {rows} rows")
+    at_edges = f", and {edges} at edges" if edges else ""
+    say(f"ONNX against scikit-learn: {difference:.2g} apart at most, on {rows} rows{at_edges}")
     return served_files(pipeline, declaration, matrices, model, say)
+
+
+def proven(pipeline: Pipeline, declaration: Declaration, matrices: list[Matrix]) -> tuple[bytes, float, int]:
+    """Return the first export that gives the pipeline's probabilities, how far it is apart, and edge rows.
+
+    Where float32 is not exact enough, the transformers compute in float64, here and in ONNX. ParityError if
+    no export gives the same probabilities within 1e-5.
+    """
+    failures = []
+    for model, kind in _candidates(pipeline, len(declaration.features)):
+        predict = _predictor(pipeline, kind, len(declaration.classes))
+        try:
+            difference = check_parity(pipeline, model, matrices, predict)
+            edges = edge_rows(pipeline, predict, declaration, np.concatenate(matrices))
+            if len(edges):
+                difference = max(difference, check_parity(pipeline, model, [edges], predict))
+        except ExportError as error:
+            failures.append(error)
+            continue
+        return model, difference, len(edges)
+    raise failures[0]
+
+
+def _candidates(pipeline: Pipeline, features: int) -> Iterator[tuple[bytes, type[np.floating]]]:
+    """Yield exports, each with the precision in which the pipeline gives the same."""
+    yield export(pipeline, features), np.float32
+    with suppress(DataError):  # of a step that has no converter for float64
+        for model in precise(pipeline, features):
+            yield model, np.float64
+
+
+def _predictor(pipeline: Pipeline, kind: type[np.floating], classes: int) -> Callable[[Matrix], Floats]:
+    return lambda matrix: predict_classes(pipeline, matrix.astype(kind), classes)
 
 
 def served_files(
@@ -63,12 +100,9 @@ def served_files(
 def export(pipeline: Pipeline, features: int) -> bytes:
     """Return the pipeline as ONNX: `rows` float32 [n, features] -> `probabilities` float32 [n, classes]."""
     try:
-        model = to_onnx(
-            pipeline,
-            initial_types=[(INPUT, FloatTensorType([None, features]))],
-            options={"zipmap": False},
-            name="pipeline",
-        )
+        model = converted(pipeline, INPUT, features, opsets=None)
+    except DataError as error:
+        raise ExportError(str(error)) from None
     except Exception as error:  # noqa: BLE001  # converters raise exceptions of every kind
         raise ExportError(not_exported(failing_step(error), _reason(error))) from None
     # skl2onnx lists the operator sets in the order of a Python set, which differs from run to run.
@@ -78,18 +112,9 @@ def export(pipeline: Pipeline, features: int) -> bytes:
     return bytes(model.SerializeToString())
 
 
-def failing_step(error: BaseException) -> str:
-    """Return the name of the step whose converter raised an exception, in quotes, or "the pipeline"."""
-    named = "the pipeline"
-    for frame, _ in traceback.walk_tb(error.__traceback__):
-        step = getattr(frame.f_locals.get("operator"), "raw_operator", None)
-        named = f"'{type(step).__name__}'" if step is not None else named
-    return named
-
-
 def _reason(error: BaseException) -> str:
     if isinstance(error, MissingShapeCalculator | MissingConverter):
-        return "skl2onnx has no converter for it"
+        return "skl2onnx has no converter for it; one of your own belongs into CONVERTERS of recipe.py"
     return described(error)
 
 
@@ -143,16 +168,21 @@ def check_far_rows(model: bytes, declaration: Declaration) -> None:
             )
 
 
-def check_parity(pipeline: Pipeline, model: bytes, matrices: list[Matrix]) -> float:
+def check_parity(
+    pipeline: Pipeline,
+    model: bytes,
+    matrices: list[Matrix],
+    predict: Callable[[Matrix], Floats] | None = None,
+) -> float:
     """Return the largest difference of probabilities over all matrices; ParityError from 1e-5 on."""
     try:
         session = Session(model)
         answers = [session.run(matrix) for matrix in matrices]
     except Exception as error:  # noqa: BLE001  # ONNX Runtime's exceptions share no base class
         raise ExportError(f"ONNX Runtime cannot run the exported pipeline: {described(error)}") from None
-    classes = answers[0].shape[-1]
+    predict = predict or _predictor(pipeline, np.float32, answers[0].shape[-1])
     difference = max(
-        float(np.abs(answer - predict_classes(pipeline, matrix, classes)).max())
+        float(np.abs(answer - predict(matrix)).max())
         for answer, matrix in zip(answers, matrices, strict=True)
     )
     if not difference < PARITY_TOLERANCE:

@@ -16,10 +16,13 @@ SUM_TOLERANCE = 1e-3
 
 
 def fit(pipeline: Pipeline, matrix: Matrix, labels: Labels) -> Pipeline:
-    """Return the pipeline, fitted to rows [rows, features] and their class indexes [rows]."""
+    """Return the pipeline, fitted to rows [rows, features] and their class indexes [rows].
+
+    Of a search it is the best one.
+    """
     with reported("the pipeline cannot be fitted"):
         pipeline.fit(matrix, labels)
-    return pipeline
+        return getattr(pipeline, "best_estimator_", pipeline)
 
 
 def predict_classes(pipeline: Pipeline, matrix: Matrix, classes: int) -> Floats:

@@ -21,6 +21,7 @@ from training.encoders import (
     unread_names,
 )
 from training.metrics import Floats, Labels
+from training.precision import decimal_places
 from training.read_rows import Rows, Value
 from training.table import DataError
 
@@ -30,7 +31,8 @@ class Column:
     """A column as the pipeline knows it.
 
     `index` is that of its feature. `texts` has what stands in the frame for each code of a category, and
-    `missing` for a missing value; a column of numbers has no texts.
+    `missing` for a missing value; a column of numbers has no texts. `decimals` is how many decimal places its
+    numbers have, if they are few.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Column:
     dtype: Any
     texts: dict[float, object] | None = None
     missing: object = np.nan
+    decimals: int | None = None
 
 
 class FrameModel:
@@ -215,7 +218,7 @@ def _column(
 ) -> Column:
     feature = declaration.features[index]
     if not isinstance(feature, CategoryFeature) or pd.api.types.is_numeric_dtype(series.dtype):
-        return Column(name, index, series.dtype)
+        return Column(name, index, series.dtype, decimals=_decimals(series))
     missing = series[series.isna()]
     texts: dict[float, object] = {float(code): category for category, code in feature.codes.items()}
     texts |= {feature.encode(_sent(value)): value for value in series.dropna().unique()}
@@ -230,6 +233,12 @@ def _column(
             )
         texts[code] = texts[code] if text is None else text
     return Column(name, index, series.dtype, texts, missing.iloc[0] if len(missing) else np.nan)
+
+
+def _decimals(series: pd.Series) -> int | None:
+    if not pd.api.types.is_float_dtype(series.dtype):
+        return None
+    return decimal_places(series.to_numpy(np.float64, na_value=np.nan))
 
 
 def _series(column: Column, matrix: NDArray[np.floating]) -> pd.Series:

@@ -8,7 +8,7 @@ import io
 import re
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,26 +22,24 @@ from bundle.declaration import VERSION, Declaration, TableFormat, load_declarati
 from bundle.encoding import Matrix
 from bundle.errors import BundleError
 from bundle.evaluation import Evaluation
-from bundle.manifest import PARITY_TOLERANCE, Imported, Manifest, load_manifest, sha256
-from bundle.runtime import Session
+from bundle.manifest import Imported, Manifest, load_manifest, sha256
 from training import Say
 from training.baseline import remarks
 from training.build import model_card, say_metrics, write_bundle, write_card
 from training.cli import exit_code, parser
 from training.content import format_of, read_content
-from training.conversion import conversions
 from training.data import TrainingData, class_indexes
 from training.distribution import describe
 from training.drafting import Table, declared_folder, snake_case
 from training.evaluation import FOLDS, evaluate
-from training.export import ParityError, generate_rows, served_files
+from training.export import generate_rows, served_files
 from training.frames import FrameModel, declared_threshold, labels_of, rows_of
+from training.imported import proven
 from training.metrics import Floats
 from training.onnx_file import OnnxModel
 from training.preparation import class_rows
 from training.read_rows import as_read
 from training.registered import trained_file
-from training.remedies import for_other_answers
 from training.replacing import replace_file, replaced_folder
 from training.resampling import intervals_of
 from training.sources import Source, classifier, read_source
@@ -209,28 +207,9 @@ class _Import:
         return manifest
 
     def _proven(self) -> bytes:
-        """Return the first export that gives the imported model's probabilities; ParityError if none does."""
-        expected = [self.probabilities, self.model.predict_proba(self.matrices[1])]
-        differences = []
-        for model in self._candidates():
-            answers = [_answered(model, matrix) for matrix in self.matrices]
-            pairs = zip(answers, expected, strict=True)
-            differences.append(max(float(np.abs(answer - known).max()) for answer, known in pairs))
-            if differences[-1] < PARITY_TOLERANCE:
-                rows = " and ".join(str(len(matrix)) for matrix in self.matrices)
-                self.say(f"served against imported: {differences[-1]:.2g} apart at most, on {rows} rows")
-                return model
-        steps = () if isinstance(self.model, OnnxModel) else self.model.steps
-        raise ParityError(
-            f"the served model and the imported one differ by {min(differences):.2g}, more than "
-            f"{PARITY_TOLERANCE:g}: {for_other_answers(steps)}"
-        )
-
-    def _candidates(self) -> Iterator[bytes]:
-        if isinstance(self.model, OnnxModel):
-            yield self.model.converted()
-        else:
-            yield from conversions(self.model)
+        model, said = proven(self.model, self.declaration, self.matrices, self.probabilities)
+        self.say(said)
+        return model
 
     def _evaluation(self) -> Evaluation:
         """Evaluate once, on the rows given: nothing is fitted, so nothing is out of fold."""
@@ -253,14 +232,6 @@ class _Import:
             + intervals_of(len(self.data.rows))
         )
         return evaluation.model_copy(update={"method": method})
-
-
-def _answered(model: bytes, matrix: Matrix) -> Matrix:
-    """Return the probabilities of an export; infinite if ONNX Runtime cannot run it, as it is no match."""
-    try:
-        return Session(model).run(matrix)
-    except Exception:  # noqa: BLE001  # ONNX Runtime's exceptions share no base class
-        return np.full((1, 1), np.inf, dtype=np.float32)
 
 
 def check_version(folder: Path, declaration: Declaration, version: str) -> None:

@@ -12,10 +12,13 @@ from types import ModuleType
 from typing import Any, cast
 
 import numpy as np
+from sklearn.model_selection._search import BaseSearchCV
 from sklearn.pipeline import Pipeline
 
 from bundle.declaration import Declaration
 from bundle.errors import BundleError, InvalidRowsError
+from training.converters.registry import register
+from training.exportable import check_converters, check_exportable, gives_probabilities
 from training.read_rows import ReadRows
 from training.table import DataError
 
@@ -49,6 +52,7 @@ class Recipe:
     def __init__(self, path: Path, module: ModuleType) -> None:
         self._path = path
         self._module = module
+        self._register(getattr(module, "CONVERTERS", {}))
 
     @property
     def generates(self) -> bool:
@@ -83,19 +87,33 @@ class Recipe:
                     "names: add it there, or correct the name"
                 ) from None
             self._check_pipeline(pipeline)
+            check_converters(pipeline)
         return pipeline
 
+    def _register(self, converters: object) -> None:
+        """Let the recipe's own transformers be exported by the functions beside them."""
+        if not isinstance(converters, Mapping) or not all(
+            isinstance(kind, type) and callable(function) for kind, function in converters.items()
+        ):
+            raise DataError(
+                f"{self._path}: CONVERTERS is no mapping from a class to the function that converts it: "
+                "write CONVERTERS = {Doubling: convert_doubling}"
+            )
+        register(converters)
+
     def _check_pipeline(self, pipeline: object) -> None:
-        if not isinstance(pipeline, Pipeline):
+        searched = pipeline.estimator if isinstance(pipeline, BaseSearchCV) else pipeline
+        if not isinstance(searched, Pipeline):
             raise DataError(
                 f"{self._path}: build_pipeline returns {_kind(pipeline)}, not a Pipeline: return "
-                "make_pipeline(...)"
+                "make_pipeline(...), or a search such as GridSearchCV around one"
             )
-        if not pipeline.steps:
+        if not searched.steps:
             raise DataError(f"{self._path}: the pipeline has no steps")
-        if not hasattr(pipeline, "predict_proba"):
+        check_exportable(searched)
+        if not gives_probabilities(searched.steps[-1][1]):
             raise DataError(
-                f"{self._path}: {type(pipeline.steps[-1][1]).__name__}, the pipeline's last step, has no "
+                f"{self._path}: {type(searched.steps[-1][1]).__name__}, the pipeline's last step, has no "
                 "predict_proba: end with a classifier that gives probabilities"
             )
 

@@ -1,6 +1,6 @@
 """Bootstrap resamples of rows, or above some size of cells of rows that are alike, a few at a time.
 
-docs/decisions/43-cells.md says why cells, and how near their intervals are to those of rows.
+docs/decisions/44-cells.md says why cells, and how near their intervals are to those of rows.
 """
 
 from collections.abc import Iterator

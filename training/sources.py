@@ -26,6 +26,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from bundle.files import read_file
 from bundle.manifest import MOST_FILE_BYTES
+from training.exportable import check_exportable
 from training.recipe import described
 from training.table import DataError
 
@@ -109,6 +110,7 @@ def classifier(model: Any) -> Any:
             f"the {name} holds a whole pipeline, which cannot be exported: make it the pipeline's last step, "
             "around the classifier alone"
         )
+    check_exportable(model)
     if not hasattr(model, "predict_proba"):
         raise DataError(
             f"the {name} has no predict_proba: calibrate its classifier (CalibratedClassifierCV), or choose "

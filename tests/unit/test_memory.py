@@ -25,7 +25,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_training_stays_within_what_is_stated(folder: Path) -> None:
-    command = [sys.executable, "-m", "training", "--models-dir", folder, "--model", "sized"]
+    command: list[str | Path] = [sys.executable, "-m", "training", "--models-dir", folder, "--model", "sized"]
     trained = subprocess.run(
         [*command, "--data", folder / "rows.csv"], cwd=PROJECT, capture_output=True, text=True, check=False
     )
