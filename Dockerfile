@@ -1,4 +1,4 @@
-# The server's image, and with --target train the one that trains.
+# The server's image, and with --target train the one that trains (train-boosters: with XGBoost and LightGBM).
 # `make base-image` renews the digest. Where there is no registry: --build-arg PYTHON_IMAGE=python:3.13-slim
 ARG PYTHON_IMAGE=python:3.13-slim@sha256:70729b46c69b4f1e97c4822c1af3df53a1476cf5ddc6c087c0c10bc3a5678c2f
 
@@ -16,6 +16,10 @@ RUN cd /opt/venv/lib/python3*/site-packages \
 FROM environment AS train-environment
 COPY requirements/train.txt requirements/
 RUN /opt/venv/bin/pip install --no-cache-dir --require-hashes --requirement requirements/train.txt
+
+FROM train-environment AS boosters-environment
+COPY requirements/boosters.txt requirements/
+RUN /opt/venv/bin/pip install --no-cache-dir --require-hashes --requirement requirements/boosters.txt
 
 # No data and no pickle: what is served, as bundle/manifest.py lists it.
 FROM ${PYTHON_IMAGE} AS served-models
@@ -54,6 +58,13 @@ COPY --from=train-environment /opt/venv /opt/venv
 COPY training training
 COPY models models
 ENTRYPOINT ["python", "-m", "training"]
+
+# XGBoost and LightGBM, which needs libgomp.
+FROM train AS train-boosters
+USER root
+RUN apt-get update && apt-get install --yes --no-install-recommends libgomp1 && rm -rf /var/lib/apt/lists/*
+USER 10001:10001
+COPY --from=boosters-environment /opt/venv /opt/venv
 
 FROM application AS server
 COPY --from=serve-environment /opt/venv /opt/venv

@@ -1,7 +1,7 @@
 # `make` lists the verbs. Everything they need beyond Python 3.11 and make is installed into .venv from requirements/.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-long test-browser screenshots test-budget test-programs test-cluster test-compose cluster cluster-down up down register compare retrain k8s chart rules runbooks dashboards reference lint format check new train import bench bench-peers bench-cluster bench-overload bench-drift bench-honesty bench-size lock base-image sbom clean
+.PHONY: help boosters run test test-long test-browser screenshots test-budget test-programs test-cluster test-compose cluster cluster-down up down register compare retrain k8s chart rules runbooks dashboards reference lint format check new train import bench bench-peers bench-cluster bench-overload bench-drift bench-honesty bench-size lock base-image sbom clean
 
 MODEL ?= heart-disease
 DATA ?=
@@ -146,8 +146,10 @@ compare: .venv/train.done ## compare versions A and B of MODEL on the labelled r
 retrain: .venv/train.done ## train MODEL's next version from DATA, and write it if it is no worse than the served one
 	@.venv/bin/python -m training.retrain --model $(call quoted,$(MODEL)) $(if $(DATA),--data $(call quoted,$(DATA))) $(if $(SEEN),--seen $(call quoted,$(SEEN))) $(if $(FEW_ROWS),--allow-few-rows)
 
+boosters: .venv/boosters.done ## install XGBoost and LightGBM into .venv, for recipes and imports that use them
+
 lock: .venv/dev.done ## resolve requirements/*.in into the hashed lock files anew
-	@for name in serve train sbom dev mlflow; do echo "requirements/$$name.txt"; \
+	@for name in serve train boosters sbom dev mlflow; do echo "requirements/$$name.txt"; \
 		(cd requirements && ../.venv/bin/uv pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-emit-find-links --no-header $(UPGRADE) \
 		$$name.in --output-file $$name.txt) || exit 1; done
