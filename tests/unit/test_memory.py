@@ -25,9 +25,13 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_training_stays_within_what_is_stated(folder: Path) -> None:
-    command: list[str | Path] = [sys.executable, "-m", "training", "--models-dir", folder, "--model", "sized"]
+    command = [sys.executable, "-m", "training", "--models-dir", str(folder), "--model", "sized"]
     trained = subprocess.run(
-        [*command, "--data", folder / "rows.csv"], cwd=PROJECT, capture_output=True, text=True, check=False
+        [*command, "--data", str(folder / "rows.csv")],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert trained.returncode == 0, trained.stderr
     found = re.search(r"^trained in \d+ s with ([\d,]+) MiB$", trained.stdout, re.MULTILINE)
