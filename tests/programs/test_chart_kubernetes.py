@@ -116,6 +116,7 @@ OWN = {"name": "own", "image": "own"}
             {"networkPolicy": {"from": [{"ipBlock": {"cidr": "10.0.0.0"}}]}},
             "/from/0/ipBlock/cidr",
         ),
+        ({"networkPolicy": {"from": [{"ipBlock": {"cidr": "10.0.0.1/8"}}]}}, "is an address in a network"),
         ({"metrics": {"prometheusRule": {"rules": "groups: ["}}}, "rules has no list of groups"),
         ({"metrics": {"prometheusRule": {"rules": "- a"}}}, "rules has no list of groups"),
         ({"podLabels": {"team": "Köln"}}, "/podLabels/team"),
@@ -151,6 +152,11 @@ def test_what_kubernetes_would_reject_is_a_sentence(
         {"resources": {"requests": {"memory": "1Gi"}, "limits": {"memory": "1024Mi", "nvidia.com/gpu": 1}}},
         {"topologySpreadConstraints": [SPREAD | {"labelSelector": {}}]},
         {"networkPolicy": {"from": [{"ipBlock": {"cidr": "2001:db8::1:0/112"}}, {"podSelector": {}}]}},
+        {
+            "networkPolicy": {
+                "from": [{"ipBlock": {"cidr": "192.168.4.0/22"}}, {"ipBlock": {"cidr": "1.2.3.4/32"}}]
+            }
+        },
     ],
 )
 def test_what_people_write_is_accepted(values: dict[str, Any], api: DryRuns, tmp_path: Path) -> None:
