@@ -11,6 +11,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -349,6 +350,7 @@ def declare(folder: Path, classes: int) -> Declaration:
     return load_declaration(folder)
 
 
+@cache
 def table(classes: int) -> pd.DataFrame:
     """Return rows of numbers that float32 rounds, a category, missing values, and the class."""
     random = np.random.default_rng(0)
@@ -377,37 +379,49 @@ class Outcome:
     sentence: str = ""
 
 
+def rows(declaration: Declaration) -> list[Matrix]:
+    """Return the rows of the table, and generated ones."""
+    found = ROWS_OF.get(len(declaration.classes))
+    if found is None:
+        matrix = Encoder(declaration).encode(rows_of(declaration, table(len(declaration.classes))))
+        found = [matrix, generate_rows(declaration, describe(declaration, matrix))]
+        ROWS_OF[len(declaration.classes)] = found
+    return found
+
+
+ROWS_OF: dict[int, list[Matrix]] = {}
+"""By the number of classes: they are the same for all cases."""
+
+
 def try_recipe(case: Case, folder: Path) -> Outcome:
     """Fit a case as a recipe's pipeline, and export it."""
     declaration = declare(folder, case.classes)
     frame = table(case.classes)
-    matrix = Encoder(declaration).encode(rows_of(declaration, frame))
+    matrices = rows(declaration)
     labels = labels_of(declaration, frame["class"])
     module = ModuleType("recipe_tried")
     module.__dict__["build_pipeline"] = lambda *_: case.pipeline(named=False)
     try:
         built = Recipe(folder / "recipe.py", module).build_pipeline("tried", declaration)
-        pipeline = fit(built, matrix, labels)
-        matrices = [matrix, generate_rows(declaration, describe(declaration, matrix))]
+        pipeline = fit(built, matrices[0], labels)
         model, difference, _ = proven_export(pipeline, declaration, matrices)
     except (DataError, ExportError) as error:
         return Outcome(sentence=str(error))
-    return Outcome(difference, cost(model, matrix))
+    return Outcome(difference, cost(model, matrices[0]))
 
 
 def try_import(case: Case, folder: Path) -> Outcome:
     """Fit a case to a frame, as elsewhere, and import it."""
     declaration = declare(folder, case.classes)
     frame = table(case.classes)
-    matrix = Encoder(declaration).encode(rows_of(declaration, frame))
+    matrices = rows(declaration)
     try:
         pipeline = case.pipeline(named=True).fit(frame[[*NUMBERS, CATEGORY]], frame["class"])
         model = FrameModel(classifier(pipeline), declaration, frame)
-        matrices = [matrix, generate_rows(declaration, describe(declaration, matrix))]
         exported, said = proven_import(model, declaration, matrices, model.probabilities(frame))
     except (DataError, ExportError) as error:
         return Outcome(sentence=str(error))
-    return Outcome(float(said.split()[3]), cost(exported, matrix))
+    return Outcome(float(said.split()[3]), cost(exported, matrices[0]))
 
 
 def cost(model: bytes, matrix: Matrix, repeats: int = 30) -> float:

@@ -12,7 +12,7 @@ from bundle.features import NumberFeature
 from training.metrics import Floats
 from training.parts import parts
 
-PAIRS = 500
+PAIRS = 300
 """Pairs of rows that are looked for; each is two rows that differ by one float32 in one number."""
 
 
