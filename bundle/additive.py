@@ -184,4 +184,4 @@ def _values(term: NumberTerm | CategoryTerm) -> set[int] | None:
 
 
 def _codes(feature: Feature) -> set[int] | None:
-    return set(feature.codes.values()) if isinstance(feature, CategoryFeature) else None
+    return set(feature.encoded.values()) if isinstance(feature, CategoryFeature) else None

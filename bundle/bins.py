@@ -1,8 +1,8 @@
 """The bins in which training and the server count the values of a feature.
 
 A number has at most five, cut at the training data's quantiles. A category has one for each value; two or
-more values that each make up less than 5 % of the training data share one. A nullable feature has one for
-missing values.
+more values that each make up less than 5 % of the training data share one. Values that are not listed, where
+a category takes them, have one of their own; a nullable feature has one for missing values.
 """
 
 import math
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bundle.distributions import CategoryDistribution, Distributions, NumberDistribution
-from bundle.features import CategoryFeature, Feature
+from bundle.features import UNLISTED, CategoryFeature, Feature
 
 LEAST_SHARE = 0.05
 MISSING, OTHERS = "(missing)", "(others)"
@@ -74,7 +74,7 @@ def number_bins(distribution: NumberDistribution, *, nullable: bool) -> Bins:
 
 def category_bins(feature: CategoryFeature, distribution: CategoryDistribution) -> Bins:
     """Return a bin for each value, in declared order, and one for all rare values if there are several."""
-    rare = [name for name, share in distribution.shares.items() if share < LEAST_SHARE]
+    rare = [name for name, share in distribution.shares.items() if share < LEAST_SHARE and name != UNLISTED]
     pooled = rare if len(rare) > 1 else []
     names = [name for name in distribution.shares if name not in pooled]
     shares = [distribution.shares[name] for name in names]
@@ -82,7 +82,7 @@ def category_bins(feature: CategoryFeature, distribution: CategoryDistribution) 
         names.append(OTHERS)
         shares.append(sum(distribution.shares[name] for name in pooled))
     by_code = sorted(
-        (float(code), OTHERS if name in pooled else name) for name, code in feature.codes.items()
+        (float(code), OTHERS if name in pooled else name) for name, code in feature.encoded.items()
     )
     places = [names.index(name) for _, name in by_code]
     if feature.nullable:

@@ -171,6 +171,13 @@ FEATURE_OUT_OF_RANGE = Concept(
     "Predicted values outside the range of the training data, by feature.",
     common="feature_out_of_range_total",
 )
+FEATURE_UNLISTED = Concept(
+    "feature_unlisted",
+    "counter",
+    FEATURE,
+    "Predicted values that are not among the codes of a category with `other`, by feature.",
+    common="feature_unlisted_total",
+)
 FEATURE_REFERENCE_SHARE = Concept(
     "feature_reference_share",
     "gauge",

@@ -13,7 +13,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 
 from bundle.errors import BundleError, first_reason
-from bundle.features import CategoryFeature, Declared, Feature, Name, NumberFeature
+from bundle.features import UNLISTED, CategoryFeature, Declared, Feature, Name, NumberFeature
 from bundle.files import read_file
 from bundle.metric_names import DEFAULT_METRICS, MetricName
 from bundle.spelling import Number, Switch, Text, Whole, meaning
@@ -45,7 +45,7 @@ DECIDING = {
     "classes": {"__all__": {"label", "prediction"}},
     "threshold": True,
     "features": {
-        "__all__": {"name", "type", "unit", "range", "codes", "nullable", "missing_codes"},
+        "__all__": {"name", "type", "unit", "range", "codes", "other", "nullable", "missing_codes"},
     },
 }
 """What decides a prediction: a version trained with anything else is not served."""
@@ -183,6 +183,11 @@ class Declaration(Declared):
         return [feature.name for feature in self.features]
 
     @property
+    def open_categories(self) -> bool:
+        """Whether some category takes values that are not listed."""
+        return any(isinstance(feature, CategoryFeature) and feature.other for feature in self.features)
+
+    @property
     def labels(self) -> list[str]:
         return [declared.label for declared in self.classes]
 
@@ -244,8 +249,11 @@ class Declaration(Declared):
     def _directions_possible(self) -> Self:
         for feature in self.features:
             for value in chain.from_iterable(feature.rising):
-                if math.isnan(feature.encode(value)):
+                code = feature.encode(value)
+                if math.isnan(code):
                     raise ValueError(f"rising of {feature.name} holds a missing code, which is no value")
+                if isinstance(feature, CategoryFeature) and code == feature.encoded.get(UNLISTED):
+                    raise ValueError(f"rising of {feature.name} holds a value that is not among its codes")
             if feature.rising and not self.binary:
                 raise ValueError(f"{feature.name} has rising, which belongs to models with two classes")
         return self

@@ -6,11 +6,34 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from bundle.precision import Bound, Code, check_range, limit
-from bundle.spelling import Number, Switch, Text, Whole, check_codes
+from bundle.precision import EXACT, WIDE, Bound, Code, check_range, limit
+from bundle.spelling import DECIMAL, Number, Switch, Text, Whole, check_codes
 
 Factor = Annotated[Number, Field(gt=0)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
+
+
+UNLISTED = "(unlisted)"
+"""What the values of a category with `other` are called that are not among its codes."""
+
+MOST_LISTED = 20
+
+
+class OpenCodes(dict[object, float]):
+    """The code of each value of a category that takes any other text or number, too: those share one."""
+
+    def __init__(self, codes: dict[object, float], unlisted: float) -> None:
+        super().__init__(codes)
+        self._unlisted = unlisted
+
+    def __missing__(self, value: object) -> float:
+        if type(value) is str:
+            accepted = bool(value)
+        else:
+            accepted = type(value) in (int, float) and -WIDE <= value <= WIDE  # type: ignore[operator]
+        if not accepted:
+            raise KeyError
+        return self._unlisted
 
 
 def no_boolean(value: object) -> str:
@@ -128,30 +151,51 @@ class CategoryFeature(FeatureBase):
     """what a value is"""
     codes: dict[Text, Code] = Field(min_length=2)
     """of a category: code of each value, such as `{ female = 0, male = 1 }`; clients send either"""
+    other: Switch = Field(default=False, exclude_if=lambda other: not other)
+    """of a category: whether other values are accepted, too. They share one code, are counted, and get a
+    warning"""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         check_codes(self.codes, self.missing_codes)
+        if self.other and UNLISTED in self.codes:
+            raise ValueError(f"no category can be called {UNLISTED}: other values are called so")
+        if self.other and max(self.codes.values()) == EXACT:
+            raise ValueError(f"other values need a code above all others, and there is none above {EXACT}")
         return self
 
     @cached_property
+    def encoded(self) -> dict[str, int]:
+        """The code of each category in the matrix, and last that of values that are not listed."""
+        return self.codes | ({UNLISTED: max(self.codes.values()) + 1} if self.other else {})
+
+    @cached_property
     def values(self) -> dict[object, float]:
-        """Every accepted value and its code in the matrix."""
+        """Every accepted value that is listed, and its code in the matrix."""
         missing: list[object] = [*self.missing_codes, *([None] if self.nullable else [])]
-        return (
+        listed = (
             {code: float(code) for code in self.codes.values()}
             | {name: float(code) for name, code in self.codes.items()}
             | dict.fromkeys(missing, math.nan)
         )
+        return OpenCodes(listed, float(self.encoded[UNLISTED])) if self.other else listed
 
     @property
     def expectation(self) -> str:
+        if self.other:
+            more = len(self.codes) - MOST_LISTED
+            known = ", ".join(list(self.codes)[:MOST_LISTED]) + (f" and {more} more" if more > 0 else "")
+            return f"a text or a code; known are {known}{self.or_unknown}"
         listed = ", ".join(f"{code} ({name})" for name, code in self.codes.items())
         return f"one of {listed}, as a code or spelled out{self.or_unknown}"
 
     def name_of(self, code: float) -> str:
-        """Return the category with a code, which must have one."""
-        return next(name for name, known in self.codes.items() if known == code)
+        """Return the category with a code of the matrix, which must have one."""
+        return next(name for name, known in self.encoded.items() if known == code)
+
+    def spelled(self, cell: str) -> str | None:
+        """Return the value that a cell of a table spells out; None if it is to be read as a number."""
+        return cell if cell in self.codes or (self.other and not DECIMAL.fullmatch(cell)) else None
 
     def encode(self, value: object) -> float:
         """Return the category's code; ValueError says what was expected.
@@ -159,9 +203,10 @@ class CategoryFeature(FeatureBase):
         The check of the type rejects true, which equals 1, and lists, which cannot be looked up.
         """
         if value is None or type(value) in (int, float, str):
-            encoded = self.values.get(value)
-            if encoded is not None:
-                return encoded
+            try:
+                return self.values[value]
+            except KeyError:
+                pass
         raise ValueError(f"must be {self.expectation}{no_boolean(value)}")
 
 

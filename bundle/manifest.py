@@ -199,7 +199,7 @@ def _check_distribution(path: Path, manifest: Manifest, declaration: Declaration
         raise BundleError(f"{path} is incomplete: {_train_again(path)}")
     for feature in declaration.features:
         described = manifest.distribution[feature.name]
-        codes = set(feature.codes) if isinstance(feature, CategoryFeature) else None
+        codes = set(feature.encoded) if isinstance(feature, CategoryFeature) else None
         shares = set(described.shares) if isinstance(described, CategoryDistribution) else None
         if shares != codes:
             raise BundleError(

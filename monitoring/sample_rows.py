@@ -140,12 +140,20 @@ def read_table(content: bytes, declaration: Document) -> Iterator[Row]:
 def read_cell(cell: str, feature: Document, table: Document) -> Value:
     if not cell or cell in table["missing"]:
         return None
-    if cell in feature.get("codes", {}):
+    if cell in feature.get("codes", {}) or (feature.get("other") and not is_number(cell)):
         return cell
     if table["decimal"] == ",":
         cell = cell.translate(str.maketrans(",.", ".,"))
     number = float(cell)
     return int(number) if number.is_integer() else number
+
+
+def is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
 
 
 # ---- rows of the reference distribution ----

@@ -47,7 +47,7 @@ def _term(feature: Feature, values: list[float], changes: list[Outputs]) -> Numb
     """Return the term of a feature, from the change of the log-odds at each value, last if missing."""
     present, missing = (changes[:-1], changes[-1]) if feature.nullable else (changes, None)
     if isinstance(feature, CategoryFeature):
-        contributions = dict(zip(feature.codes.values(), present, strict=True))
+        contributions = dict(zip(feature.encoded.values(), present, strict=True))
         return CategoryTerm(contributions=contributions, missing=missing)
     low, high = values
     slope = [(after - before) / (high - low) for before, after in zip(*present, strict=True)]
@@ -56,14 +56,14 @@ def _term(feature: Feature, values: list[float], changes: list[Outputs]) -> Numb
 
 
 def _tabular(feature: Feature) -> bool:
-    codes = feature.codes.values() if isinstance(feature, CategoryFeature) else ()
+    codes = feature.encoded.values() if isinstance(feature, CategoryFeature) else ()
     return all(0 <= code <= HIGHEST_CODE for code in codes)
 
 
 def _values(feature: Feature, columns: list[Matrix]) -> list[float]:
     """Return each code of a category, or both ends of a number."""
     if isinstance(feature, CategoryFeature):
-        return [float(code) for code in feature.codes.values()]
+        return [float(code) for code in feature.encoded.values()]
     return list(feature.range or (_end(np.nanmin, columns), _end(np.nanmax, columns)))
 
 

@@ -165,7 +165,7 @@ def takes(feature: Feature, values: Matrix) -> bool:
     if (missing.any() and not feature.nullable) or not len(present):
         return False
     if isinstance(feature, CategoryFeature):
-        return set(present.tolist()) <= {float(code) for code in feature.codes.values()}
+        return set(present.tolist()) <= {float(code) for code in feature.encoded.values()}
     low, high = feature.accepted
     whole = feature.type == "number" or np.array_equal(present, np.round(present))
     return bool(whole and present.min() >= low and present.max() <= high)

@@ -18,6 +18,10 @@ from training.table import MOST_OF_A_CELL, read_number
 from training.yes_no import no_and_yes
 
 MOST_CATEGORIES = 30
+MOST_LISTED_CATEGORIES = 200
+LEAST_ROWS = 20
+"""Of more values than MOST_CATEGORIES, those with so many rows are listed, if that leaves few rows."""
+
 FEW_VALUES = 10
 MOST_LISTED = 6
 MOST_WORDS = 3
@@ -44,6 +48,9 @@ class Column:
     missing: int = 0
     shown: str = ""
     codes: Mapping[str, int] = field(default_factory=dict)
+    other: bool = False
+    """Whether values that are not among the codes are accepted."""
+
     example: int | float | str = 0
     doubt: str = ""
     left_out: str = ""
@@ -136,16 +143,30 @@ def _guess_number(name: str, feature: str, present: list[str], decimal: str, abs
 def _guess_category(name: str, feature: str, counts: Counter[str], decimal: str, absent: int) -> Column:
     if reason := _no_category(counts, decimal):
         return Column(name, left_out=reason)
+    other = len(counts) > MOST_CATEGORIES
     try:
-        codes = _codes(sorted(counts))
+        codes = _codes(sorted(_frequent(counts) if other else counts))
     except ValueError as error:
         return Column(name, left_out=str(error))
     listed = ", ".join(list(codes)[:MOST_LISTED]) + (", ..." if len(codes) > MOST_LISTED else "")
-    doubt = _category_doubt(counts)
+    shown = f"{len(codes)}{' and others' if other else ''}: {listed}"
+    doubt = _open_doubt(counts, codes) if other else _category_doubt(counts)
     mode = max(codes, key=lambda category: counts[category])
     return Column(
-        name, feature, "category", absent, f"{len(codes)}: {listed}", codes=codes, example=mode, doubt=doubt
+        name, feature, "category", absent, shown, codes=codes, other=other, example=mode, doubt=doubt
     )
+
+
+def _frequent(counts: Counter[str]) -> list[str]:
+    """Return the values to list of many; none if the others have most rows."""
+    ranked = [cell for cell, rows in counts.most_common(MOST_LISTED_CATEGORIES) if rows >= LEAST_ROWS]
+    return ranked if 2 * sum(counts[cell] for cell in ranked) > counts.total() else []
+
+
+def _open_doubt(counts: Counter[str], codes: Mapping[str, int]) -> str:
+    rare = counts.total() - sum(counts[category] for category in codes)
+    others = f", as the {len(counts) - len(codes)} rare ones in {rare} rows are" if rare else ""
+    return f"values that are not listed are taken as others{others}: take other out, and they are rejected"
 
 
 def _no_category(counts: Counter[str], decimal: str) -> str:
@@ -169,7 +190,8 @@ def _no_category(counts: Counter[str], decimal: str) -> str:
             for cell in counts
         ),
         _numbers_but_for(words, counts): many and 2 * numbers > len(counts),
-        f"it holds text: {len(counts)} different values in {rows} rows": many,
+        f"it holds text: {len(counts)} different values in {rows} rows; a model needs categories or numbers, "
+        "such as the first word or the length": many and len(_frequent(counts)) < 2,  # noqa: PLR2004
         "its values hold special blanks or control characters": any(
             cell != cell.strip() or not cell.isprintable() for cell in counts
         ),

@@ -141,7 +141,7 @@ class _Conversion:
             index = self._model.columns[place].index
             feature = self._model.declaration.features[index]
             codes = (
-                [float(code) for code in feature.codes.values()]
+                [float(code) for code in feature.encoded.values()]
                 if isinstance(feature, CategoryFeature)
                 else []
             )

@@ -59,7 +59,7 @@ def quantiles(bins: Mapping[str, Bins]) -> dict[int, float]:
 
 
 def _category(feature: CategoryFeature, column: Matrix) -> CategoryDistribution:
-    shares = {name: float(np.mean(column == code)) for name, code in feature.codes.items()}
+    shares = {name: float(np.mean(column == code)) for name, code in feature.encoded.items()}
     return CategoryDistribution(shares=shares, missing=float(np.mean(np.isnan(column))))
 
 

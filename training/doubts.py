@@ -33,7 +33,7 @@ def doubts(
         if not cell or cell in missing
         else read_number(cell, decimal)
         if number
-        else column.codes[cell]
+        else column.codes.get(cell, -1)
         for cell in cells
     ]
     found = [

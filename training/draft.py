@@ -147,4 +147,6 @@ def _feature(column: Column) -> str:
     if column.codes:
         codes = {_toml(category): code for category, code in column.codes.items()}
         lines.append("codes = { " + ", ".join(f"{key} = {code}" for key, code in codes.items()) + " }")
+    if column.other:
+        lines.append("other = true")
     return "\n".join(["\n[[features]]", *lines])

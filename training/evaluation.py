@@ -106,7 +106,7 @@ def group_members(declaration: Declaration, matrix: Matrix) -> list[tuple[str, s
         feature = declaration.feature(group.feature)
         values = matrix[:, declaration.feature_names.index(feature.name)]
         if isinstance(feature, CategoryFeature):
-            members += [(feature.name, name, values == code) for name, code in feature.codes.items()]
+            members += [(feature.name, name, values == code) for name, code in feature.encoded.items()]
         else:
             members += _number_bands(feature, values, group.edges)
     return members

@@ -127,7 +127,7 @@ def generate_rows(declaration: Declaration, distribution: Distributions) -> Matr
     columns = []
     for feature in declaration.features:
         if isinstance(feature, CategoryFeature):
-            column = random.choice(list(feature.codes.values()), GENERATED_ROWS).astype(np.float64)
+            column = random.choice(list(feature.encoded.values()), GENERATED_ROWS).astype(np.float64)
         else:
             column = random.uniform(*feature.range or widened(feature, distribution), GENERATED_ROWS)
             column = np.rint(column) if feature.type == "integer" else column

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bundle.declaration import Declaration
-from bundle.features import CategoryFeature, Feature
+from bundle.features import UNLISTED, CategoryFeature, Feature
 from bundle.spelling import BLANKS, meaning
 from training.encoders import (
     PANDAS_MISSING,
@@ -222,6 +222,8 @@ def _column(
     missing = series[series.isna()]
     texts: dict[float, object] = {float(code): category for category, code in feature.codes.items()}
     texts |= {feature.encode(_sent(value)): value for value in series.dropna().unique()}
+    if feature.other:
+        texts[feature.encoded[UNLISTED]] = UNLISTED
     for category, code in feature.codes.items():
         if not known or not isinstance(texts[code], str):
             continue

@@ -223,7 +223,7 @@ class OnnxModel:
 
     def _names(self, index: int) -> dict[float, str]:
         feature = self.declaration.features[index]
-        codes = feature.codes if isinstance(feature, CategoryFeature) else {}
+        codes = feature.encoded if isinstance(feature, CategoryFeature) else {}
         return {float(code): name for name, code in codes.items()}
 
 

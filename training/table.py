@@ -217,6 +217,6 @@ def _value(
 def _read(feature: NumberFeature | CategoryFeature, cell: str, table: TableFormat) -> Value:
     if not cell or cell in table.missing:
         return None
-    if isinstance(feature, CategoryFeature) and cell in feature.codes:
-        return cell
+    if isinstance(feature, CategoryFeature) and (spelled := feature.spelled(cell)) is not None:
+        return spelled
     return read_number(cell, table.decimal)

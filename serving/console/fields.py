@@ -7,7 +7,7 @@ from hashlib import sha256
 
 from bundle.declaration import Declaration
 from bundle.errors import FieldError
-from bundle.features import CategoryFeature, Feature, NumberFeature
+from bundle.features import UNLISTED, CategoryFeature, Feature, NumberFeature
 from bundle.spelling import parse_number
 from serving.inference.catalogue import ServedModel
 
@@ -16,6 +16,9 @@ VALUE, UNIT, UNKNOWN = "value.", "unit.", "unknown."
 
 NOT_KNOWN = "unknown"
 """The option of a category whose value is missing; the others are the numbers of the categories in order."""
+
+ANOTHER = "another value"
+"""What the option of a value that is not listed is called."""
 
 MOST_BUTTONS = 3
 MOST_BUTTON_CHARACTERS = 32
@@ -79,7 +82,7 @@ def form_state(declaration: Declaration) -> str:
     meaning = [
         (feature.name, feature.unit, sorted(feature.other_units.items()))
         if isinstance(feature, NumberFeature)
-        else (feature.name, list(feature.codes))
+        else (feature.name, list(feature.encoded))
         for feature in declaration.features
     ]
     return sha256(repr(meaning).encode()).hexdigest()[:STATE_DIGITS]
@@ -143,7 +146,7 @@ def add_number(shown: Field, feature: NumberFeature, typed: Typed) -> None:
 
 
 def add_options(shown: Field, feature: CategoryFeature) -> None:
-    names = list(feature.codes)
+    names = [ANOTHER if name == UNLISTED else name for name in feature.encoded]
     buttons = len(names) <= MOST_BUTTONS and len("".join(names)) <= MOST_BUTTON_CHARACTERS
     shown.kind = "buttons" if buttons else "list"
     shown.options = [Option(str(place), name, shown.text == str(place)) for place, name in enumerate(names)]
@@ -191,7 +194,7 @@ def category(feature: CategoryFeature, typed: Typed) -> Value:
     sent = typed[VALUE + feature.name]
     if sent == NOT_KNOWN:
         return None
-    names = list(feature.codes)
+    names = list(feature.encoded)
     known = {str(place): name for place, name in enumerate(names)}
     return known.get(sent, sent)
 
@@ -204,7 +207,7 @@ def typed_from(declaration: Declaration, row: Mapping[str, Value]) -> dict[str, 
         missing = value is None or value in feature.missing_codes
         if isinstance(feature, CategoryFeature):
             code = None if missing else feature.encode(value)
-            places = {code: place for place, code in enumerate(feature.codes.values())}
+            places = {code: place for place, code in enumerate(feature.encoded.values())}
             typed[VALUE + feature.name] = NOT_KNOWN if code is None else str(places[int(code)])
         elif missing:
             typed[UNKNOWN + feature.name] = "on"

@@ -159,7 +159,7 @@ def spelled(feature: Feature, value: Value) -> Value:
     if value in feature.missing_codes:
         return None
     if isinstance(feature, CategoryFeature) and not isinstance(value, str | None):
-        return feature.name_of(value)
+        return feature.name_of(value) if value in feature.values else value
     return value
 
 

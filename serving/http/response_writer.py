@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from serving.inference.catalogue import Prediction, ServedModel, TrainedRange
+from serving.inference.catalogue import Prediction, RowWarning, ServedModel
 
 
 class ResponseWriter:
@@ -80,28 +80,17 @@ class ResponseWriter:
         )
         return f'{head}"probabilities":{{{probabilities}}},"confidence":{confidence!r}'
 
-    def _warning_list(self, warnings: list[TrainedRange]) -> str:
+    def _warning_list(self, warnings: list[RowWarning]) -> str:
         if not warnings:
             return "[]"
-        return f"[{','.join([self._warning(trained) for trained in warnings])}]"
+        return f"[{','.join([self._written(warning) for warning in warnings])}]"
 
-    def _warning(self, trained: TrainedRange) -> str:
-        written = self._warnings.get(trained.field)
+    def _written(self, warning: RowWarning) -> str:
+        written = self._warnings.get(warning.field)
         if written is None:
-            written = self._warnings[trained.field] = json(range_warning(trained))
+            written = self._warnings[warning.field] = json(warning.document())
         return written
 
 
 def json(value: Any) -> str:
     return to_json(value).decode()
-
-
-def range_warning(trained: TrainedRange) -> dict[str, Any]:
-    unit = f" {trained.unit}" if trained.unit else ""
-    return {
-        "field": trained.field,
-        "trained_minimum": trained.minimum,
-        "trained_maximum": trained.maximum,
-        "unit": trained.unit,
-        "detail": f"the model was trained on {trained.minimum:g} to {trained.maximum:g}{unit}",
-    }

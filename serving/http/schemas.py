@@ -1,6 +1,7 @@
 """From a model's declaration to what OpenAPI says about requests, answers and errors."""
 
 from collections.abc import Iterable
+from functools import cache
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
@@ -8,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 from bundle.declaration import Declaration
 from bundle.evaluation import Evaluation
 from bundle.features import CategoryFeature, NumberFeature
+from bundle.precision import WIDE
 from serving.errors import PROBLEM_JSON, ApiError
 
 Schema = dict[str, Any]
@@ -30,6 +32,13 @@ class RangeWarning(Documented):
     trained_minimum: float
     trained_maximum: float
     unit: str
+    detail: str
+
+
+class UnlistedWarning(Documented):
+    """A value of a category that the model does not know, and that it takes as any other."""
+
+    field: str
     detail: str
 
 
@@ -103,6 +112,35 @@ class ManyClassBatch(Answered):
     predictions: list[ManyClassAnswer] = Field(description="One answer for each row, in order")
 
 
+def prediction_shape(declaration: Declaration) -> type[Answered]:
+    """Return the shape of the response to one row."""
+    plain = TwoClassPrediction if declaration.binary else ManyClassPrediction
+    return _with_unlisted(plain) if declaration.open_categories else plain
+
+
+def batch_shape(declaration: Declaration) -> type[Answered]:
+    """Return the shape of the response to a batch."""
+    plain, answer = (
+        (TwoClassBatch, TwoClassAnswer) if declaration.binary else (ManyClassBatch, ManyClassAnswer)
+    )
+    return _open_batch(plain, answer) if declaration.open_categories else plain
+
+
+@cache
+def _with_unlisted(plain: type[Documented]) -> Any:
+    """Return a shape whose warnings may be about a value that is not listed."""
+    return create_model(
+        f"Open{plain.__name__}", __base__=plain, warnings=(list[RangeWarning | UnlistedWarning], ...)
+    )
+
+
+@cache
+def _open_batch(plain: type[Documented], answer: type[Documented]) -> Any:
+    listed: Any = list[_with_unlisted(answer)]  # type: ignore[misc]
+    described = Field(description="One answer for each row, in order")
+    return create_model(f"Open{plain.__name__}", __base__=plain, predictions=(listed, described))
+
+
 class FeatureDescription(Documented):
     name: str
     description: str
@@ -136,6 +174,20 @@ class ModelDescription(Documented):
     bundle_sha256: str = Field(
         description="sha256 of bundle.json, which contains the sha256 of every other file"
     )
+
+
+class OpenFeatureDescription(FeatureDescription):
+    other: bool = Field(description="Whether values of a category that are not among the codes are accepted")
+
+
+class OpenModelDescription(ModelDescription):
+    """A model's declaration, its evaluation, and its data, where some category takes other values."""
+
+    features: list[OpenFeatureDescription]  # type: ignore[assignment]
+
+
+class OpenModels(Documented):
+    models: list[OpenModelDescription]
 
 
 class FeedbackAnswer(Documented):
@@ -215,13 +267,24 @@ def feature_schema(feature: NumberFeature | CategoryFeature) -> Schema:
     """Return the JSON schema of one value, which accepts exactly what the encoder does."""
     description = f"{feature.description}: {feature.expectation}"
     if isinstance(feature, CategoryFeature):
-        return {"description": description, "enum": list(feature.values)}
+        return {"description": description, **_category_schema(feature)}
     low, high = feature.accepted
     quantity: Schema = {"type": feature.type, "minimum": low, "maximum": high}
     if not feature.nullable:
         return {"description": description, **quantity}
     missing: list[Schema] = [{"enum": list(feature.missing_codes)}] if feature.missing_codes else []
     return {"description": description, "anyOf": [quantity, *missing, {"type": "null"}]}
+
+
+def _category_schema(feature: CategoryFeature) -> Schema:
+    if not feature.other:
+        return {"enum": list(feature.values)}
+    kinds: list[Schema] = [
+        {"type": "string", "minLength": 1},
+        {"type": "number", "minimum": -WIDE, "maximum": WIDE},
+        *([{"type": "null"}] if feature.nullable else []),
+    ]
+    return {"anyOf": kinds, "examples": list(feature.values)}
 
 
 def rows_schema(declaration: Declaration, most: int) -> Schema:

@@ -1,10 +1,11 @@
 """Finds, verifies and holds models. A bad bundle stops startup; one that breaks later is unavailable."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from bundle.declaration import Declaration, load_declaration
 from bundle.distributions import NumberDistribution
 from bundle.encoding import Encoder, Matrix
 from bundle.errors import BundleError
-from bundle.features import Feature, NumberFeature
+from bundle.features import CategoryFeature, Feature, NumberFeature
 from bundle.manifest import (
     MANIFEST_FILE,
     PARITY_TOLERANCE,
@@ -43,6 +44,29 @@ class TrainedRange:
     maximum: float
     unit: str
 
+    def document(self) -> dict[str, Any]:
+        unit = f" {self.unit}" if self.unit else ""
+        return {
+            "field": self.field,
+            "trained_minimum": self.minimum,
+            "trained_maximum": self.maximum,
+            "unit": self.unit,
+            "detail": f"the model was trained on {self.minimum:g} to {self.maximum:g}{unit}",
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class UnlistedValue:
+    """A value of a category with `other` that is not among its codes: it is named nowhere."""
+
+    field: str
+
+    def document(self) -> dict[str, Any]:
+        return {"field": self.field, "detail": "the model knows no such category, and takes it as any other"}
+
+
+RowWarning = TrainedRange | UnlistedValue
+
 
 @dataclass(slots=True)
 class Prediction:
@@ -51,7 +75,7 @@ class Prediction:
     class_index: int
     probabilities: list[float]
     score: float
-    warnings: list[TrainedRange]
+    warnings: list[RowWarning]
 
     @property
     def confidence(self) -> float:
@@ -82,14 +106,15 @@ class ServedModel:
         self.card = card
         self._explainer = explainer
         self._encoder = Encoder(declaration)
-        self._ranges = [_trained_range(feature, manifest) for feature in declaration.features]
+        bounds = [_warned_outside(feature, manifest) for feature in declaration.features]
         self._bounds = [
-            (index, trained.minimum, trained.maximum, trained)
-            for index, (feature, trained) in enumerate(zip(declaration.features, self._ranges, strict=True))
-            if isinstance(feature, NumberFeature)
+            (index, low, high, warning)
+            for index, (low, high, warning) in enumerate(bounds)
+            if math.isfinite(high)
         ]
-        self._lows = np.array([trained.minimum for trained in self._ranges], dtype=np.float32)
-        self._highs = np.array([trained.maximum for trained in self._ranges], dtype=np.float32)
+        self._warnings = [warning for _, _, warning in bounds]
+        self._lows = np.array([low for low, _, _ in bounds], dtype=np.float32)
+        self._highs = np.array([high for _, high, _ in bounds], dtype=np.float32)
 
     def encode(self, rows: Sequence[object]) -> Matrix:
         """Return float32 [rows, features]; InvalidRowsError says what is wrong."""
@@ -102,10 +127,10 @@ class ServedModel:
     def predict_row(self, values: list[float]) -> Prediction:
         """Return the prediction for one encoded row; EngineError where the engine fails."""
         prediction = self._prediction(self.engine.row(values))
-        for index, low, high, trained in self._bounds:
+        for index, low, high, warning in self._bounds:
             # a missing value is NaN, for which both comparisons are false
             if values[index] < low or values[index] > high:
-                prediction.warnings.append(trained)
+                prediction.warnings.append(warning)
         return prediction
 
     def predict(self, matrix: Matrix) -> list[Prediction]:
@@ -115,7 +140,7 @@ class ServedModel:
         outside = (matrix < self._lows) | (matrix > self._highs)
         if outside.any():
             for row, column in np.argwhere(outside).tolist():
-                predictions[row].warnings.append(self._ranges[column])
+                predictions[row].warnings.append(self._warnings[column])
         return predictions
 
     def explain(self, values: list[float], prediction: Prediction) -> Explanation:
@@ -298,8 +323,15 @@ def read_bundle(folder: Path, version: str | None) -> tuple[Declaration, Manifes
     return declaration, manifest, read_files(path, manifest)
 
 
-def _trained_range(feature: Feature, manifest: Manifest) -> TrainedRange:
+def _warned_outside(feature: Feature, manifest: Manifest) -> tuple[float, float, RowWarning]:
+    """Return the bounds of the encoded values that get no warning, and the warning of those outside.
+
+    The code of values that are not listed is above all others.
+    """
     distribution = manifest.distribution[feature.name]
     if isinstance(feature, NumberFeature) and isinstance(distribution, NumberDistribution):
-        return TrainedRange(feature.name, distribution.minimum, distribution.maximum, feature.unit)
-    return TrainedRange(feature.name, -np.inf, np.inf, "")
+        low, high = distribution.minimum, distribution.maximum
+        return low, high, TrainedRange(feature.name, low, high, feature.unit)
+    if isinstance(feature, CategoryFeature) and feature.other:
+        return -np.inf, max(feature.codes.values()), UnlistedValue(feature.name)
+    return -np.inf, np.inf, UnlistedValue(feature.name)

@@ -1,7 +1,8 @@
 """Counts the values and scores of a model in the bins of its training data: rules detect drift from them.
 
-Each predicted row adds one value of each feature and of the score. Rejected values, and values outside the
-training range, are counted by feature. Gauges show the reference distribution.
+Each predicted row adds one value of each feature and of the score. Rejected values, values outside the
+training range, and values that are no listed category are counted by feature. Gauges show the reference
+distribution.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,11 +17,12 @@ from bundle.concepts import (
     FEATURE_REFERENCE_ROWS,
     FEATURE_REFERENCE_SHARE,
     FEATURE_REJECTED,
+    FEATURE_UNLISTED,
     FEATURE_VALUES,
 )
 from bundle.encoding import Matrix
 from bundle.errors import FieldError
-from bundle.features import NumberFeature
+from bundle.features import CategoryFeature, NumberFeature
 from serving.inference.catalogue import Prediction, ServedModel
 from serving.metrics.vocabulary import Recorder, Vocabulary
 
@@ -52,19 +54,23 @@ class DriftCounts:
             feature.name: vocabulary.counter(declaration, FEATURE_REJECTED, feature=feature.name, **origin)
             for feature in declaration.features
         }
-        self._count_out_of_range = {
+        self._count_warning = {
             feature.name: vocabulary.counter(
                 declaration, FEATURE_OUT_OF_RANGE, feature=feature.name, **origin
             )
             for feature in declaration.features
             if isinstance(feature, NumberFeature)
+        } | {
+            feature.name: vocabulary.counter(declaration, FEATURE_UNLISTED, feature=feature.name, **origin)
+            for feature in declaration.features
+            if isinstance(feature, CategoryFeature) and feature.other
         }
 
     def add_row(self, values: Iterable[float], prediction: Prediction) -> None:
         """Add a predicted row, as encoded values in declared order; it is counted together with others."""
         self._pending.append((*values, prediction.score))
-        for trained in prediction.warnings:
-            self._count_out_of_range[trained.field](1)
+        for warning in prediction.warnings:
+            self._count_warning[warning.field](1)
         if len(self._pending) == TOGETHER:
             self.count_pending()
 
@@ -76,8 +82,8 @@ class DriftCounts:
             return
         self._count(matrix.T, np.array([prediction.score for prediction in predictions]))
         for prediction in predictions:
-            for trained in prediction.warnings:
-                self._count_out_of_range[trained.field](1)
+            for warning in prediction.warnings:
+                self._count_warning[warning.field](1)
 
     def count_pending(self) -> None:
         """Count the added rows; the server calls this every second, and before a scrape."""

@@ -105,7 +105,9 @@ def mean_contribution(
 ) -> Outputs:
     """Return the mean contribution of a feature over the training data."""
     if isinstance(trained, CategoryDistribution) and isinstance(feature, CategoryFeature):
-        weighted = [(share, term.contribution(feature.codes[name])) for name, share in trained.shares.items()]
+        weighted = [
+            (share, term.contribution(feature.encoded[name])) for name, share in trained.shares.items()
+        ]
     elif isinstance(trained, NumberDistribution):
         weighted = [(1 - trained.missing, term.contribution(trained.mean))]
     weighted.append((trained.missing, term.contribution(math.nan)))
@@ -143,7 +145,7 @@ class ShapleyExplainer:
 def baseline_value(feature: Feature, trained: NumberDistribution | CategoryDistribution) -> float:
     """Return a feature's value in the baseline row: its mean, or its most frequent category."""
     if isinstance(trained, CategoryDistribution) and isinstance(feature, CategoryFeature):
-        return float(feature.codes[max(trained.shares, key=trained.shares.__getitem__)])
+        return float(feature.encoded[max(trained.shares, key=trained.shares.__getitem__)])
     return trained.mean if isinstance(trained, NumberDistribution) else math.nan
 
 

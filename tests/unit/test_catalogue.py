@@ -15,7 +15,7 @@ from bundle.declaration import load_declaration
 from bundle.encoding import Matrix
 from bundle.errors import BundleError
 from bundle.manifest import sealed, sha256
-from serving.inference.catalogue import ServedModel, load_model
+from serving.inference.catalogue import ServedModel, TrainedRange, load_model
 from serving.inference.engine import EngineError, OnnxEngine
 from tests.harness import HEART, SAMPLE
 
@@ -342,4 +342,5 @@ def test_values_outside_the_training_range_get_a_warning(heart: ServedModel) -> 
     answers = heart.predict(heart.encode(rows))
     assert [[w.field for w in answer.warnings] for answer in answers] == [[], [], ["age", "oldpeak"]]
     age = answers[2].warnings[0]
+    assert isinstance(age, TrainedRange)
     assert (age.minimum, age.maximum, age.unit) == (29, 77, "years")

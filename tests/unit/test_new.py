@@ -33,6 +33,7 @@ DIRTY = [
         for place in range(120)
     ),
 ]
+TEXT = "a model needs categories or numbers, such as the first word or the length"
 REVIEW = """\
 wrote {folder}: 120 rows, 4 features, 2 classes
 
@@ -50,9 +51,9 @@ Art         Art         category  0        4: häuschen, k.A., schloß, wohnung
 score       score_2     integer   0        0 to 100, median 49
 
 Left out:
-  Kunden-Nr: it holds text: 120 different values in 120 rows
+  Kunden-Nr: it holds text: 120 different values in 120 rows; {text}
   Bezug: it holds dates: a model needs numbers, such as days until another date
-  Bemerkung: it holds text: 120 different values in 120 rows
+  Bemerkung: it holds text: 120 different values in 120 rows; {text}
   Land: it has the same value in each row that has one
   leer: all its values are missing
 
@@ -97,11 +98,25 @@ def table(tmp_path: Path) -> Callable[..., Path]:
     return write
 
 
+def test_many_values_with_enough_rows_are_a_category_that_takes_others(
+    table: Callable[..., Path], draft: Draft, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cities = [f"City {place % 40:02}" for place in range(1000)] + ["Hamlet 1", "Hamlet 2"]
+    lines = [f"{city},{'ab'[place * 7 % 3 % 2]}" for place, city in enumerate(cities)]
+    (city,) = draft(table("city,class", *lines), "class").features
+    assert isinstance(city, CategoryFeature)
+    assert city.other
+    assert list(city.codes) == [f"City {place:02}" for place in range(40)]
+    assert "city: values that are not listed are taken as others, as the 2 rare ones in 2 rows are" in (
+        capsys.readouterr().out
+    )
+
+
 def test_a_dirty_table_becomes_a_model_that_serves(
     table: Callable[..., Path], draft: Draft, models: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     declaration = draft(table(*DIRTY, encoding="cp1252"), "Zahlt", "miete")
-    assert capsys.readouterr().out == REVIEW.format(folder=models / "miete")
+    assert capsys.readouterr().out == REVIEW.format(folder=models / "miete", text=TEXT)
     assert declaration.table.model_dump() == {
         "separator": ";", "encoding": "cp1252", "decimal": ",", "missing": ("-", "?"),
     }  # fmt: skip

@@ -9,21 +9,35 @@ from starlette.responses import HTMLResponse
 from bundle.distributions import NumberDistribution
 from bundle.features import CategoryFeature, NumberFeature
 from serving.errors import NotFound, ValidationError
-from serving.http.schemas import FeatureDescription, ModelDescription, Models, problems
+from serving.http.schemas import (
+    ModelDescription,
+    Models,
+    OpenFeatureDescription,
+    OpenModelDescription,
+    OpenModels,
+    problems,
+)
 from serving.http.security_headers import Page
 from serving.inference.catalogue import ServedModel
 
 
 def models_router(models: Sequence[ServedModel]) -> APIRouter:
     router = APIRouter(tags=["models"])
-    every = [describe_model(model) for model in models]
+    some_open = any(model.declaration.open_categories for model in models)
+    one, all_of_them = (OpenModelDescription, OpenModels) if some_open else (ModelDescription, Models)
+    every = [describe_model(model, one) for model in models]
     main = {description.name: description for description in reversed(every)}  # the first of each name stays
 
-    @router.get("/models", summary="Every version of every model that is served")
-    async def list_models() -> Models:
-        return Models(models=every)
+    @router.get("/models", summary="Every version of every model that is served", response_model=all_of_them)
+    async def list_models() -> dict[str, list[ModelDescription]]:
+        return {"models": every}
 
-    @router.get("/models/{name}", summary="One model, in its main version", responses=problems(NotFound))
+    @router.get(
+        "/models/{name}",
+        summary="One model, in its main version",
+        responses=problems(NotFound),
+        response_model=one,
+    )
     async def show_model(name: str) -> ModelDescription:
         if name not in main:
             raise NotFound(f"No such model is served; there is {', '.join(reversed(main))}.")
@@ -50,9 +64,9 @@ def models_router(models: Sequence[ServedModel]) -> APIRouter:
     return router
 
 
-def describe_model(model: ServedModel) -> ModelDescription:
+def describe_model(model: ServedModel, shape: type[ModelDescription] = ModelDescription) -> ModelDescription:
     declaration, manifest = model.declaration, model.manifest
-    return ModelDescription(
+    return shape(
         name=model.name,
         version=model.version,
         title=declaration.title,
@@ -70,11 +84,11 @@ def describe_model(model: ServedModel) -> ModelDescription:
     )
 
 
-def _feature(model: ServedModel, feature: NumberFeature | CategoryFeature) -> FeatureDescription:
+def _feature(model: ServedModel, feature: NumberFeature | CategoryFeature) -> OpenFeatureDescription:
     distribution = model.manifest.distribution[feature.name]
     trained = distribution if isinstance(distribution, NumberDistribution) else None
     number = feature if isinstance(feature, NumberFeature) else None
-    return FeatureDescription(
+    return OpenFeatureDescription(
         name=feature.name,
         description=feature.description,
         type=feature.type,
@@ -82,6 +96,7 @@ def _feature(model: ServedModel, feature: NumberFeature | CategoryFeature) -> Fe
         minimum=number.range[0] if number and number.range else None,
         maximum=number.range[1] if number and number.range else None,
         codes=feature.codes if isinstance(feature, CategoryFeature) else None,
+        other=isinstance(feature, CategoryFeature) and feature.other,
         nullable=feature.nullable,
         missing_codes=list(feature.missing_codes),
         trained_minimum=trained.minimum if trained else None,

@@ -17,14 +17,12 @@ from serving.http.middleware import check_query
 from serving.http.response_writer import ResponseWriter
 from serving.http.schemas import (
     EXPLAIN_PARAMETER,
-    ManyClassBatch,
-    ManyClassPrediction,
-    TwoClassBatch,
-    TwoClassPrediction,
     batch_schema,
+    batch_shape,
     examples,
     json_body,
     key_parameter,
+    prediction_shape,
     problems,
     row_or_list_schema,
     row_schema,
@@ -196,7 +194,7 @@ def row_document(model: ServedModel, most: int) -> dict[str, Any]:
     declaration = model.declaration
     row, _ = examples(declaration)
     summary = f"Predict one row with {model.name} {model.version}"
-    prediction: Any = TwoClassPrediction if declaration.binary else ManyClassPrediction
+    prediction: Any = prediction_shape(declaration)
     if not declaration.routes.lists:
         body = json_body(row_schema(declaration), row) | {"parameters": [EXPLAIN_PARAMETER]}
         return {"summary": summary, "response_model": prediction, "openapi_extra": body}
@@ -213,7 +211,7 @@ def batch_document(model: ServedModel, most: int) -> dict[str, Any]:
     _, batch = examples(model.declaration)
     return {
         "summary": f"Predict up to {most} rows with {model.name} {model.version}, all or none",
-        "response_model": TwoClassBatch if model.declaration.binary else ManyClassBatch,
+        "response_model": batch_shape(model.declaration),
         "openapi_extra": json_body(batch_schema(model.declaration, most), batch),
     }
 
