@@ -13,7 +13,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 
 from bundle.errors import BundleError, first_reason
-from bundle.features import UNLISTED, CategoryFeature, Declared, Feature, Name, NumberFeature
+from bundle.features import UNLISTED, BooleanFeature, CategoryFeature, Declared, Feature, Name, NumberFeature
 from bundle.files import read_file
 from bundle.metric_names import DEFAULT_METRICS, MetricName
 from bundle.spelling import Number, Switch, Text, Whole, meaning
@@ -162,7 +162,7 @@ class Declaration(Declared):
     """two classes alone, and needed there: from this probability on the answer is the second class"""
     features: tuple[Feature, ...] = Field(min_length=1)
     """a table for each feature, in the order of the matrix"""
-    example: dict[str, Whole | Number | str | None]
+    example: dict[str, Whole | Number | Switch | str | None]
     """a row, shown in the documentation and sent by probes"""
     groups: tuple[Group, ...] = ()
     """groups of rows that the evaluation reports separately"""
@@ -183,9 +183,10 @@ class Declaration(Declared):
         return [feature.name for feature in self.features]
 
     @property
-    def open_categories(self) -> bool:
-        """Whether some category takes values that are not listed."""
-        return any(isinstance(feature, CategoryFeature) and feature.other for feature in self.features)
+    def extended(self) -> bool:
+        """Whether answers and documents have more to say: of booleans, or of values that are not listed."""
+        categories = [feature for feature in self.features if isinstance(feature, CategoryFeature)]
+        return any(feature.other or isinstance(feature, BooleanFeature) for feature in categories)
 
     @property
     def labels(self) -> list[str]:
@@ -249,7 +250,7 @@ class Declaration(Declared):
     def _directions_possible(self) -> Self:
         for feature in self.features:
             for value in chain.from_iterable(feature.rising):
-                code = feature.encode(value)
+                code = _encoded(feature, value, "rising of ")
                 if math.isnan(code):
                     raise ValueError(f"rising of {feature.name} holds a missing code, which is no value")
                 if isinstance(feature, CategoryFeature) and code == feature.encoded.get(UNLISTED):
@@ -270,7 +271,7 @@ class Declaration(Declared):
         for feature in self.features:
             if feature.missing_codes and not feature.nullable:
                 raise ValueError(f"{feature.name} has missing_codes and is not nullable")
-            feature.encode(self.example[feature.name])
+            _encoded(feature, self.example[feature.name], "example.")
         if self.default_version not in self.versions:
             raise ValueError(f"default_version {self.default_version} is not among the versions")
         if not self.binary and self.cost_of_false_negative is not None:
@@ -289,6 +290,14 @@ class Declaration(Declared):
             if isinstance(self.feature(group.feature), NumberFeature) != bool(group.edges):
                 raise ValueError(f"a group of a number has edges, one of a category none: {group.feature}")
         return self
+
+
+def _encoded(feature: Feature, value: object, where: str) -> float:
+    """Return the code of a value in model.toml; ValueError says where it stands."""
+    try:
+        return feature.encode(value)
+    except ValueError as error:
+        raise ValueError(f"{where}{feature.name}: {error}") from None
 
 
 def _first_twice(values: Sequence[str | float]) -> str | None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bundle.declaration import Declaration
 from bundle.errors import FieldError, InvalidRowsError
-from bundle.features import CategoryFeature, NumberFeature
+from bundle.features import BooleanFeature, CategoryFeature, NumberFeature
 
 Matrix = NDArray[np.float32]
 
@@ -23,6 +23,20 @@ MOST_ERRORS = 20
 def _quickly_accepted(feature: NumberFeature) -> tuple[float, float]:
     """Return the lowest and the highest value that cannot be a missing code; no value, if any can."""
     return (math.inf, -math.inf) if feature.range is None and feature.missing_codes else feature.accepted
+
+
+def _encoding(
+    pick: Callable[[Any], Sequence[Any]], encoders: Sequence[tuple[int, Callable[[object], float]]]
+) -> Callable[[Any], Sequence[Any]]:
+    """Return a function that picks the values of a row, those of some features encoded."""
+
+    def picked(row: Any) -> Sequence[Any]:
+        values = list(pick(row))
+        for index, encode in encoders:
+            values[index] = encode(values[index])
+        return values
+
+    return picked
 
 
 class Encoder:
@@ -40,10 +54,18 @@ class Encoder:
         self._pick: Callable[[Any], Sequence[Any]] = (
             itemgetter(first, *others) if others else lambda row: [row[first]]
         )
+        booleans = [
+            (index, feature.encode)
+            for index, feature in enumerate(declaration.features)
+            if isinstance(feature, BooleanFeature)
+        ]
+        if booleans:  # any other boolean equals 0 or 1, and is for `_careful`
+            self._pick = _encoding(self._pick, booleans)
+        self._encoded = [index for index, _ in booleans]
         self._categories = [
             (index, feature.values)
             for index, feature in enumerate(declaration.features)
-            if isinstance(feature, CategoryFeature)
+            if isinstance(feature, CategoryFeature) and not isinstance(feature, BooleanFeature)
         ]
         self._numbers = [
             (index, *_quickly_accepted(feature), feature.type == "integer", feature.nullable)
@@ -122,6 +144,8 @@ class Encoder:
             kinds = [set(map(type, column)) for column in columns]
             if any(bool in kind for kind in kinds):
                 return None
+            for index in self._encoded:
+                matrix[:, index] = columns[index]
             for index, codes in self._categories:
                 matrix[:, index] = list(map(codes.__getitem__, columns[index]))
             for index, low, high, whole, nullable in self._numbers:

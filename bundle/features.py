@@ -1,14 +1,18 @@
 """The features of a declaration: what clients may send, and how a value is encoded."""
 
 import math
+from abc import ABC, abstractmethod
 from functools import cached_property
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from bundle.precision import EXACT, WIDE, Bound, Code, check_range, limit
 from bundle.spelling import DECIMAL, Number, Switch, Text, Whole, check_codes
+from bundle.yes_no import TRUTH
 
+Schema = dict[str, Any]
+Value = bool | int | float | str | None
 Factor = Annotated[Number, Field(gt=0)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
 
@@ -20,20 +24,21 @@ MOST_LISTED = 20
 
 
 class OpenCodes(dict[object, float]):
-    """The code of each value of a category that takes any other text or number, too: those share one."""
+    """The code of each value of a category that takes any other text or number, too: those share one.
+
+    A text that reads as a code means it, as it does in a table.
+    """
 
     def __init__(self, codes: dict[object, float], unlisted: float) -> None:
         super().__init__(codes)
         self._unlisted = unlisted
 
     def __missing__(self, value: object) -> float:
-        if type(value) is str:
-            accepted = bool(value)
-        else:
-            accepted = type(value) in (int, float) and -WIDE <= value <= WIDE  # type: ignore[operator]
-        if not accepted:
-            raise KeyError
-        return self._unlisted
+        if type(value) is str and value:
+            return self.get(float(value), self._unlisted) if DECIMAL.fullmatch(value) else self._unlisted
+        if type(value) in (int, float) and -WIDE <= value <= WIDE:  # type: ignore[operator]
+            return self._unlisted
+        raise KeyError
 
 
 def no_boolean(value: object) -> str:
@@ -47,7 +52,7 @@ class Declared(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
 
-class FeatureBase(Declared):
+class FeatureBase(Declared, ABC):
     """One input: how clients send it, and how it is encoded in the matrix (NaN is a missing value)."""
 
     name: Name
@@ -60,9 +65,23 @@ class FeatureBase(Declared):
     """whether the value may be missing"""
     missing_codes: tuple[Whole, ...] = ()
     """whole numbers that mean a missing value"""
-    rising: tuple[tuple[Number | str, ...], ...] = ()
+    rising: tuple[tuple[Number | str | Switch, ...], ...] = ()
     """two classes alone: values along which the positive class becomes likelier by domain knowledge; the gate
     of `make retrain` holds a version to it, such as `[[0, 1, 2], ["normal", "fixed_defect"]]`"""
+
+    @property
+    @abstractmethod
+    def expectation(self) -> str:
+        """What a value must be, in words."""
+
+    @property
+    @abstractmethod
+    def json_kind(self) -> Schema:
+        """The JSON schema of a value, which accepts exactly what the encoder does."""
+
+    @abstractmethod
+    def encode(self, value: object) -> float:
+        """Return the value in the matrix; ValueError says what was expected."""
 
     @property
     def or_unknown(self) -> str:
@@ -126,6 +145,15 @@ class NumberFeature(FeatureBase):
         unit = f" ({self.unit})" if self.unit else ""
         return f"{kind}{within}{unit}{self.or_unknown}"
 
+    @property
+    def json_kind(self) -> Schema:
+        low, high = self.accepted
+        quantity: Schema = {"type": self.type, "minimum": low, "maximum": high}
+        if not self.nullable:
+            return quantity
+        missing: list[Schema] = [{"enum": list(self.missing_codes)}] if self.missing_codes else []
+        return {"anyOf": [quantity, *missing, {"type": "null"}]}
+
     def encode(self, value: object) -> float:
         """Return the value in the matrix; ValueError says what was expected."""
         if type(value) in (int, float):
@@ -164,6 +192,11 @@ class CategoryFeature(FeatureBase):
             raise ValueError(f"other values need a code above all others, and there is none above {EXACT}")
         return self
 
+    @property
+    def sent_codes(self) -> dict[str, int] | None:
+        """The codes that clients may send, if any."""
+        return self.codes
+
     @cached_property
     def encoded(self) -> dict[str, int]:
         """The code of each category in the matrix, and last that of values that are not listed."""
@@ -189,13 +222,33 @@ class CategoryFeature(FeatureBase):
         listed = ", ".join(f"{code} ({name})" for name, code in self.codes.items())
         return f"one of {listed}, as a code or spelled out{self.or_unknown}"
 
+    @property
+    def json_kind(self) -> Schema:
+        if not self.other:
+            return {"enum": list(self.values)}
+        kinds: list[Schema] = [
+            {"type": "string", "minLength": 1},
+            {"type": "number", "minimum": -WIDE, "maximum": WIDE},
+            *([{"type": "null"}] if self.nullable else []),
+        ]
+        return {"anyOf": kinds, "examples": list(self.values)}
+
     def name_of(self, code: float) -> str:
         """Return the category with a code of the matrix, which must have one."""
         return next(name for name, known in self.encoded.items() if known == code)
 
-    def spelled(self, cell: str) -> str | None:
+    def spelled_out(self, value: Value) -> Value:
+        """Return a valid value with its name in place of a code; a missing one, or one not listed, stays."""
+        names: dict[object, str] = {code: name for name, code in self.codes.items()}
+        return names.get(value, value)
+
+    def sent(self, code: float) -> str | bool:
+        """Return how clients send the category with a code of the matrix."""
+        return self.name_of(code)
+
+    def spelled(self, cell: str) -> str | bool | None:
         """Return the value that a cell of a table spells out; None if it is to be read as a number."""
-        return cell if cell in self.codes or (self.other and not DECIMAL.fullmatch(cell)) else None
+        return cell if self.other or cell in self.codes else None
 
     def encode(self, value: object) -> float:
         """Return the category's code; ValueError says what was expected.
@@ -210,4 +263,53 @@ class CategoryFeature(FeatureBase):
         raise ValueError(f"must be {self.expectation}{no_boolean(value)}")
 
 
-Feature = Annotated[NumberFeature | CategoryFeature, Field(discriminator="type")]
+class BooleanFeature(CategoryFeature):
+    """Whether something holds: true or false in JSON, and in a table any pair of words such as no and yes.
+
+    The matrix has 0 and 1.
+    """
+
+    type: Literal["boolean"]  # type: ignore[assignment]
+    """what a value is"""
+    codes: dict[Text, Code] = {"false": 0, "true": 1}
+
+    @model_validator(mode="after")
+    def _only_true_and_false(self) -> Self:
+        if self.codes != {"false": 0, "true": 1} or self.other or self.missing_codes:
+            raise ValueError("a boolean is true or false: it has neither codes, missing_codes nor other")
+        return self
+
+    @property
+    def expectation(self) -> str:
+        return f"true or false{self.or_unknown}"
+
+    @property
+    def sent_codes(self) -> None:
+        return None
+
+    @cached_property
+    def values(self) -> dict[object, float]:
+        return {False: 0.0, True: 1.0} | ({None: math.nan} if self.nullable else {})
+
+    @property
+    def json_kind(self) -> Schema:
+        boolean: Schema = {"type": "boolean"}
+        return {"anyOf": [boolean, {"type": "null"}]} if self.nullable else boolean
+
+    def spelled_out(self, value: Value) -> Value:
+        return value
+
+    def sent(self, code: float) -> bool:
+        return code == 1
+
+    def spelled(self, cell: str) -> bool | None:
+        return TRUTH.get(cell.lower())
+
+    def encode(self, value: object) -> float:
+        """Return 0 or 1; ValueError says what was expected: 0 and "false" are no booleans of JSON."""
+        if type(value) is bool or (value is None and self.nullable):
+            return self.values[value]
+        raise ValueError(f"must be {self.expectation}")
+
+
+Feature = Annotated[NumberFeature | CategoryFeature | BooleanFeature, Field(discriminator="type")]

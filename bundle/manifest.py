@@ -80,7 +80,7 @@ class Imported(Record):
 class Probe(Record):
     """A row as clients send it, and the probability of each class that scikit-learn gives it."""
 
-    row: dict[str, int | float | str | None]
+    row: dict[str, bool | int | float | str | None]
     probabilities: list[Share]
 
     @model_validator(mode="after")

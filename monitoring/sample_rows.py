@@ -22,7 +22,7 @@ from pathlib import Path
 from statistics import fmean, pstdev
 from typing import Any, NoReturn
 
-Value = int | float | str | None
+Value = bool | int | float | str | None
 Row = dict[str, Value]
 Document = Mapping[str, Any]
 
@@ -101,9 +101,19 @@ def sample(folder: Path, declaration: Document, bundle: Document) -> tuple[str, 
     generator = random.Random(0)
     rows = read_data(folder, declaration, bundle["data"]["sha256"])
     if not rows:
-        return "bundle", draw_rows(bundle["distribution"], generator)
+        rows = draw_rows(bundle["distribution"], generator)
+        return "bundle", [as_sent(row, declaration) for row in rows]
     generator.shuffle(rows)
     return "data", rows[:MOST_ROWS]
+
+
+def as_sent(row: Row, declaration: Document) -> Row:
+    """Return a drawn row with booleans of JSON in place of their names."""
+    booleans = {feature["name"] for feature in declaration["features"] if feature["type"] == "boolean"}
+    return {
+        name: value == "true" if name in booleans and value is not None else value
+        for name, value in row.items()
+    }
 
 
 # ---- rows of the data ----
@@ -140,20 +150,14 @@ def read_table(content: bytes, declaration: Document) -> Iterator[Row]:
 def read_cell(cell: str, feature: Document, table: Document) -> Value:
     if not cell or cell in table["missing"]:
         return None
-    if cell in feature.get("codes", {}) or (feature.get("other") and not is_number(cell)):
+    if cell in feature.get("codes", {}) or feature.get("other"):
         return cell
+    if feature["type"] == "boolean":
+        raise ValueError("the words for a boolean are known to training alone")
     if table["decimal"] == ",":
         cell = cell.translate(str.maketrans(",.", ".,"))
     number = float(cell)
     return int(number) if number.is_integer() else number
-
-
-def is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
 
 
 # ---- rows of the reference distribution ----
@@ -204,8 +208,10 @@ def shift(rows: list[Row], declaration: Document, distributions: Document, name:
     if name not in features:
         fail(f"there is no feature '{name}' to shift; there are {' '.join(features)}")
     shares = distributions[name]["shares"]
-    if "codes" in features[name]:
-        rarest = min(shares, key=shares.get)
+    if features[name]["type"] in ("category", "boolean"):
+        rarest: Value = min(shares, key=shares.get)
+        if features[name]["type"] == "boolean":
+            rarest = rarest == "true"
         for row in rows:
             row[name] = rarest
     elif len(shares) == 1:

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bundle.spelling import meaning, shown_apart
+from bundle.yes_no import no_and_yes
 from training.columns import MOST_LISTED, distinct, identifier
 from training.evaluation import FOLDS
 from training.sniff import are_numbers
 from training.table import DataError, read_number
-from training.yes_no import no_and_yes
 
 MOST_CLASSES = 50
 MOST_NUMERIC_CLASSES = 20

@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Collection, Container, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import median, median_low
 from typing import Literal
 from unicodedata import normalize
@@ -12,10 +12,10 @@ import numpy as np
 
 from bundle.precision import EXACT, check_range, limit
 from bundle.spelling import check_codes, meaning
+from bundle.yes_no import BOOLEANS, no_and_yes
 from training.evaluation import FOLDS
 from training.sniff import are_numbers
 from training.table import MOST_OF_A_CELL, read_number
-from training.yes_no import no_and_yes
 
 MOST_CATEGORIES = 30
 MOST_LISTED_CATEGORIES = 200
@@ -44,14 +44,14 @@ class Column:
 
     name: str
     feature: str = ""
-    kind: Literal["number", "integer", "category"] = "number"
+    kind: Literal["number", "integer", "category", "boolean"] = "number"
     missing: int = 0
     shown: str = ""
     codes: Mapping[str, int] = field(default_factory=dict)
     other: bool = False
     """Whether values that are not among the codes are accepted."""
 
-    example: int | float | str = 0
+    example: bool | int | float | str = 0
     doubt: str = ""
     left_out: str = ""
 
@@ -133,7 +133,8 @@ def _guess_number(name: str, feature: str, present: list[str], decimal: str, abs
     middle = int(median_low(numbers)) if whole else float(f"{median(numbers):.6g}")
     doubt = ""
     if whole and distinct <= FEW_VALUES:
-        doubt = f"{distinct} whole numbers: if they are codes, declare a category"
+        other = ", or a boolean" if {low, high} == {0, 1} else ""
+        doubt = f"{distinct} whole numbers: if they are codes, declare a category{other}"
     elif whole and distinct == len(numbers):
         doubt = "each row has another whole number: if it only numbers them, take it out"
     shown = f"{low:g} to {high:g}, median {middle:g}"
@@ -155,6 +156,15 @@ def _guess_category(name: str, feature: str, counts: Counter[str], decimal: str,
     return Column(
         name, feature, "category", absent, shown, codes=codes, other=other, example=mode, doubt=doubt
     )
+
+
+def as_boolean(column: Column) -> Column:
+    """Return a category of a pair such as false and true as a boolean; any other column as it is."""
+    pair = no_and_yes(column.codes)
+    if pair is None or len(column.codes) > len(pair) or " ".join(pair).lower() not in BOOLEANS:
+        return column
+    shown = f"{pair[0]} and {pair[1]}"
+    return replace(column, kind="boolean", codes={}, shown=shown, example=column.example == pair[1])
 
 
 def _frequent(counts: Counter[str]) -> list[str]:

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bundle.declaration import Declaration
-from bundle.features import UNLISTED, CategoryFeature, Feature
+from bundle.features import UNLISTED, BooleanFeature, CategoryFeature, Feature
 from bundle.spelling import BLANKS, meaning
 from training.encoders import (
     PANDAS_MISSING,
@@ -89,7 +89,8 @@ class FrameModel:
         for column in self.columns:
             series = frame[column_name(features[column.index], frame)]
             if column.texts is not None and not set(series.dropna()) <= set(column.texts.values()):
-                codes = [np.nan if pd.isna(v) else features[column.index].encode(_sent(v)) for v in series]
+                feature = features[column.index]
+                codes = [np.nan if pd.isna(v) else feature.encode(_sent(v, feature)) for v in series]
                 series = _texts(column, codes)
             found[column.name] = series.reset_index(drop=True)
         return pd.DataFrame(found)
@@ -172,7 +173,7 @@ def labels_of(declaration: Declaration, target: pd.Series) -> Labels:
 def rows_of(declaration: Declaration, frame: pd.DataFrame) -> Rows:
     """Return the rows of a frame as clients send them."""
     columns = [
-        [None if pd.isna(value) else _sent(value) for value in frame[column_name(feature, frame)]]
+        [None if pd.isna(value) else _sent(value, feature) for value in frame[column_name(feature, frame)]]
         for feature in declaration.features
     ]
     names = declaration.feature_names
@@ -221,7 +222,7 @@ def _column(
         return Column(name, index, series.dtype, decimals=_decimals(series))
     missing = series[series.isna()]
     texts: dict[float, object] = {float(code): category for category, code in feature.codes.items()}
-    texts |= {feature.encode(_sent(value)): value for value in series.dropna().unique()}
+    texts |= {feature.encode(_sent(value, feature)): value for value in series.dropna().unique()}
     if feature.other:
         texts[feature.encoded[UNLISTED]] = UNLISTED
     for category, code in feature.codes.items():
@@ -265,9 +266,11 @@ def _plain(value: Any) -> Any:
     return value.strip(BLANKS) if isinstance(value, str) else value
 
 
-def _sent(value: Any) -> Value:
+def _sent(value: Any, feature: Feature) -> Value:
     """Return a value of a frame as JSON has it."""
     value = _plain(value)
+    if isinstance(feature, BooleanFeature):
+        return feature.spelled(str(value))
     return int(value) if isinstance(value, bool) else value
 
 

@@ -16,7 +16,7 @@ from bundle.errors import BundleError
 from training import Say, interruptible
 from training.classes import guess_classes
 from training.cli import exit_code, rows_file
-from training.columns import Column, guess_columns
+from training.columns import Column, as_boolean, guess_columns
 from training.content import is_parquet, read_content
 from training.doubts import doubts
 from training.draft import draft_model, draft_recipe
@@ -40,7 +40,8 @@ def new(models: Path, name: str, path: Path, target: str, *, say: Say) -> None:
     folder = model_folder(models, name)
     check_absent(folder)
     content = read_content(path)
-    draft = replace(guess(path, content, target), converted=is_parquet(path))
+    draft = guess(path, content, target)
+    draft = replace(draft, columns=list(map(as_boolean, draft.columns)), converted=is_parquet(path))
     model = draft_model(name, target, draft.classes, draft.features, draft.table)
     with new_folder(folder) as drafted:
         (drafted / "data.csv").write_bytes(content)

@@ -45,7 +45,8 @@ def probe_values(feature: Feature, distribution: NumberDistribution | CategoryDi
     """Return the values of a feature in probes: all categories, or the range of a number in equal steps."""
     missing: list[Value] = [None] if feature.nullable else []
     if isinstance(feature, CategoryFeature) or isinstance(distribution, CategoryDistribution):
-        return [*(feature.encoded if isinstance(feature, CategoryFeature) else ()), *missing]
+        known = map(feature.sent, feature.encoded.values()) if isinstance(feature, CategoryFeature) else ()
+        return [*known, *missing]
     low, high = distribution.minimum, distribution.maximum
     steps = np.linspace(low, high, LEAST_ROWS - len(missing)).tolist()
     if feature.type == "integer":

@@ -7,7 +7,7 @@ from hashlib import sha256
 
 from bundle.declaration import Declaration
 from bundle.errors import FieldError
-from bundle.features import UNLISTED, CategoryFeature, Feature, NumberFeature
+from bundle.features import UNLISTED, CategoryFeature, Feature, NumberFeature, Value
 from bundle.spelling import parse_number
 from serving.inference.catalogue import ServedModel
 
@@ -26,7 +26,6 @@ DIGITS = 7
 STATE_DIGITS = 12
 
 Typed = Mapping[str, str]
-Value = int | float | str | None
 
 
 @dataclass(frozen=True)
@@ -190,12 +189,11 @@ def number(feature: NumberFeature, typed: Typed) -> Value:
 
 
 def category(feature: CategoryFeature, typed: Typed) -> Value:
-    """Return the category's name; what is no option as it was sent."""
+    """Return the category as clients send it; what is no option as it was sent."""
     sent = typed[VALUE + feature.name]
     if sent == NOT_KNOWN:
         return None
-    names = list(feature.encoded)
-    known = {str(place): name for place, name in enumerate(names)}
+    known = {str(place): feature.sent(code) for place, code in enumerate(feature.encoded.values())}
     return known.get(sent, sent)
 
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from bundle.declaration import Declaration
-from bundle.features import CategoryFeature, Feature
-from serving.console.fields import Value, label_and_hint
+from bundle.features import CategoryFeature, Feature, Value
+from serving.console.fields import label_and_hint
 
 MIDDLE = 50
 MOST_DECIMALS = 4
@@ -146,8 +146,13 @@ def bar(member: Mapping[str, Any], largest: float, declaration: Declaration) -> 
 def shown_value(value: Value, unit: str | None = None) -> str:
     if value is None:
         return "unknown"
-    written = f"{value:.7g}" if isinstance(value, float) else str(value)
+    written = f"{value:.7g}" if isinstance(value, float) else cell_text(value)
     return f"{written} {unit}" if unit else written
+
+
+def cell_text(value: Value) -> str:
+    """Return a value as text; a boolean as JSON has it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def spelled_out(row: Mapping[str, Value], declaration: Declaration) -> list[Value]:

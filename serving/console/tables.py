@@ -5,9 +5,8 @@ import io
 from collections.abc import Iterable, Sequence
 
 from bundle.declaration import Declaration, TableFormat
-from bundle.features import CategoryFeature, Feature, NumberFeature
+from bundle.features import CategoryFeature, Feature, NumberFeature, Value
 from bundle.spelling import parse_number
-from serving.console.fields import Value
 from serving.errors import ValidationError
 
 SEPARATORS = (",", ";", "\t")
@@ -79,10 +78,13 @@ def read_cell(feature: Feature | None, cell: str, table: TableFormat) -> Value:
 
     What is missing in the training table is so here, and a comma is a decimal sign if it is one there.
     """
+    spelled = feature.spelled(cell) if isinstance(feature, CategoryFeature) else None
     if isinstance(feature, CategoryFeature) and cell in feature.codes:
-        return cell
+        return spelled
     if not cell or cell in table.missing:
         return None
+    if spelled is not None:
+        return spelled
     if isinstance(feature, NumberFeature) and table.decimal == "," and "." not in cell:
         cell = cell.replace(",", ".")
     try:

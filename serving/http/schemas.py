@@ -8,8 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from bundle.declaration import Declaration
 from bundle.evaluation import Evaluation
-from bundle.features import CategoryFeature, NumberFeature
-from bundle.precision import WIDE
+from bundle.features import CategoryFeature, Feature
 from serving.errors import PROBLEM_JSON, ApiError
 
 Schema = dict[str, Any]
@@ -80,6 +79,10 @@ class Contribution(Documented):
     )
 
 
+class ExtendedContribution(Contribution):
+    value: bool | int | float | str | None = Field(description="As the model read it; null where missing")
+
+
 class ExplanationAnswer(Documented):
     """What the model made of each value: `baseline` and the contributions add up to `log_odds`."""
 
@@ -90,6 +93,10 @@ class ExplanationAnswer(Documented):
     baseline: float = Field(description="Log-odds of the baseline")
     contributions: list[Contribution]
     sentence: str
+
+
+class ExtendedExplanation(ExplanationAnswer):
+    contributions: list[ExtendedContribution]  # type: ignore[assignment]
 
 
 class Explained(Documented):
@@ -115,7 +122,7 @@ class ManyClassBatch(Answered):
 def prediction_shape(declaration: Declaration) -> type[Answered]:
     """Return the shape of the response to one row."""
     plain = TwoClassPrediction if declaration.binary else ManyClassPrediction
-    return _with_unlisted(plain) if declaration.open_categories else plain
+    return _extended(plain) if declaration.extended else plain
 
 
 def batch_shape(declaration: Declaration) -> type[Answered]:
@@ -123,22 +130,24 @@ def batch_shape(declaration: Declaration) -> type[Answered]:
     plain, answer = (
         (TwoClassBatch, TwoClassAnswer) if declaration.binary else (ManyClassBatch, ManyClassAnswer)
     )
-    return _open_batch(plain, answer) if declaration.open_categories else plain
+    return _extended_batch(plain, answer) if declaration.extended else plain
 
 
 @cache
-def _with_unlisted(plain: type[Documented]) -> Any:
-    """Return a shape whose warnings may be about a value that is not listed."""
-    return create_model(
-        f"Open{plain.__name__}", __base__=plain, warnings=(list[RangeWarning | UnlistedWarning], ...)
-    )
+def _extended(plain: type[Documented]) -> Any:
+    """Return a shape whose warnings may be about a value that is not listed, and whose values booleans."""
+    members: dict[str, Any] = {"warnings": (list[RangeWarning | UnlistedWarning], ...)}
+    if issubclass(plain, Explained):
+        described = Field(default=None, description="Present with ?explain=true")
+        members["explanation"] = (ExtendedExplanation | None, described)
+    return create_model(f"Extended{plain.__name__}", __base__=plain, **members)
 
 
 @cache
-def _open_batch(plain: type[Documented], answer: type[Documented]) -> Any:
-    listed: Any = list[_with_unlisted(answer)]  # type: ignore[misc]
+def _extended_batch(plain: type[Documented], answer: type[Documented]) -> Any:
+    listed: Any = list[_extended(answer)]  # type: ignore[misc]
     described = Field(description="One answer for each row, in order")
-    return create_model(f"Open{plain.__name__}", __base__=plain, predictions=(listed, described))
+    return create_model(f"Extended{plain.__name__}", __base__=plain, predictions=(listed, described))
 
 
 class FeatureDescription(Documented):
@@ -176,18 +185,20 @@ class ModelDescription(Documented):
     )
 
 
-class OpenFeatureDescription(FeatureDescription):
+class ExtendedFeatureDescription(FeatureDescription):
+    type: str = Field(description="number, integer, category or boolean")
     other: bool = Field(description="Whether values of a category that are not among the codes are accepted")
 
 
-class OpenModelDescription(ModelDescription):
-    """A model's declaration, its evaluation, and its data, where some category takes other values."""
+class ExtendedModelDescription(ModelDescription):
+    """A model's declaration, its evaluation, and its data, where a value is a boolean or not listed."""
 
-    features: list[OpenFeatureDescription]  # type: ignore[assignment]
+    features: list[ExtendedFeatureDescription]  # type: ignore[assignment]
+    example: dict[str, bool | int | float | str | None]
 
 
-class OpenModels(Documented):
-    models: list[OpenModelDescription]
+class ExtendedModels(Documented):
+    models: list[ExtendedModelDescription]
 
 
 class FeedbackAnswer(Documented):
@@ -263,28 +274,9 @@ def row_schema(declaration: Declaration) -> Schema:
     }
 
 
-def feature_schema(feature: NumberFeature | CategoryFeature) -> Schema:
+def feature_schema(feature: Feature) -> Schema:
     """Return the JSON schema of one value, which accepts exactly what the encoder does."""
-    description = f"{feature.description}: {feature.expectation}"
-    if isinstance(feature, CategoryFeature):
-        return {"description": description, **_category_schema(feature)}
-    low, high = feature.accepted
-    quantity: Schema = {"type": feature.type, "minimum": low, "maximum": high}
-    if not feature.nullable:
-        return {"description": description, **quantity}
-    missing: list[Schema] = [{"enum": list(feature.missing_codes)}] if feature.missing_codes else []
-    return {"description": description, "anyOf": [quantity, *missing, {"type": "null"}]}
-
-
-def _category_schema(feature: CategoryFeature) -> Schema:
-    if not feature.other:
-        return {"enum": list(feature.values)}
-    kinds: list[Schema] = [
-        {"type": "string", "minLength": 1},
-        {"type": "number", "minimum": -WIDE, "maximum": WIDE},
-        *([{"type": "null"}] if feature.nullable else []),
-    ]
-    return {"anyOf": kinds, "examples": list(feature.values)}
+    return {"description": f"{feature.description}: {feature.expectation}", **feature.json_kind}
 
 
 def rows_schema(declaration: Declaration, most: int) -> Schema:
@@ -329,8 +321,7 @@ def examples(declaration: Declaration) -> tuple[Schema, Schema]:
     row, spelled = declaration.example, dict(declaration.example)
     for feature in declaration.features:
         if isinstance(feature, CategoryFeature):
-            names = {code: name for name, code in feature.codes.items()}
-            spelled[feature.name] = names.get(row[feature.name], row[feature.name])  # type: ignore[arg-type]
+            spelled[feature.name] = feature.spelled_out(row[feature.name])
     single = {"codes": {"value": row}, "spelled out": {"value": spelled}}
     return single, {"two rows": {"value": {"instances": [row, spelled]}}}
 

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from bundle.additive import AdditiveModel, CategoryTerm, NumberTerm, Outputs
 from bundle.declaration import Declaration
 from bundle.distributions import CategoryDistribution, NumberDistribution
-from bundle.features import CategoryFeature, Feature, NumberFeature
+from bundle.features import CategoryFeature, Feature, NumberFeature, Value
 from serving.inference.engine import Engine
 
 Distributions = Mapping[str, NumberDistribution | CategoryDistribution]
@@ -218,18 +218,16 @@ def explanation_json(
     }
 
 
-def _shown(feature: Feature, value: float) -> int | float | str | None:
+def _shown(feature: Feature, value: float) -> Value:
     """Return an encoded value as people read it."""
     if math.isnan(value):
         return None
     if isinstance(feature, CategoryFeature):
-        return feature.name_of(value)
+        return feature.sent(value)
     return int(value) if feature.type == "integer" else value
 
 
-def _sentence(
-    explanation: Explanation, declaration: Declaration, shown: Sequence[int | float | str | None]
-) -> str:
+def _sentence(explanation: Explanation, declaration: Declaration, shown: Sequence[Value]) -> str:
     of, against = declaration.labels[explanation.class_index], declaration.labels[explanation.against]
     subject = of if declaration.binary else f"{of}, if it is that or {against},"
     here, usual = map(_probability, (explanation.log_odds, explanation.baseline))
@@ -259,9 +257,11 @@ def _factor(added: float) -> str:
     return f"{math.exp(added):.2g}"
 
 
-def _value_text(feature: Feature, value: float | str | None) -> str:
+def _value_text(feature: Feature, value: Value) -> str:
     if value is None:
         return f"{feature.description}: unknown"
     unit = f" {feature.unit}" if isinstance(feature, NumberFeature) and feature.unit else ""
+    if isinstance(value, bool):
+        return f"{feature.description}: {str(value).lower()}"
     written = value if isinstance(value, str) else f"{value:g}"
     return f"{feature.description}: {written}{unit}"

@@ -1,6 +1,7 @@
 """A model with types that no shipped one has, from the table to what is served, shown and counted."""
 
 import csv
+import io
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,12 +22,13 @@ def write_table(path: Path) -> None:
     chance = random.Random(0)
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["city", "amount", "late"])
+        writer.writerow(["city", "member", "amount", "late"])
         for number in range(1000):
             city = CITIES[number % 40] if number % 20 else f"Hamlet {number}"
             amount = round(chance.gauss(50, 10), 1)
-            late = number % 40 + chance.gauss(0, 10) > 20
-            writer.writerow([city, amount, "late" if late else "in_time"])
+            member = chance.choice(["True", "False", ""])
+            late = (member == "True") * 10 + number % 40 + chance.gauss(0, 10) > 20
+            writer.writerow([city, member, amount, "late" if late else "in_time"])
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +48,7 @@ def typed(models: Path) -> Iterator[Server]:
     assert server.stop() == 0
 
 
-ROW = {"city": "City 01", "amount": 50}
+ROW = {"city": "City 01", "member": True, "amount": 50}
 
 
 def test_a_value_that_is_not_listed_is_answered_with_a_warning(typed: Server) -> None:
@@ -84,10 +86,11 @@ def test_documents_say_what_is_known_and_that_more_is_taken(typed: Server) -> No
     assert "City 03" in city["examples"]
     assert "enum" not in city
     shapes = document["components"]["schemas"]
-    assert {"OpenTwoClassPrediction", "OpenTwoClassBatch", "UnlistedWarning"} <= set(shapes)
+    assert {"ExtendedTwoClassPrediction", "ExtendedTwoClassBatch", "UnlistedWarning"} <= set(shapes)
     features = typed.get(f"/models/{NAME}").json()["features"]
     assert [(feature["name"], feature["other"]) for feature in features] == [
         ("city", True),
+        ("member", False),
         ("amount", False),
     ]
     assert "a text or a code; known are City" in typed.get(f"/models/{NAME}/card").text
@@ -104,6 +107,50 @@ def test_the_form_takes_another_value(typed: Server) -> None:
 
 
 def test_a_pasted_table_takes_it(typed: Server) -> None:
-    page = posted(typed, "table", {"table": "city,amount\nCity 01,50\nOslo,50\n4711,50\n"})
+    page = posted(typed, "table", {"table": "city,member,amount\nCity 01,ja,50\nOslo,0,50\n4711,,50\n"})
     assert page.text.count("city: the model knows no such category") == 2
     assert "Oslo" in page.text
+
+
+def test_a_boolean_is_one_of_json(typed: Server) -> None:
+    yes, no, missing = (typed.post("/predict", ROW | {"member": value}) for value in (True, False, None))
+    assert abs(yes.json()["probability"] - no.json()["probability"]) > 0.01
+    assert missing.status_code == 200
+    for value in ("true", 1, 0, "yes"):
+        document = problem(typed.post("/predict", ROW | {"member": value}), 422, "ValidationError")
+        detail = "must be true or false, or null where it is unknown"
+        assert document["errors"] == [{"field": "member", "detail": detail}]
+    batch = typed.post("/predict/batch", {"instances": [ROW, ROW | {"member": False}]}).json()
+    probabilities = [prediction["probability"] for prediction in batch["predictions"]]
+    assert probabilities == [yes.json()["probability"], no.json()["probability"]]
+
+
+def test_a_boolean_is_explained_counted_and_documented_as_one(typed: Server) -> None:
+    explanation = typed.post("/predict?explain=true", ROW).json()["explanation"]
+    assert [member["value"] for member in explanation["contributions"]] == ["City 01", True, 50.0]
+    assert "member: true (odds" in explanation["sentence"]
+    before = typed.metric("feature_values_total", feature="member", bin="true")
+    typed.post("/predict", ROW)
+    assert typed.metric("feature_values_total", feature="member", bin="true") == before + 1
+    document = typed.get("/openapi.json").json()
+    schema = document["paths"]["/predict"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    assert schema["properties"]["member"]["anyOf"] == [{"type": "boolean"}, {"type": "null"}]
+    described = typed.get(f"/models/{NAME}").json()
+    member = next(feature for feature in described["features"] if feature["name"] == "member")
+    assert (member["type"], member["codes"], member["nullable"]) == ("boolean", None, True)
+    assert described["example"]["member"] in (True, False)
+    assert "true or false, or null where it is unknown" in typed.get(f"/models/{NAME}/card").text
+
+
+def test_a_form_and_a_table_show_booleans_as_json_does(typed: Server) -> None:
+    fields = opened(typed, "/console/predict?example=0").fields["predict"]
+    for option, value in (("0", "false"), ("1", "true"), ("unknown", "null")):
+        page = posted(typed, "predict", fields | {"value.member": option})
+        assert f'"member": {value}' in page.texts["snippet-json"]
+    page = posted(typed, "table", {"table": "city,member,amount\nCity 01,Ja,50\nCity 01,0,50\n"})
+    answers = typed.post("/predict/batch", {"instances": [ROW, ROW | {"member": False}]}).json()
+    content = typed.post("/console/download", data=page.fields["download"]).text
+    downloaded = list(csv.DictReader(io.StringIO(content, newline="")))
+    assert [row["member"] for row in downloaded] == ["true", "false"]
+    expected = [answer["probability"] for answer in answers["predictions"]]
+    assert [float(row["probability"]) for row in downloaded] == expected

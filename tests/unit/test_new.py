@@ -112,6 +112,25 @@ def test_many_values_with_enough_rows_are_a_category_that_takes_others(
     )
 
 
+@pytest.mark.parametrize(
+    ("pair", "kind"),
+    [
+        ("True False", "boolean"),
+        ("wahr falsch", "boolean"),
+        ("yes no", "category"),
+        ("true maybe", "category"),
+    ],
+)
+def test_true_and_false_are_a_boolean_and_other_pairs_a_category(
+    table: Callable[..., Path], draft: Draft, pair: str, kind: str
+) -> None:
+    first, second = pair.split()
+    lines = [f"{first if place % 3 else second},{'ab'[place % 7 % 2]}" for place in range(100)]
+    declaration = draft(table("held,class", *lines), "class")
+    assert [feature.type for feature in declaration.features] == [kind]
+    assert declaration.example == {"held": True if kind == "boolean" else first}
+
+
 def test_a_dirty_table_becomes_a_model_that_serves(
     table: Callable[..., Path], draft: Draft, models: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -258,7 +277,7 @@ def guessed(
         (("1", "NA", "n/a", "None", "3"), "integer", True),
         (("red", "?", "null", "blue"), "category", True),
         (("red", "None", "unknown"), "category", False),
-        (("TRUE", "FALSE"), "category", False),
+        (("TRUE", "FALSE"), "boolean", False),
         (("1", "2", "3+"), "category", False),
         (("007", "011", "101"), "category", False),
         (("00", "01", "2"), "category", False),
@@ -361,10 +380,8 @@ def test_a_category_that_reads_as_a_number_is_its_own_code(table: Callable[..., 
         (("Si", "No"), {"No": 0, "Si": 1}, False),
         (("oui", "non"), {"non": 0, "oui": 1}, False),
         (("yes", "no"), {"no": 0, "yes": 1}, False),
-        (("TRUE", "FALSE"), {"FALSE": 0, "TRUE": 1}, False),
         (("J", "N"), {"N": 0, "J": 1}, False),
         (("y", "n"), {"n": 0, "y": 1}, False),
-        (("wahr", "falsch"), {"falsch": 0, "wahr": 1}, False),
         (("ja", "nein", "egal"), {"nein": 0, "ja": 1, "egal": 2}, True),
         (("m", "f"), {"f": 0, "m": 1}, True),
         (("nein", "no", "ja"), {"nein": 0, "ja": 1, "no": 2}, True),

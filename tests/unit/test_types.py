@@ -1,22 +1,30 @@
-"""Types of features: a category that takes values which are not listed."""
+"""Types of features: what each accepts, in JSON, in tables and in forms, and that all encode it alike."""
 
+import csv
+import io
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bundle.bins import category_bins
 from bundle.declaration import Declaration
 from bundle.distributions import CategoryDistribution
 from bundle.encoding import Encoder
 from bundle.errors import InvalidRowsError
-from bundle.features import UNLISTED, CategoryFeature
+from bundle.features import UNLISTED, BooleanFeature, CategoryFeature
 from bundle.manifest import sha256
-from serving.console.fields import VALUE, form_fields, read_value, typed_from
+from serving.console import tables
+from serving.console.fields import VALUE, form_fields, read_value, typed_from, typed_row
 from serving.http.schemas import feature_schema
 from serving.inference.catalogue import ServedModel
 from tests.harness import HEART
 from training.distribution import describe
+from training.table import CellError, read_table
 
 CITY: dict[str, Any] = {
     "name": "city",
@@ -128,3 +136,155 @@ def test_a_form_offers_another_value(towns: Declaration, heart: ServedModel) -> 
     chosen = next(option for option in field.options if option.chosen)
     assert chosen.label == "another value"
     assert read_value(city, {VALUE + "city": chosen.value}) == UNLISTED
+
+
+MEMBER: dict[str, Any] = {
+    "name": "member",
+    "column": "Member",
+    "description": "Whether they pay a fee",
+    "type": "boolean",
+}
+
+
+@pytest.fixture(scope="module")
+def members(declaration: Declaration) -> Declaration:
+    return declared(declaration, MEMBER | {"nullable": True}, member=False)
+
+
+def test_a_boolean_is_true_or_false(members: Declaration) -> None:
+    assert codes_of(members, True, False) == [1, 0]
+    assert np.isnan(codes_of(members, None)).all()
+    assert Encoder(members)._quick({"member": True}) == [1]  # noqa: SLF001
+
+
+@pytest.mark.parametrize("value", ["true", "yes", 0, 1, 1.0, "1", [], {}, float("nan")])
+def test_nothing_else_is_a_boolean_in_json(members: Declaration, value: object) -> None:
+    encoder = Encoder(members)
+    for encode in (encoder.encode_row, lambda row: encoder.encode([row, row])):
+        with pytest.raises(InvalidRowsError) as caught:
+            encode({"member": value})
+        found = {error.detail for error in caught.value.errors}
+        assert found == {"must be true or false, or null where it is unknown"}
+
+
+@pytest.mark.parametrize("changed", [{"codes": {"a": 0, "b": 1}}, {"other": True}, {"missing_codes": [9]}])
+def test_a_boolean_has_no_codes(declaration: Declaration, changed: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="a boolean is true or false: it has neither"):
+        declared(declaration, MEMBER | {"nullable": True} | changed, member=True)
+
+
+def test_a_boolean_beside_a_category_leaves_it_no_boolean(declaration: Declaration) -> None:
+    both = declared(declaration, MEMBER, CITY, member=True, city="Rome")
+    encoder, rows = Encoder(both), [{"member": True, "city": "Rome"}, {"member": False, "city": True}]
+    assert encoder.encode_row(rows[0]) == [1, 1]
+    with pytest.raises(InvalidRowsError) as caught:
+        encoder.encode(rows)
+    assert [(error.row, error.field) for error in caught.value.errors] == [(1, "city")]
+
+
+def test_its_schema_is_that_of_json(declaration: Declaration, members: Declaration) -> None:
+    assert feature_schema(members.features[0])["anyOf"] == [{"type": "boolean"}, {"type": "null"}]
+    plain = declared(declaration, MEMBER, member=False)
+    assert feature_schema(plain.features[0])["type"] == "boolean"
+
+
+@pytest.mark.parametrize("value", [True, False, None])
+def test_a_form_says_what_was_chosen(members: Declaration, value: bool | None) -> None:
+    assert typed_row(members, typed_from(members, {"member": value})) == {"member": value}
+
+
+def words() -> Iterator[tuple[str, bool]]:
+    for no, yes in (("no", "yes"), ("False", "TRUE"), ("nein", "Ja"), ("0", "1"), ("0.0", "1.0"), ("n", "y")):
+        yield from ((no, False), (yes, True))
+
+
+@pytest.mark.parametrize(("cell", "value"), list(words()))
+def test_tables_have_booleans_in_words(members: Declaration, cell: str, value: bool) -> None:
+    (member,) = members.features
+    assert isinstance(member, BooleanFeature)
+    assert member.spelled(cell) is value
+    assert tables.read_cell(member, cell, members.table) is value
+
+
+def test_another_word_is_no_boolean(members: Declaration, tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    target = members.classes[0].target or members.classes[0].label
+    path.write_text(f"Member,{members.target}\nperhaps,{target}\n", encoding="utf-8")
+    with pytest.raises(
+        CellError, match="'Member' is not true or false, or an empty cell where it is unknown"
+    ):
+        read_table(path, members)
+
+
+Sent = tuple[object, str]
+"""A value as JSON has it, and a cell that means the same."""
+
+
+def numbers() -> st.SearchStrategy[Sent]:
+    values = st.floats(-1e6, 1e6, allow_nan=False, width=32) | st.integers(-(10**6), 10**6)
+    return values.map(lambda value: (value, repr(value)))
+
+
+TEXTS = st.text(st.characters(categories=["L", "Nd", "Po", "Zs"]), min_size=1, max_size=8).filter(
+    lambda text: text == text.strip() and text != UNLISTED
+)
+LISTED = {"Berlin": ("Berlin", 0), "Rome": ("Rome", 1), "1017": ("1017", 1017)}
+TYPES: dict[str, tuple[dict[str, Any], st.SearchStrategy[Sent]]] = {
+    "number": ({"type": "number"}, numbers()),
+    "integer": ({"type": "integer"}, st.integers(-1000, 1000).map(lambda value: (value, str(value)))),
+    "category": (
+        {"type": "category", "codes": CITY["codes"]},
+        st.sampled_from([(name, cell) for cell, names in LISTED.items() for name in names]),
+    ),
+    "open": (
+        {"type": "category", "codes": CITY["codes"], "other": True},
+        st.sampled_from([*LISTED, "0", "1.0", "01017", "7", "-2.5", "1e999"]).map(lambda cell: (cell, cell))
+        | TEXTS.map(lambda text: (text, text)),
+    ),
+    "boolean": ({"type": "boolean"}, st.sampled_from(list(words())).map(lambda word: (word[1], word[0]))),
+}
+EXAMPLES = {"number": 1.5, "integer": 1, "category": "Rome", "open": "Rome", "boolean": True}
+
+
+@pytest.fixture(scope="module")
+def every_type(declaration: Declaration) -> Declaration:
+    features = [
+        {"name": name, "column": f"Column {name}", "description": name, "nullable": True, **members}
+        for name, (members, _) in TYPES.items()
+    ]
+    return declared(declaration, *features, **EXAMPLES)
+
+
+ROWS = st.lists(
+    st.tuples(*(values | st.just((None, "")) for _, values in TYPES.values())), min_size=1, max_size=5
+)
+
+
+@given(rows=ROWS)
+def test_json_tables_forms_and_training_encode_a_value_alike(
+    every_type: Declaration, tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[Sent, ...]]
+) -> None:
+    encoder, names = Encoder(every_type), every_type.feature_names
+    sent: list[Any] = [dict(zip(names, [value for value, _ in row], strict=True)) for row in rows]
+    by_row = np.array([encoder.encode_row(row) for row in sent], dtype=np.float32)
+    careful = np.array([encoder._careful(row) for row in sent], dtype=np.float32)  # noqa: SLF001
+    text = written(every_type, rows)
+    path = tmp_path_factory.getbasetemp() / "every-type.csv"
+    path.write_text(text, encoding="utf-8", newline="")
+    trained, _ = read_table(path, every_type)
+    pasted = [{name: row[name] for name in names} for row in tables.read_table(text, every_type)]
+    for matrix in (careful, encoder.encode(sent), encoder.encode(trained), encoder.encode(pasted)):
+        np.testing.assert_array_equal(by_row, matrix)
+    for row in sent:
+        typed = typed_row(every_type, typed_from(every_type, row))
+        np.testing.assert_array_equal(encoder.encode_row(row), encoder.encode_row(typed))
+
+
+def written(declaration: Declaration, rows: list[tuple[Sent, ...]]) -> str:
+    """Return rows as CSV, with a class in the last column."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow([*(feature.column for feature in declaration.features), declaration.target])
+    label = declaration.classes[0].target or declaration.classes[0].label
+    writer.writerows([*(cell for _, cell in row), label] for row in rows)
+    return text.getvalue()

@@ -10,11 +10,11 @@ from bundle.distributions import NumberDistribution
 from bundle.features import CategoryFeature, NumberFeature
 from serving.errors import NotFound, ValidationError
 from serving.http.schemas import (
+    ExtendedFeatureDescription,
+    ExtendedModelDescription,
+    ExtendedModels,
     ModelDescription,
     Models,
-    OpenFeatureDescription,
-    OpenModelDescription,
-    OpenModels,
     problems,
 )
 from serving.http.security_headers import Page
@@ -23,8 +23,8 @@ from serving.inference.catalogue import ServedModel
 
 def models_router(models: Sequence[ServedModel]) -> APIRouter:
     router = APIRouter(tags=["models"])
-    some_open = any(model.declaration.open_categories for model in models)
-    one, all_of_them = (OpenModelDescription, OpenModels) if some_open else (ModelDescription, Models)
+    extended = any(model.declaration.extended for model in models)
+    one, all_of_them = (ExtendedModelDescription, ExtendedModels) if extended else (ModelDescription, Models)
     every = [describe_model(model, one) for model in models]
     main = {description.name: description for description in reversed(every)}  # the first of each name stays
 
@@ -64,7 +64,9 @@ def models_router(models: Sequence[ServedModel]) -> APIRouter:
     return router
 
 
-def describe_model(model: ServedModel, shape: type[ModelDescription] = ModelDescription) -> ModelDescription:
+def describe_model(
+    model: ServedModel, shape: type[ModelDescription] = ExtendedModelDescription
+) -> ModelDescription:
     declaration, manifest = model.declaration, model.manifest
     return shape(
         name=model.name,
@@ -84,18 +86,18 @@ def describe_model(model: ServedModel, shape: type[ModelDescription] = ModelDesc
     )
 
 
-def _feature(model: ServedModel, feature: NumberFeature | CategoryFeature) -> OpenFeatureDescription:
+def _feature(model: ServedModel, feature: NumberFeature | CategoryFeature) -> ExtendedFeatureDescription:
     distribution = model.manifest.distribution[feature.name]
     trained = distribution if isinstance(distribution, NumberDistribution) else None
     number = feature if isinstance(feature, NumberFeature) else None
-    return OpenFeatureDescription(
+    return ExtendedFeatureDescription(
         name=feature.name,
         description=feature.description,
         type=feature.type,
         unit=number.unit or None if number else None,
         minimum=number.range[0] if number and number.range else None,
         maximum=number.range[1] if number and number.range else None,
-        codes=feature.codes if isinstance(feature, CategoryFeature) else None,
+        codes=feature.sent_codes if isinstance(feature, CategoryFeature) else None,
         other=isinstance(feature, CategoryFeature) and feature.other,
         nullable=feature.nullable,
         missing_codes=list(feature.missing_codes),

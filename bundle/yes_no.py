@@ -10,6 +10,14 @@ PAIRS = [
 ]
 """In lower case. No single letters that are more often something else, such as n and s."""
 
+TRUTH = {"0": False, "1": True, "0.0": False, "1.0": True} | {
+    word: place == 1 for pair in PAIRS for place, word in enumerate(pair.split())
+}
+"""What a cell in lower case means where a value is a boolean: no word stands for both."""
+
+BOOLEANS = {pair for pair in PAIRS if set(pair.split()) & {"true", "wahr", "vrai", "verdadero", "vero"}}
+"""The pairs that are booleans as programs write them, and no answers or findings."""
+
 
 def no_and_yes(texts: Iterable[str]) -> tuple[str, str] | None:
     """Return the two of these texts that mean no and yes, if exactly one pair of them does."""
