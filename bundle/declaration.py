@@ -26,7 +26,8 @@ BY_VERSION = {"model_loaded", "model_info", "accuracy", "expected_share", "expec
 """Gauges of a version. Without a version label, versions served side by side would overwrite each other's."""
 
 
-MOST_BYTES = 256 * 1024
+MOST_BYTES = 1024 * 1024
+"""A thousand features with thirty categories each need half of it."""
 NO_CHARSETS = {"idna", "punycode", "raw-unicode-escape", "unicode-escape", "undefined", "utf-7"}
 """Encodings of Python in which no table is: of host names, of literals, of mail."""
 

@@ -37,6 +37,9 @@ MOST_FEATURES = 10
 ORDERS = 64
 """Random orders of more features than that; each is also taken in reverse."""
 
+MOST_CELLS = 2**24
+"""Sets times features that are evaluated at once: more than 362 features get fewer orders."""
+
 LEAST_PROBABILITY = 1e-6
 """What counts as 0: its logarithm must be finite."""
 
@@ -137,7 +140,7 @@ class ShapleyExplainer:
         if self._exact:
             method = f"Shapley values over all {len(mixtures)} sets of features"
             return Explanation(class_index, against, method, baseline, contributions)
-        method = f"Shapley values over {2 * ORDERS} random orders of the features"
+        method = f"Shapley values over {2 * len(each)} random orders of the features"
         errors = (each.std(axis=0, ddof=1) / math.sqrt(len(each))).tolist()
         return Explanation(class_index, against, method, baseline, contributions, errors)
 
@@ -167,14 +170,15 @@ def random_orders(number: int) -> tuple[NDArray[np.bool_], Split]:
 
     An order and its reverse form one sample: their errors partly cancel.
     """
+    orders = max(2, min(ORDERS, MOST_CELLS // (2 * number**2)))
     random = np.random.default_rng(0)
     indexes: dict[bytes, int] = {}
 
     def index_of(members: NDArray[np.bool_]) -> int:
         return indexes.setdefault(members.tobytes(), len(indexes))
 
-    steps = np.empty((2, ORDERS, 2, number), dtype=np.intp)  # before and after, orders, there and back
-    for order in range(ORDERS):
+    steps = np.empty((2, orders, 2, number), dtype=np.intp)  # before and after, orders, there and back
+    for order in range(orders):
         drawn = random.permutation(number)
         for way, walk in enumerate((drawn, drawn[::-1])):
             members = np.zeros(number, dtype=np.bool_)

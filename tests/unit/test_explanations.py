@@ -12,6 +12,8 @@ from bundle.encoding import Encoder
 from serving.inference.catalogue import ServedModel, load_model
 from serving.inference.explanations import (
     LEAST_PROBABILITY,
+    MOST_CELLS,
+    ORDERS,
     Explanation,
     all_sets,
     explanation_json,
@@ -178,3 +180,13 @@ def test_a_value_far_from_the_training_data_is_explained(heart: ServedModel, sig
         f"disease has a probability of {share} here, and of 62.2% for the baseline. Most"
     )
     assert sentence.endswith(f"63 years (odds x {factor}).")
+
+
+@pytest.mark.parametrize(("features", "orders"), [(11, ORDERS), (300, ORDERS), (1000, 8)])
+def test_many_features_get_fewer_orders_as_memory_is_bounded(features: int, orders: int) -> None:
+    taken, split = random_orders(features)
+    assert taken.size <= MOST_CELLS
+    weights = np.linspace(-1, 1, features)
+    each = split(taken @ weights)
+    assert len(each) == orders
+    np.testing.assert_allclose(each.mean(axis=0), weights, atol=1e-9)

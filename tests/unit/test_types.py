@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bundle.bins import category_bins
-from bundle.declaration import Declaration
+from bundle.bins import MISSING, category_bins, feature_bins
+from bundle.declaration import Declaration, TableFormat, read_declaration
 from bundle.distributions import CategoryDistribution
 from bundle.encoding import Encoder
 from bundle.errors import InvalidRowsError
@@ -23,7 +23,10 @@ from serving.console.fields import VALUE, form_fields, read_value, typed_from, t
 from serving.http.schemas import feature_schema
 from serving.inference.catalogue import ServedModel
 from tests.harness import HEART
+from training.classes import Class
+from training.columns import Column
 from training.distribution import describe
+from training.draft import draft_model
 from training.table import CellError, read_table
 
 CITY: dict[str, Any] = {
@@ -288,3 +291,35 @@ def written(declaration: Declaration, rows: list[tuple[Sent, ...]]) -> str:
     label = declaration.classes[0].target or declaration.classes[0].label
     writer.writerows([*(cell for _, cell in row), label] for row in rows)
     return text.getvalue()
+
+
+def test_missing_values_have_a_bin_in_every_type(every_type: Declaration) -> None:
+    rows = [every_type.example, dict.fromkeys(every_type.feature_names)]
+    matrix = Encoder(every_type).encode(rows)
+    described = describe(every_type, matrix)
+    for feature, column in zip(every_type.features, matrix.T, strict=True):
+        bins = feature_bins(feature, described[feature.name])
+        counted = dict(zip(bins.names, bins.count(column).tolist(), strict=True))
+        assert counted[MISSING] == 1
+        assert bins.shares[bins.names.index(MISSING)] == 0.5
+
+
+def test_a_missing_value_of_any_type_is_rejected_unless_it_is_allowed(every_type: Declaration) -> None:
+    features = [feature.model_dump() | {"nullable": False} for feature in every_type.features]
+    strict = declared(every_type, *features, **every_type.example)
+    with pytest.raises(InvalidRowsError) as caught:
+        Encoder(strict).encode([dict.fromkeys(strict.feature_names)])
+    assert [error.field for error in caught.value.errors] == strict.feature_names
+
+
+def test_a_thousand_features_of_many_categories_are_read_and_encoded(tmp_path: Path) -> None:
+    codes = {f"value {number}": number for number in range(30)}
+    columns = [
+        Column(f"Column {number}", f"column_{number}", "category", codes=codes, example="value 1")
+        for number in range(1000)
+    ]
+    classes = [Class(label, label, label, 10) for label in ("no", "yes")]
+    (tmp_path / "model.toml").write_text(draft_model("wide", "y", classes, columns, TableFormat()))
+    wide = read_declaration(tmp_path)
+    assert len(wide.features) == 1000
+    assert Encoder(wide).encode([wide.example] * 3).sum() == 3000
