@@ -24,11 +24,11 @@ from serving.inference.catalogue import ServedModel
 def models_router(models: Sequence[ServedModel]) -> APIRouter:
     router = APIRouter(tags=["models"])
     extended = any(model.declaration.extended for model in models)
-    one, all_of_them = (ExtendedModelDescription, ExtendedModels) if extended else (ModelDescription, Models)
-    every = [describe_model(model, one) for model in models]
+    shape, shapes = (ExtendedModelDescription, ExtendedModels) if extended else (ModelDescription, Models)
+    every = [describe_model(model, shape) for model in models]
     main = {description.name: description for description in reversed(every)}  # the first of each name stays
 
-    @router.get("/models", summary="Every version of every model that is served", response_model=all_of_them)
+    @router.get("/models", summary="Every version of every model that is served", response_model=shapes)
     async def list_models() -> dict[str, list[ModelDescription]]:
         return {"models": every}
 
@@ -36,7 +36,7 @@ def models_router(models: Sequence[ServedModel]) -> APIRouter:
         "/models/{name}",
         summary="One model, in its main version",
         responses=problems(NotFound),
-        response_model=one,
+        response_model=shape,
     )
     async def show_model(name: str) -> ModelDescription:
         if name not in main:
