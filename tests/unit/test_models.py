@@ -92,7 +92,7 @@ def test_fraud_is_synthetic_rare_and_called_so() -> None:
     rows, labels, _ = load_rows(system.folder, system.declaration, load_recipe(system.folder), None)
     assert 0.02 < labels.mean() < 0.04
     assert json.dumps(rows[:3].data) == json.dumps(
-        load_recipe(system.folder).generate_data(system.declaration)[0][:3]
+        load_recipe(system.folder).generate_data(system.declaration)[0][:3].data
     )
     card = (system.folder / "CARD.md").read_text(encoding="utf-8")
     assert "synthetic payments" in card
