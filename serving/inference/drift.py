@@ -5,6 +5,7 @@ training range, and values that are no listed category are counted by feature. G
 distribution.
 """
 
+import logging
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -26,8 +27,13 @@ from bundle.features import CategoryFeature, NumberFeature
 from serving.inference.catalogue import Prediction, ServedModel
 from serving.metrics.vocabulary import Recorder, Vocabulary
 
+LEAST_QUANTILE = 27.0
+"""Of two bins, for one feature and the score: bundles under it have a level that does not hold for a year."""
+
 TOGETHER = 256
 """Rows that are counted at once, by column, in less than half of the time of counting each alone."""
+
+log = logging.getLogger("serving")
 
 
 class DriftCounts:
@@ -44,6 +50,15 @@ class DriftCounts:
                 counts.append(vocabulary.counter(declaration, FEATURE_VALUES, **dimensions))
                 vocabulary.gauge(declaration, FEATURE_REFERENCE_SHARE, **dimensions)(share)
             self._features.append((bins, counts))
+        if manifest.chi_square.get(2, LEAST_QUANTILE) < LEAST_QUANTILE:
+            fields = {
+                "model": model.name,
+                "version": model.version,
+                "remedy": f"make train MODEL={model.name}",
+            }
+            log.warning(
+                "drift of this bundle raises false alarms: it has an earlier level", extra={"fields": fields}
+            )
         for number, quantile in manifest.chi_square.items():
             dimensions = origin | {"bins": str(number)}
             vocabulary.gauge(declaration, FEATURE_CHI_SQUARE, **dimensions)(quantile)

@@ -3,6 +3,7 @@
 import asyncio
 import math
 from collections.abc import Iterator
+from copy import copy
 from itertools import pairwise
 from typing import Any
 
@@ -23,13 +24,13 @@ from bundle.features import CategoryFeature, NumberFeature
 from bundle.score import score, scores
 from serving.app import create_app
 from serving.inference.catalogue import Prediction, ServedModel, load_model
-from serving.inference.drift import TOGETHER, DriftCounts
+from serving.inference.drift import LEAST_QUANTILE, TOGETHER, DriftCounts
 from serving.inference.monitored_model import MonitoredModel
 from serving.metrics.vocabulary import Vocabulary
 from serving.settings import Settings
 from tests.systems import MODELS, PAGES, System
 from training.data import load_recipe, load_rows
-from training.distribution import BINS, describe_score
+from training.distribution import BINS, describe_score, quantiles
 
 VERSIONS = [(name, version) for name in PAGES for version in System(name).declaration.versions]
 WITH_DATA = ["heart-disease", "iris", "fraud"]
@@ -81,6 +82,21 @@ def test_the_quantile_has_one_degree_of_freedom_fewer_than_bins(model: ServedMod
     assert model.manifest.chi_square == {
         number: pytest.approx(chi2.isf(level, number - 1), abs=0.001) for number in numbers
     }
+
+
+def test_a_bundle_with_the_level_of_an_earlier_release_is_told(
+    model: ServedModel, caplog: pytest.LogCaptureFixture
+) -> None:
+    counts(model)
+    assert not caplog.records
+    one_feature = quantiles({"age": bins_of(model)["score"], "score": bins_of(model)["score"]})
+    assert one_feature[2] >= LEAST_QUANTILE  # the fewest comparisons that a model may have
+    for level, told in ((one_feature[2], 0), (10.828, 1)):  # once in a thousand windows of a feature
+        manifest = model.manifest.model_copy(update={"chi_square": {2: level, 5: level}})
+        earlier = copy(model)
+        earlier.manifest = manifest
+        counts(earlier)
+        assert len(caplog.records) == told
 
 
 def test_edges_lie_between_values_and_away_from_those_that_many_rows_share() -> None:
