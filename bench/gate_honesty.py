@@ -34,8 +34,29 @@ from training.read_rows import ReadRows
 PAGE = PROJECT / "docs" / "rollout.md"
 RESULTS = PROJECT / "docs" / "gate.json"
 
-SEEDS = {"heart-disease v1": 100, "iris v1": 100, "churn v1": 100, "churn v2": 100, "fraud v1": 100}
-ESTIMATORS = {"churn v2": "gradient_boosting", "fraud v1": "gradient_boosting"}
+
+@dataclass(frozen=True)
+class System:
+    """A version to retrain: its population, and whether the rows that it was trained on are here."""
+
+    population: str
+    estimator: str = "logistic_regression"
+    seen: bool = True
+
+
+FIRST_SEED = 100
+"""The error rates of training/gate.py were chosen on earlier ones."""
+
+SYSTEMS = {
+    "heart-disease v1": System("heart-disease"),
+    "heart-disease v1, 606 rows": System("heart-disease, 606 rows"),
+    "iris v1": System("iris"),
+    "churn v1": System("churn"),
+    "churn v1, without its rows": System("churn", seen=False),
+    "churn v2": System("churn", "gradient_boosting"),
+    "fraud v1": System("fraud", "gradient_boosting"),
+}
+SEEDS = 100
 
 Say = Callable[[str], None]
 Lines = dict[str, dict[str, Counter[str]]]
@@ -46,13 +67,13 @@ class Served:
     """A version as it is served: fitted to its rows, with the card that its cross-validation gives it."""
 
     population: Population
-    estimator: str
+    system: System
     rows: TrainingData
     pipeline: Pipeline
     reference: Reference
 
     def build(self) -> Pipeline:
-        return self.population.recipe.build_pipeline(self.estimator, self.population.declaration)
+        return self.population.recipe.build_pipeline(self.system.estimator, self.population.declaration)
 
     def predict(self, matrix: Matrix) -> Floats:
         return predict_classes(self.pipeline, matrix, len(self.population.declaration.classes))
@@ -63,24 +84,24 @@ def training_data(rows: Rows) -> TrainingData:
     return TrainingData(ReadRows([{}] * len(labels)), matrix, labels, "")
 
 
-def serve(drawn: Population, estimator: str, rows: Rows) -> Served:
+def serve(drawn: Population, system: System, rows: Rows) -> Served:
     declaration, (matrix, labels) = drawn.declaration, rows
 
     def build() -> Pipeline:
-        return drawn.recipe.build_pipeline(estimator, declaration)
+        return drawn.recipe.build_pipeline(system.estimator, declaration)
 
     evaluation = evaluate(
         declaration, matrix, labels, out_of_fold(build, matrix, labels, len(declaration.classes))
     )
     reference = Reference(declaration, "v1", "v2", len(labels), evaluation, describe(declaration, matrix))
-    return Served(drawn, estimator, training_data(rows), fit(build(), matrix, labels), reference)
+    return Served(drawn, system, training_data(rows), fit(build(), matrix, labels), reference)
 
 
 def reason(served: Served, rows: Rows) -> str | None:
     """Return why a retraining on these rows fails, up to the colon, or None if it passes."""
     data, declaration = training_data(rows), served.population.declaration
     direct, classes = served.predict(data.matrix), len(declaration.classes)
-    trained = None if declaration.name == "churn" else served.rows
+    trained = served.rows if served.system.seen else None
     try:
         check_rows(declaration, data)
         check_labels(Predictions.of(declaration, data.labels, direct[None]), "v1")
@@ -101,9 +122,9 @@ def reason(served: Served, rows: Rows) -> str | None:
 
 def judge(system: str, seed: int, damages: Collection[str] = DAMAGES) -> Iterator[tuple[str, str | None]]:
     """Yield for each damage whether a retraining passes (None), or why not."""
-    drawn = population(system.split(maxsplit=1)[0])
+    drawn = population(SYSTEMS[system].population)
     before, after = drawn.draw(np.random.default_rng(seed))
-    served = serve(drawn, ESTIMATORS.get(system, "logistic_regression"), before)
+    served = serve(drawn, SYSTEMS[system], before)
     for number, (damage, change) in enumerate(DAMAGES.items()):
         if damage in damages and (drawn.declaration.groups or damage != "misses hidden in a group"):
             yield (
@@ -122,20 +143,24 @@ def count(system: str, seeds: Iterable[int], say: Say) -> None:
         say(f"{system}, seed {seed}: " + json.dumps({name: dict(found) for name, found in counts.items()}))
 
 
+def seeds_of(number: int) -> range:
+    return range(FIRST_SEED, FIRST_SEED + number)
+
+
 def run(say: Say) -> None:
     """Judge all systems, write docs/gate.json, and its table into docs/rollout.md."""
-    for system, seeds in SEEDS.items():
+    for system in SYSTEMS:
         if system.startswith("churn") and not os.environ.get("CHURN_DATA"):
             say(f"{system} is left out: CHURN_DATA names no file")
         else:
-            count(system, range(seeds), say)
+            count(system, seeds_of(SEEDS), say)
 
 
 def keep(system: str, counts: dict[str, Counter[str]]) -> None:
     """Write the counts of one system into docs/gate.json, and all into the page."""
     kept = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else {}
     kept[system] = {damage: dict(found.most_common()) for damage, found in counts.items()}
-    kept = {name: kept[name] for name in SEEDS if name in kept}
+    kept = {name: kept[name] for name in SYSTEMS if name in kept}
     RESULTS.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
     page = with_tables(PAGE.read_text(encoding="utf-8"), {"gate honesty": lines(kept)})
     PAGE.write_text(page, encoding="utf-8")
@@ -154,4 +179,4 @@ def lines(kept: dict[str, dict[str, dict[str, int]]]) -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    count(sys.argv[1], range(int(sys.argv[2])), progress)
+    count(sys.argv[1], seeds_of(int(sys.argv[2])), progress)

@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 from typing import Protocol
@@ -65,6 +66,8 @@ class Heart:
 
     declaration: Declaration
     recipe: Recipe
+    times: int = 1
+    """How many times as many rows as the data have."""
 
     def draw(self, rng: Rng) -> tuple[Rows, Rows]:
         data = load_training_data(MODELS / "heart-disease", self.declaration, self.recipe, None)
@@ -76,7 +79,7 @@ class Heart:
         intercept, slope = (card[f"calibration_{name}"].value for name in ("intercept", "slope"))
 
         def drawn() -> Rows:
-            matrix = data.matrix[rng.integers(len(data.matrix), size=len(data.matrix))].copy()
+            matrix = data.matrix[rng.integers(len(data.matrix), size=self.times * len(data.matrix))].copy()
             for column, feature in enumerate(self.declaration.features):
                 if not isinstance(feature, CategoryFeature):
                     matrix[:, column] = smoothed(matrix[:, column], data.matrix[:, column], rng)
@@ -148,6 +151,7 @@ class Fraud:
 
 POPULATIONS: Mapping[str, Callable[[Declaration, Recipe], Population]] = {
     "heart-disease": Heart,
+    "heart-disease, 606 rows": partial(Heart, times=2),
     "iris": Iris,
     "churn": Churn,
     "fraud": Fraud,
@@ -155,7 +159,7 @@ POPULATIONS: Mapping[str, Callable[[Declaration, Recipe], Population]] = {
 
 
 def population(name: str) -> Population:
-    folder = MODELS / name
+    folder = MODELS / name.partition(",")[0]
     return POPULATIONS[name](load_declaration(folder), load_recipe(folder))
 
 
