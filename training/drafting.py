@@ -13,7 +13,7 @@ from bundle.spelling import BLANKS, meaning
 from training import Say
 from training.columns import MOST_LISTED, Column
 from training.draft import draft_model
-from training.encoders import PANDAS_MISSING, fitted_steps, known_texts, unread_names
+from training.encoders import PANDAS_MISSING, fitted_steps, known_texts, takes_unknown, unread_names
 from training.frames import declared_threshold
 from training.new import doubted_columns, guess
 from training.new import read_columns as read_columns_of
@@ -115,7 +115,10 @@ def read_columns(model: Any, columns: Sequence[Column]) -> list[Column]:
                 f"the model reads '{column.name}', which cannot be drafted as a feature: {column.left_out}; "
                 "write model.toml by hand"
             )
-    return [replace(column, codes=_with_known(column, model)) for column in read]
+    return [
+        replace(column, codes=_with_known(column, model), other=column.other and _takes_others(column, model))
+        for column in read
+    ]
 
 
 def check_codes_known(model: Any, columns: Sequence[Column]) -> None:
@@ -194,6 +197,10 @@ def _with_known(column: Column, model: Any) -> dict[str, int]:
         if (category := text.strip()) and category not in codes:
             codes[category] = max(codes.values()) + 1
     return codes
+
+
+def _takes_others(column: Column, model: Any) -> bool:
+    return isinstance(model, bytes) or takes_unknown(model, column.name)
 
 
 def _name(model: Any) -> str:

@@ -50,10 +50,15 @@ def unread_names(model: Any) -> frozenset[str]:
 
 def known_texts(model: Any, column: str) -> list[str] | None:
     """Return the texts that the encoder of a column knows, with their blanks; None if it has no encoder."""
-    known = [list(categories) for name, categories in _encoded(model) if name.strip() == column.strip()]
+    known = [list(step.categories_[place]) for step, place in _encoders(model, column)]
     if not known:
         return None
     return list(dict.fromkeys(text for texts in known for text in texts if isinstance(text, str)))
+
+
+def takes_unknown(model: Any, column: str) -> bool:
+    """Return whether the encoders of a column, if it has any, take a text that they do not know."""
+    return all(getattr(step, "handle_unknown", "") != "error" for step, _ in _encoders(model, column))
 
 
 def spelled(known: list[str], category: str, column: str) -> str | None:
@@ -85,8 +90,13 @@ def maker_threshold(model: Any) -> tuple[object, float] | None:
     return model.classes_[1] if positive is None else positive, float(threshold)
 
 
-def _encoded(model: Any) -> Iterator[tuple[str, Any]]:
-    """Yield the columns of the first step's encoders, and the categories of each."""
+def _encoders(model: Any, column: str) -> list[tuple[Any, int]]:
+    """Return the first step's encoders of a column, and its place among those of each."""
+    return [(step, place) for name, step, place in _encoded(model) if name.strip() == column.strip()]
+
+
+def _encoded(model: Any) -> Iterator[tuple[str, Any, int]]:
+    """Yield the columns of the first step's encoders, the encoder of each, and its place there."""
     first = fitted_steps(model)[0]
     everything = list(getattr(first, "feature_names_in_", ()))
     branches = [(first, range(len(everything)))]
@@ -98,4 +108,4 @@ def _encoded(model: Any) -> Iterator[tuple[str, Any]]:
         for step in [] if isinstance(transformer, str) else fitted_steps(transformer):
             categories = getattr(step, "categories_", ())
             if len(categories) == len(names):
-                yield from zip(names, categories, strict=True)
+                yield from ((name, step, place) for place, name in enumerate(names))

@@ -292,3 +292,49 @@ def test_a_skops_file_that_unpacks_to_far_more_is_not_read(
     (tmp_path / "rows.csv").write_text(numbers().to_csv(index=False), encoding="utf-8")
     assert main([*named, "--data", str(tmp_path / "rows.csv"), "--target", "y"]) == 1
     assert "bomb.skops is too large when it is unpacked: 67,108,865 bytes" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("handling", ["ignore", "infrequent_if_exist", "error"])
+def test_a_column_of_many_values_takes_others_if_its_encoder_does(
+    tmp_path: Path, handling: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    towns = [f"Town {number}" for number in range(35)]
+    random = np.random.default_rng(2)
+    frame = pd.DataFrame({"age": random.integers(20, 80, 1500), "plan": random.choice(towns, 1500)})
+    frame["y"] = np.where(random.random(1500) < frame.age / 100, "yes", "no")
+    columns = ColumnTransformer(
+        [("age", "passthrough", ["age"]), ("plan", OneHotEncoder(handle_unknown=handling), ["plan"])]
+    )
+    made = make_pipeline(columns, LogisticRegression(max_iter=1000)).fit(frame[FEATURES], frame.y)
+    said, code = run(tmp_path, made, frame.to_csv(index=False), capsys)
+    assert code == 0, said
+    plan = load_declaration(tmp_path / "credit").feature("plan")
+    assert isinstance(plan, CategoryFeature)
+    assert plan.other == (handling != "error")
+    check(tmp_path, made, "Town 7", "Town 7")
+    if plan.other:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the encoder warns of what it does not know
+            check(tmp_path, made, "Atlantis", "Atlantis")
+
+
+def test_a_declared_boolean_is_what_the_pipeline_read_as_words(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frame = rows("no", "yes")
+    made = fitted(frame)
+    table = frame.to_csv(index=False)
+    assert run(tmp_path, made, table, capsys)[1] == 0
+    path = tmp_path / "credit" / "model.toml"
+    lines = (
+        path.read_text(encoding="utf-8")
+        .replace('plan = "yes"', "plan = true")
+        .replace('plan = "no"', "plan = false")
+    )
+    drafted = 'type = "category"\ncodes = { "no" = 0, "yes" = 1 }'
+    assert drafted in lines
+    path.write_text(lines.replace(drafted, 'type = "boolean"'), encoding="utf-8")
+    said, code = run(tmp_path, made, table, capsys)
+    assert code == 0, said
+    check(tmp_path, made, True, "yes")
+    check(tmp_path, made, False, "no")
