@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from bundle.bins import feature_bins
 from bundle.declaration import load_declaration
 from bundle.encoding import Encoder
 from bundle.errors import InvalidRowsError
+from bundle.features import UNLISTED
 from bundle.manifest import Manifest, load_manifest
 from bundle.metric_names import DEFAULT_METRICS
 from monitoring import sample_rows
@@ -165,3 +167,37 @@ def test_what_a_category_holds_reaches_curl_unharmed() -> None:
     sent, invalid = next(sample_rows.lines([row])).rstrip("\n").split("\t")
     assert json.loads(json.loads(sent)) == row
     assert json.loads(json.loads(invalid)) == row | {"x": []}
+
+
+def test_booleans_and_values_that_are_not_listed_are_sent_as_clients_do(tmp_path: Path) -> None:
+    declaration = {
+        "data_file": "data.csv",
+        "features": [
+            {"name": "member", "column": "member", "type": "boolean", "nullable": True},
+            {"name": "city", "column": "city", "type": "category", "codes": {"Rome": 0}, "other": True},
+        ],
+    }
+    distribution = {
+        "member": {"shares": {"false": 0.5, "true": 0.25}, "missing": 0.25},
+        "city": {"shares": {"Rome": 0.9, UNLISTED: 0.1}, "missing": 0.0},
+    }
+    table = b"member,city\nyes,Oslo\n0,Rome\n"
+    (tmp_path / "data.csv").write_bytes(table)
+    bundle = {"distribution": distribution, "data": {"sha256": sha256(table).hexdigest()}}
+    origin, rows = sample_rows.sample(tmp_path, declaration, bundle)
+    assert origin == "bundle"  # as only training knows the words of a table
+    assert {row["member"] for row in rows} == {True, False, None}
+    assert {type(row["member"]) for row in rows} == {bool, type(None)}
+    assert {row["city"] for row in rows} == {"Rome", UNLISTED}
+    sample_rows.shift(rows, declaration, distribution, "member")
+    assert {row["member"] for row in rows} == {True}
+
+
+def test_a_cell_that_is_not_listed_is_sent_as_it_is() -> None:
+    open_ = {"type": "category", "codes": {"Rome": 0}, "other": True}
+    table = sample_rows.TABLE
+    assert [sample_rows.read_cell(cell, open_, table) for cell in ("Rome", "Oslo", "")] == [
+        "Rome",
+        "Oslo",
+        None,
+    ]
