@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bundle.bins import MISSING, category_bins, feature_bins
+from bench.drift import stability_index
+from bundle.bins import MISSING, Bins, category_bins, feature_bins
 from bundle.declaration import Declaration, TableFormat, read_declaration
 from bundle.distributions import CategoryDistribution
-from bundle.encoding import Encoder
+from bundle.encoding import Encoder, Matrix
 from bundle.errors import InvalidRowsError
 from bundle.features import UNLISTED, BooleanFeature, CategoryFeature
 from bundle.manifest import sha256
@@ -25,7 +26,7 @@ from serving.inference.catalogue import ServedModel
 from tests.harness import HEART
 from training.classes import Class
 from training.columns import Column
-from training.distribution import describe
+from training.distribution import describe, quantiles
 from training.draft import draft_model
 from training.table import CellError, read_table
 
@@ -38,6 +39,8 @@ CITY: dict[str, Any] = {
     "other": True,
 }
 OTHER = 1018
+TRAINED, LIVE = 3000, 1000
+"""Rows that drift is told by."""
 
 
 def declared(declaration: Declaration, *features: dict[str, Any], **example: object) -> Declaration:
@@ -323,3 +326,46 @@ def test_a_thousand_features_of_many_categories_are_read_and_encoded(tmp_path: P
     wide = read_declaration(tmp_path)
     assert len(wide.features) == 1000
     assert Encoder(wide).encode([wide.example] * 3).sum() == 3000
+
+
+def drawn(declaration: Declaration, rows: int, seed: int, **shifted: object) -> Matrix:
+    """Return rows of every type; a shifted feature has another value in three of ten rows."""
+    chance = np.random.default_rng(seed)
+    usual: dict[str, Any] = {
+        "number": lambda: float(chance.normal(50, 10)),
+        "integer": lambda: int(chance.integers(0, 100)),
+        "category": lambda: str(chance.choice(["Berlin", "Rome", "1017"], p=[0.6, 0.3, 0.1])),
+        "open": lambda: str(chance.choice(["Berlin", "Rome", "Oslo"], p=[0.5, 0.48, 0.02])),
+        "boolean": lambda: bool(chance.random() < 0.3),
+    }
+    sent: list[object] = []
+    for _ in range(rows):
+        row = {name: None if chance.random() < 0.05 else draw() for name, draw in usual.items()}
+        sent.append(row | {name: value for name, value in shifted.items() if chance.random() < 0.3})
+    return Encoder(declaration).encode(sent)
+
+
+SHIFTS = [
+    *({"number": 95.5}, {"integer": 1}, {"category": "1017"}, {"open": "Bergen"}, {"boolean": True}),
+    *({name: None} for name in TYPES),
+]
+
+
+@pytest.fixture(scope="module")
+def reference(every_type: Declaration) -> dict[str, Bins]:
+    described = describe(every_type, drawn(every_type, TRAINED, 0))
+    return {feature.name: feature_bins(feature, described[feature.name]) for feature in every_type.features}
+
+
+@pytest.mark.parametrize("shift", [{}, *SHIFTS], ids=str)
+def test_drift_sees_a_planted_shift_in_each_type_and_none_in_honest_rows(
+    every_type: Declaration, reference: dict[str, Bins], shift: dict[str, object]
+) -> None:
+    matrix, chance = drawn(every_type, LIVE, 1, **shift), quantiles(reference)
+    drifted = set()
+    for feature, column in zip(every_type.features, matrix.T, strict=True):
+        bins = reference[feature.name]
+        index = stability_index(bins.count(column), bins.shares, TRAINED)
+        if index > max(0.1, chance[len(bins.names)] * (1 / LIVE + 1 / TRAINED)):
+            drifted.add(feature.name)
+    assert drifted == set(shift)
