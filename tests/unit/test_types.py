@@ -70,6 +70,10 @@ def test_values_that_are_not_listed_share_a_code(towns: Declaration) -> None:
     assert np.isnan(codes_of(towns, None)).all()
 
 
+def test_a_text_that_reads_as_a_code_means_it_as_in_a_table(towns: Declaration) -> None:
+    assert codes_of(towns, "0", "1.0", "+1", "01017", "7", "1e999", "1,0") == [0, 1, 1, 1017, *[OTHER] * 3]
+
+
 @pytest.mark.parametrize("value", ["", True, False, [], {}, float("nan"), float("inf"), 1e16, 10**400])
 def test_what_is_neither_text_nor_a_number_is_rejected(towns: Declaration, value: object) -> None:
     encoder = Encoder(towns)
