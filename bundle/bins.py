@@ -1,8 +1,9 @@
 """The bins in which training and the server count the values of a feature.
 
-A number has at most five, cut at the training data's quantiles. A category has one for each value; two or
-more values that each make up less than 5 % of the training data share one. Values that are not listed, where
-a category takes them, have one of their own; a nullable feature has one for missing values.
+A number has at most five, cut at the training data's quantiles. A category has one for each value; rare ones,
+of less than 5 % of the training data each, share bins with their neighbours in declared order: as many bins
+as they fill with 5 % each, ten at most. Values that are not listed, where a category takes them, have one of
+their own; a nullable feature has one for missing values.
 """
 
 import math
@@ -16,6 +17,7 @@ from bundle.distributions import CategoryDistribution, Distributions, NumberDist
 from bundle.features import UNLISTED, CategoryFeature, Feature
 
 LEAST_SHARE = 0.05
+MOST_SHARED_BINS = 10
 MISSING, OTHERS = "(missing)", "(others)"
 
 SCORE = "score"
@@ -73,23 +75,37 @@ def number_bins(distribution: NumberDistribution, *, nullable: bool) -> Bins:
 
 
 def category_bins(feature: CategoryFeature, distribution: CategoryDistribution) -> Bins:
-    """Return a bin for each value, in declared order, and one for all rare values if there are several."""
-    rare = [name for name, share in distribution.shares.items() if share < LEAST_SHARE and name != UNLISTED]
-    pooled = rare if len(rare) > 1 else []
-    names = [name for name in distribution.shares if name not in pooled]
-    shares = [distribution.shares[name] for name in names]
-    if pooled:
-        names.append(OTHERS)
-        shares.append(sum(distribution.shares[name] for name in pooled))
-    by_code = sorted(
-        (float(code), OTHERS if name in pooled else name) for name, code in feature.encoded.items()
-    )
+    """Return a bin for each frequent value, in declared order, and the ones that rare values share."""
+    rare = {
+        name: share for name, share in distribution.shares.items() if share < LEAST_SHARE and name != UNLISTED
+    }
+    shared = _shared_bins(rare) if len(rare) > 1 else {}
+    totals = {name: share for name, share in distribution.shares.items() if name not in shared}
+    for name, together in shared.items():
+        totals[together] = totals.get(together, 0.0) + distribution.shares[name]
+    names = list(totals)
+    by_code = sorted((float(code), shared.get(name, name)) for name, code in feature.encoded.items())
     places = [names.index(name) for _, name in by_code]
     if feature.nullable:
         places.append(len(names))
-        names.append(MISSING)
-        shares.append(distribution.missing)
-    return Bins(names, shares, [_bound(code) for code, _ in by_code], places)
+        totals[MISSING] = distribution.missing
+    return Bins(list(totals), list(totals.values()), [_bound(code) for code, _ in by_code], places)
+
+
+def _shared_bins(rare: dict[str, float]) -> dict[str, str]:
+    """Return the name of the bin of each rare value: a shift among several is seen, within one it is not."""
+    shares = np.array(list(rare.values()))
+    count = min(int(shares.sum() / LEAST_SHARE), MOST_SHARED_BINS)
+    if count <= 1:
+        return dict.fromkeys(rare, OTHERS)
+    middles = np.cumsum(shares) - shares / 2
+    numbers = np.minimum((middles / shares.sum() * count).astype(int), count - 1)
+    found: dict[str, str] = {}
+    for number in range(count):
+        values = [name for name, its in zip(rare, numbers, strict=True) if its == number]
+        together = f"(others: {values[0]} to {values[-1]})" if len(values) > 1 else values[0]
+        found |= dict.fromkeys(values, together)
+    return found
 
 
 def _bound(edge: float) -> float:

@@ -50,7 +50,8 @@ class DriftCounts:
                 counts.append(vocabulary.counter(declaration, FEATURE_VALUES, **dimensions))
                 vocabulary.gauge(declaration, FEATURE_REFERENCE_SHARE, **dimensions)(share)
             self._features.append((bins, counts))
-        if manifest.chi_square.get(2, LEAST_QUANTILE) < LEAST_QUANTILE:
+        numbers = {len(bins.names) for bins, _ in self._features}
+        if manifest.chi_square.get(2, LEAST_QUANTILE) < LEAST_QUANTILE or numbers - {*manifest.chi_square, 1}:
             fields = {
                 "model": model.name,
                 "version": model.version,

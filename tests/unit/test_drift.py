@@ -17,7 +17,7 @@ from scipy.stats import chi2
 
 import serving.app
 from bench.drift import stability_index
-from bundle.bins import MISSING, OTHERS, Bins, all_bins, category_bins
+from bundle.bins import MISSING, MOST_SHARED_BINS, OTHERS, Bins, all_bins, category_bins
 from bundle.distributions import CategoryDistribution
 from bundle.errors import FieldError
 from bundle.features import CategoryFeature, NumberFeature
@@ -92,7 +92,9 @@ def test_a_bundle_with_the_level_of_an_earlier_release_is_told(
     one_feature = quantiles({"age": bins_of(model)["score"], "score": bins_of(model)["score"]})
     assert one_feature[2] >= LEAST_QUANTILE  # the fewest comparisons that a model may have
     for level, told in ((one_feature[2], 0), (10.828, 1)):  # once in a thousand windows of a feature
-        manifest = model.manifest.model_copy(update={"chi_square": {2: level, 5: level}})
+        manifest = model.manifest.model_copy(
+            update={"chi_square": dict.fromkeys(model.manifest.chi_square, level)}
+        )
         earlier = copy(model)
         earlier.manifest = manifest
         counts(earlier)
@@ -156,6 +158,34 @@ def test_several_rare_categories_share_a_bin() -> None:
     assert bins.names == ["usual", "frequent", OTHERS]
     assert bins.shares == [0.56, 0.4, 0.04]
     assert bins.count(np.array([7, 1, 3, 3, 2], dtype=np.float32)).tolist() == [1, 1, 3]
+
+
+def test_many_rare_categories_share_several_bins() -> None:
+    names = [f"city {number:02}" for number in range(60)]
+    codes = {name: number for number, name in enumerate(names)}
+    feature = CategoryFeature(name="city", column="city", description="", type="category", codes=codes)
+    bins = category_bins(feature, CategoryDistribution(shares=dict.fromkeys(names, 1 / 60), missing=0))
+    assert bins.names[0] == "(others: city 00 to city 05)"
+    assert bins.shares == pytest.approx(
+        [0.1] * 10
+    )  # once a single bin with share 1.0, which no shift changes
+    elsewhere = np.arange(1000) % 40  # nobody from the last twenty
+    assert stability_index(bins.count(elsewhere.astype(np.float32)), bins.shares, 10_000) > 0.25
+    everywhere = np.arange(6000) % 60
+    assert stability_index(bins.count(everywhere.astype(np.float32)), bins.shares, 10_000) < 0.001
+
+
+@given(shares=st.lists(st.floats(0, 0.049), min_size=2, max_size=80))
+def test_every_shared_bin_holds_something(shares: list[float]) -> None:
+    names = [f"value {number}" for number in range(len(shares))]
+    codes = {name: number for number, name in enumerate(names)} | {"rest": len(names)}
+    feature = CategoryFeature(name="x", column="x", description="", type="category", codes=codes)
+    scaled = [share / max(sum(shares), 1) for share in shares]
+    known = dict(zip(names, scaled, strict=True)) | {"rest": 1 - sum(scaled)}
+    bins = category_bins(feature, CategoryDistribution(shares=known, missing=0))
+    assert sum(bins.shares) == pytest.approx(1)
+    assert set(bins.places) == set(range(len(bins.names)))
+    assert len(bins.names) <= MOST_SHARED_BINS + 1 or "rest" not in bins.names
 
 
 def values_of(model: ServedModel) -> st.SearchStrategy[dict[str, Any]]:
