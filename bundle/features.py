@@ -300,7 +300,7 @@ class BooleanFeature(CategoryFeature):
         return value
 
     def sent(self, code: float) -> bool:
-        return code == 1
+        return bool(code == 1)
 
     def spelled(self, cell: str) -> bool | None:
         return TRUTH.get(cell.lower())

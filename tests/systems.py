@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bundle.declaration import Declaration, load_declaration
 from bundle.encoding import Encoder
-from bundle.features import NumberFeature
+from bundle.features import BooleanFeature, CategoryFeature, Feature, NumberFeature
 from bundle.manifest import Manifest, load_manifest
 from bundle.metric_names import DEFAULT_METRICS
 from tests.harness import SAMPLE
@@ -148,6 +148,8 @@ class System:
         self.folder = (OWN_MODELS or MODELS) / name
         self.page = (DEFAULT_PAGE if OWN_MODELS else PAGES[name]) | COMMON
         self.declaration: Declaration = load_declaration(self.folder)
+        if any(isinstance(f, CategoryFeature) and f.other for f in self.declaration.features):
+            self.page = self.page | {"feature_unlisted_total": (BY_FEATURE, set())}
         self.version = self.declaration.default_version
         self.sample: dict[str, Any] = self.declaration.example
         numbers = [f for f in self.declaration.features if isinstance(f, NumberFeature)]
@@ -160,12 +162,9 @@ class System:
     @cached_property
     def rows(self) -> list[dict[str, Any]]:
         """Rows of the training data that show every category, and generated ones over all ranges."""
-        whole = [f.type != "number" for f in self.declaration.features]
+        features = self.declaration.features
         generated = [
-            {
-                name: None if np.isnan(value) else int(value) if is_whole else float(value)
-                for name, value, is_whole in zip(self.declaration.feature_names, row, whole, strict=True)
-            }
+            {feature.name: _sent(feature, value) for feature, value in zip(features, row, strict=True)}
             for row in generate_rows(self.declaration, self.manifest.distribution)[:GENERATED]
         ]
         return [dict(probe.row) for probe in self.manifest.probes] + generated
@@ -210,3 +209,12 @@ class System:
     def row_of(self, label: str) -> dict[str, Any]:
         """Return a row whose predicted class is this one."""
         return self.rows[self.predicted(self.version).index(label)]
+
+
+def _sent(feature: Feature, value: float) -> bool | float | None:
+    """Return an encoded value as clients send it, a category as its code."""
+    if np.isnan(value):
+        return None
+    if isinstance(feature, BooleanFeature):
+        return feature.sent(value)
+    return float(value) if feature.type == "number" else int(value)
