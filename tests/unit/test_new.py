@@ -131,6 +131,15 @@ def test_true_and_false_are_a_boolean_and_other_pairs_a_category(
     assert declaration.example == {"held": True if kind == "boolean" else first}
 
 
+@pytest.mark.parametrize(("numbers", "added"), [("01", ", or a boolean"), ("12", "")])
+def test_zeros_and_ones_may_be_a_boolean(
+    table: Callable[..., Path], draft: Draft, capsys: pytest.CaptureFixture[str], numbers: str, added: str
+) -> None:
+    draft(table("held,class", *(f"{numbers[n % 2]},{'ab'[n % 7 % 2]}" for n in range(100))), "class")
+    expected = f"  held: 2 whole numbers: if they are codes, declare a category{added}\n"
+    assert expected in capsys.readouterr().out
+
+
 def test_a_dirty_table_becomes_a_model_that_serves(
     table: Callable[..., Path], draft: Draft, models: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
