@@ -102,7 +102,7 @@ def _shared_bins(rare: dict[str, float]) -> dict[str, str]:
     numbers = np.minimum((middles / shares.sum() * count).astype(int), count - 1)
     found: dict[str, str] = {}
     for number in range(count):
-        values = [name for name, its in zip(rare, numbers, strict=True) if its == number]
+        values = [name for name, place in zip(rare, numbers, strict=True) if place == number]
         together = f"(others: {values[0]} to {values[-1]})" if len(values) > 1 else values[0]
         found |= dict.fromkeys(values, together)
     return found

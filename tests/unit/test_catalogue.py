@@ -203,7 +203,7 @@ FAULTS: list[tuple[Callable[[Path], object], str, str]] = [
         "v1/model.onnx",
         "it is larger than 2147483647 bytes",
     ),
-    (lambda f: os.truncate(f / "model.toml", 2**31), "model.toml", "it is larger than 262144 bytes"),
+    (lambda f: os.truncate(f / "model.toml", 2**31), "model.toml", "it is larger than 1048576 bytes"),
     (lambda f: (f / "model.toml").write_text("a = " + "[" * 10**5), "model.toml", "cannot be read"),
     (lambda f: (f / "model.toml").write_text(f"a = {'9' * 5000}"), "model.toml", "cannot be read"),
     (lambda f: (f / "model.toml").write_text(f"a{'.a' * 30_000} = 1"), "model.toml", "more than 300 dots"),

@@ -131,7 +131,7 @@ def test_a_category_may_have_two_lines_whatever_ends_them() -> None:
     ],
 )
 def test_a_form_is_stale_where_its_options_mean_something_else(change: dict[str, object], same: bool) -> None:
-    other = declared(HEIGHT, SMOKER.model_copy(update=change))
+    other = declared(HEIGHT, CategoryFeature.model_validate(SMOKER.model_dump() | change))
     assert (form_state(other) == form_state(declared(HEIGHT, SMOKER))) is same
     metric = HEIGHT.model_copy(update={"other_units": {"m": 10}})
     assert form_state(declared(metric, SMOKER)) != form_state(declared(HEIGHT, SMOKER))

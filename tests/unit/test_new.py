@@ -485,7 +485,7 @@ def test_a_parquet_file_becomes_the_same_rows(tmp_path: Path, draft: Draft, mode
     rows, labels = read_table(models / "credit" / "data.csv", declaration)
     assert [row["age"] for row in rows] == columns["age"]
     assert [row["income"] for row in rows][6:9] == [6 * 1.1, None, 8 * 1.1]
-    assert rows[2] == {"age": 2, "income": 2.2, "member": "True", "city": "Köln"}
+    assert rows[2] == {"age": 2, "income": 2.2, "member": True, "city": "Köln"}
     assert rows[3]["city"] == 'a "b", c'
     assert labels == ["late" if label == "yes" else "no_late" for label in LABELS]
 
