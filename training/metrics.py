@@ -17,6 +17,7 @@ MOST_STEPS = 25
 """Limit of Newton's method, which cannot converge for a resample with only one class."""
 
 CONVERGED = 1e-9
+ROUNDING = 1e-12
 """Largest step of a coefficient after which the fit ends."""
 
 
@@ -123,10 +124,12 @@ def calibration(scores: Scores) -> Floats:
 def _newton_step(gradient: Floats, curvature: Floats) -> Floats:
     """Return the step [resamples, 2] for a gradient [resamples, 2] and a curvature [resamples, 3].
 
-    The curvature holds the second derivatives: by intercept, by both, by slope.
+    The curvature holds the second derivatives: by intercept, by both, by slope. Where all log-odds are the
+    same there is no slope (NaN): what is left of the determinant is rounding.
     """
     (g0, g1), (h00, h01, h11) = gradient.T, curvature.T
     determinant = h00 * h11 - np.square(h01)
+    determinant = np.where(determinant > ROUNDING * h00 * h11, determinant, np.nan)
     return np.stack([(h11 * g0 - h01 * g1) / determinant, (h00 * g1 - h01 * g0) / determinant], axis=1)
 
 

@@ -16,6 +16,8 @@ NODES = "kubectl get nodes --output *"
 PUSH = ("--push", "registry.example.org/team")
 GKE = "gke_project_europe-west1-b_x"
 SILENT = "exit 7"
+ONCE_FORWARDED = 'until grep -qs port-forward "$folder"/calls/*; do /bin/sleep 0.1; done; exit 7'
+"""A script forwards beside what it does next, and ends that where it fails."""
 
 
 def cluster(folder: Path, context: str, answers: Mapping[str, str] | None = None) -> StandIns:
@@ -50,7 +52,7 @@ def test_ports_of_a_desktop_are_on_localhost(context: str, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("context", ["arn:aws:eks:eu-west-1:123:cluster/x", "kind-heart", "my lab/one"])
 def test_three_nodes_are_asked_before_a_port_is_forwarded(context: str, tmp_path: Path) -> None:
-    remote = cluster(tmp_path, context, {"curl *": SILENT})
+    remote = cluster(tmp_path, context, {"curl *:18080/health": ONCE_FORWARDED, "curl *": SILENT})
     said = remote.run(DEPLOY, "--no-build").stdout
     assert asked_hosts(remote) == ["192.0.2.1", "192.0.2.2", "192.0.2.3"]
     assert "kubectl port-forward --namespace mlops service/heart-disease-api 8000:80" in said
