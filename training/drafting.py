@@ -17,7 +17,7 @@ from training.encoders import PANDAS_MISSING, fitted_steps, known_texts, takes_u
 from training.frames import declared_threshold
 from training.new import doubted_columns, guess
 from training.new import read_columns as read_columns_of
-from training.onnx_file import input_names, letters, numeric_inputs
+from training.onnx_file import compared_texts, input_names, letters, numeric_inputs
 from training.replacing import new_folder
 from training.review import Draft, review
 from training.sniff import table_format
@@ -191,9 +191,17 @@ def _guessed_again(draft: Draft, table: Table, missing: Sequence[str]) -> Draft:
 
 
 def _with_known(column: Column, model: Any) -> dict[str, int]:
-    """Return the codes of a category, with those that an encoder of the pipeline knows beyond the rows."""
+    """Return the codes of a category, with those that the model knows beyond the rows.
+
+    An ONNX file compares its texts with more than categories: they are read only where the draft lists some
+    of many values.
+    """
     codes = dict(column.codes)
-    for text in (known_texts(model, column.name) or []) if codes and not isinstance(model, bytes) else []:
+    if isinstance(model, bytes):
+        known = compared_texts(model, column.name) if column.other else []
+    else:
+        known = known_texts(model, column.name) or []
+    for text in known if codes else []:
         if (category := text.strip()) and category not in codes:
             codes[category] = max(codes.values()) + 1
     return codes

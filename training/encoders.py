@@ -1,12 +1,12 @@
 """What the encoders and the threshold of a fitted pipeline know, beyond the table that is given with it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sklearn.compose import ColumnTransformer
 from sklearn.feature_selection import SelectorMixin
 from sklearn.model_selection import FixedThresholdClassifier, TunedThresholdClassifierCV
-from sklearn.pipeline import Pipeline
+from sklearn.pipeline import FeatureUnion, Pipeline
 
 from bundle.spelling import BLANKS
 from training.table import DataError
@@ -98,14 +98,18 @@ def _encoders(model: Any, column: str) -> list[tuple[Any, int]]:
 def _encoded(model: Any) -> Iterator[tuple[str, Any, int]]:
     """Yield the columns of the first step's encoders, the encoder of each, and its place there."""
     first = fitted_steps(model)[0]
-    everything = list(getattr(first, "feature_names_in_", ()))
-    branches = [(first, range(len(everything)))]
-    if hasattr(first, "transformers_"):
-        indexes = first._transformer_to_input_indices  # noqa: SLF001
-        branches = [(inner, indexes[name]) for name, inner, _ in first.transformers_]
-    for transformer, places in branches:
-        names = [str(everything[place]) for place in places] if everything else []
-        for step in [] if isinstance(transformer, str) else fitted_steps(transformer):
-            categories = getattr(step, "categories_", ())
-            if len(categories) == len(names):
-                yield from ((name, step, place) for place, name in enumerate(names))
+    yield from _within(first, list(map(str, getattr(first, "feature_names_in_", ()))))
+
+
+def _within(transformer: Any, names: Sequence[str]) -> Iterator[tuple[str, Any, int]]:
+    """Yield the same of a transformer of these columns, also where it holds others."""
+    for step in [] if isinstance(transformer, str) else fitted_steps(transformer):
+        if isinstance(step, ColumnTransformer) and len(names) == step.n_features_in_:
+            indexes = step._transformer_to_input_indices  # noqa: SLF001
+            for name, inner, _ in step.transformers_:
+                yield from _within(inner, [names[place] for place in indexes[name]])
+        elif isinstance(step, FeatureUnion):
+            for _, inner in step.transformer_list:
+                yield from _within(inner, names)
+        elif len(getattr(step, "categories_", ())) == len(names):
+            yield from ((name, step, place) for place, name in enumerate(names))

@@ -83,15 +83,18 @@ class FrameModel:
         return np.asarray(self._called("predict_proba", frame)[:, self.order], dtype=np.float64)
 
     def _spelled(self, frame: pd.DataFrame) -> pd.DataFrame:
-        """Return the rows of a frame under the pipeline's names, with texts as its encoders spell them."""
-        features = self.declaration.features
+        """Return the rows of a frame under the pipeline's names, with texts as its encoders spell them.
+
+        A text that is not listed stays as it is: the pipeline may know it.
+        """
         found = {}
         for column in self.columns:
-            series = frame[column_name(features[column.index], frame)]
+            feature = self.declaration.features[column.index]
+            series = frame[column_name(feature, frame)]
             if column.texts is not None and not set(series.dropna()) <= set(column.texts.values()):
-                feature = features[column.index]
                 codes = [np.nan if pd.isna(v) else feature.encode(_sent(v, feature)) for v in series]
-                series = _texts(column, codes)
+                texts = _texts(column, codes)
+                series = texts.where(texts != UNLISTED, series.set_axis(texts.index))
             found[column.name] = series.reset_index(drop=True)
         return pd.DataFrame(found)
 

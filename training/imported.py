@@ -3,19 +3,22 @@
 from collections.abc import Iterator
 
 import numpy as np
+import pandas as pd
 
 from bundle.declaration import Declaration
 from bundle.encoding import Matrix
+from bundle.features import UNLISTED, CategoryFeature
 from bundle.manifest import PARITY_TOLERANCE
 from bundle.runtime import Session
 from training.conversion import conversions
 from training.edges import edge_rows
 from training.export import ParityError
-from training.frames import FrameModel
+from training.frames import FrameModel, column_name
 from training.metrics import Floats
 from training.onnx_file import OnnxModel
 from training.precision import shortest
 from training.remedies import for_other_answers
+from training.table import DataError
 
 
 def proven(
@@ -46,6 +49,26 @@ def proven(
     )
 
 
+def check_unlisted(model: FrameModel | OnnxModel, frame: pd.DataFrame, matrix: Matrix) -> None:
+    """Reject a category whose values that are not listed are one to the server, and several to the model."""
+    for index, feature in enumerate(model.declaration.features):
+        if not isinstance(feature, CategoryFeature) or not feature.other:
+            continue
+        rows = frame[matrix[:, index] == feature.encoded[UNLISTED]]
+        if len(rows) and _tells_apart(model, index, column_name(feature, frame), rows):
+            raise DataError(
+                f"the model tells values of '{feature.column}' apart that model.toml does not list: add them "
+                "to its codes, or remove the folder to have model.toml drafted with them"
+            )
+
+
+def _tells_apart(model: FrameModel | OnnxModel, index: int, column: str, rows: pd.DataFrame) -> bool:
+    if isinstance(model, OnnxModel):
+        return not model.compared(index).isdisjoint(map(str, rows[column]))
+    as_one = model.probabilities(rows.assign(**{column: UNLISTED}))
+    return _difference(model.probabilities(rows), [as_one]) > PARITY_TOLERANCE
+
+
 def _meanings(model: FrameModel | OnnxModel, matrix: Matrix) -> list[Floats]:
     """Return the model's probabilities of rows, and of the decimals that clients send for their numbers."""
     if isinstance(model, OnnxModel):
@@ -53,7 +76,7 @@ def _meanings(model: FrameModel | OnnxModel, matrix: Matrix) -> list[Floats]:
     return [model.predict_proba(matrix), model.predict_proba(shortest(matrix))]
 
 
-def _difference(answer: Matrix, meant: list[Floats]) -> float:
+def _difference(answer: Matrix | Floats, meant: list[Floats]) -> float:
     """Return how far an answer is from what a row means, whichever is nearer."""
     apart = [np.abs(answer - probabilities).max(axis=1) for probabilities in meant]
     return float(np.min(apart, axis=0).max())

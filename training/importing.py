@@ -34,7 +34,7 @@ from training.drafting import Table, declared_folder, snake_case
 from training.evaluation import FOLDS, evaluate
 from training.export import generate_rows, served_files
 from training.frames import FrameModel, declared_threshold, labels_of, rows_of
-from training.imported import proven
+from training.imported import check_unlisted, proven
 from training.metrics import Floats
 from training.onnx_file import OnnxModel
 from training.preparation import class_rows
@@ -170,6 +170,7 @@ class _Import:
         check_version(self.folder, self.declaration, self.version)
         check_labels(self.declaration, self.data)
         check_threshold(self.declaration, self.source.model)
+        check_unlisted(self.model, self.frame, self.data.matrix)
         self.say(f"{len(self.data.rows)} rows, {len(self.declaration.features)} features; {self.source.name}")
         for remark in self.source.remarks:
             self.say(remark)

@@ -79,6 +79,11 @@ class OnnxModel:
         """Return what the file itself answers: [rows, classes], classes in declared order."""
         return np.clip(self._answers(matrix)[:, self.order], 0, 1)
 
+    def compared(self, index: int) -> set[str]:
+        """Return the texts with which the file compares a feature."""
+        inputs = zip(self._inputs, self._features, strict=True)
+        return {text for value, read in inputs if read == [index] for text in _texts(self._model, value.name)}
+
     def _found_order(self, matrix: Matrix, named: Sequence[str]) -> list[int]:
         """Return the place of each declared class among the model's probabilities."""
         values = self._answers(matrix)
@@ -257,6 +262,14 @@ def numeric_inputs(content: bytes) -> set[str] | None:
     inputs = _inputs(loaded(content))
     numbers = {letters(value.name) for value in inputs if _kind(value) in NUMBERS}
     return None if len(inputs) == 1 and numbers else numbers
+
+
+def compared_texts(content: bytes, column: str) -> list[str]:
+    """Return the texts with which a model compares a column, but for those of a missing value."""
+    model = loaded(content)
+    names = [value.name for value in _inputs(model) if letters(value.name) == letters(column)]
+    texts = dict.fromkeys(text for name in names for text in _texts(model, name))
+    return [text for text in texts if text not in MISSING_TEXTS]
 
 
 def _session(content: bytes) -> Session:

@@ -15,8 +15,8 @@ from sklearn.compose import ColumnTransformer
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import FixedThresholdClassifier, TunedThresholdClassifierCV
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
+from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 
 from bundle.declaration import load_declaration
 from bundle.encoding import Encoder
@@ -171,6 +171,58 @@ def test_a_column_of_categories_may_lack_levels_that_the_pipeline_knows(tmp_path
     assert list(fewer.plan.cat.categories) == ["Basic", "Premium"]
     export(made, fewer, "y", tmp_path / "credit", say=quiet)
     check(tmp_path, made, "Gold", "Gold")
+
+
+def cities() -> pd.DataFrame:
+    """2,000 rows of 35 cities: 30 with 60 rows, and 5 with fewer than 20 that always have the class yes."""
+    random = np.random.default_rng(1)
+    names = [f"city {i}" for i in range(35)]
+    cities = np.concatenate([np.repeat(names[:30], 64), np.repeat(names[30:], 16)])
+    rare = np.isin(cities, names[30:])
+    classes = np.where(rare | (random.random(2000) < 0.3), "yes", "no")
+    return pd.DataFrame({"age": random.integers(20, 80, 2000), "city": cities, "y": classes})
+
+
+def of_cities(frame: pd.DataFrame, encoder: Any) -> Pipeline:
+    columns = ColumnTransformer([("age", StandardScaler(), ["age"]), ("city", encoder, ["city"])])
+    return make_pipeline(columns, LogisticRegression()).fit(frame[["age", "city"]], frame.y)
+
+
+ENCODER = OneHotEncoder(handle_unknown="ignore")
+IN_ORDER = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1)
+
+
+@pytest.mark.parametrize(
+    "encoder",
+    [
+        ENCODER,
+        FeatureUnion([("each", ENCODER), ("order", IN_ORDER)]),
+        ColumnTransformer([("inner", ENCODER, ["city"])]),
+    ],
+    ids=["alone", "in a union", "in columns of its own"],
+)
+def test_a_rare_category_that_an_encoder_knows_is_listed(
+    tmp_path: Path, encoder: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frame = cities()
+    made = of_cities(frame, encoder)
+    said, code = run(tmp_path, made, frame.to_csv(index=False), capsys)
+    assert code == 0, said
+    answer = served(tmp_path, frame[["age", "city"]].to_dict("records"))
+    assert np.abs(answer - made.predict_proba(frame[["age", "city"]])).max() < 1e-5
+
+
+def test_rare_categories_that_the_pipeline_tells_apart_have_to_be_listed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frame = cities()
+    table = frame.to_csv(index=False)
+    known = of_cities(frame[~frame.city.isin([f"city {i}" for i in range(30, 35)])], ENCODER)
+    said, code = run(tmp_path, known, table, capsys)
+    assert code == 0, said
+    said, code = run(tmp_path, of_cities(frame, ENCODER), table, capsys, "--version", "v2")
+    assert code == 1
+    assert "the model tells values of 'city' apart that model.toml does not list: add them to its" in said
 
 
 def numbers() -> pd.DataFrame:

@@ -1,5 +1,6 @@
 """An ONNX file of another maker is served with its own meaning of classes, categories and probabilities."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -281,3 +282,31 @@ def test_inputs_that_the_table_lacks_are_listed(
     said, code = run(tmp_path, frame.rename(columns={"b": "x1", "c": "x2"}), content, capsys)
     assert code == 1
     assert "the model reads b, c, which the table lacks: it has a, x1, x2" in said
+
+
+ENCODER = OneHotEncoder(handle_unknown="ignore")
+
+
+def test_rare_categories_that_a_file_knows_are_listed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    random = np.random.default_rng(1)
+    names = [f"city {i}" for i in range(35)]
+    cities = np.concatenate([np.repeat(names[:30], 64), np.repeat(names[30:], 16)])
+    rows = pd.DataFrame({"age": random.integers(20, 80, 2000), "city": cities})
+    rows["y"] = np.where(np.isin(cities, names[30:]) | (random.random(2000) < 0.3), "yes", "no")
+    columns = ColumnTransformer([("n", StandardScaler(), ["age"]), ("c", ENCODER, ["city"])])
+    made = make_pipeline(columns, LogisticRegression()).fit(rows[["age", "city"]], rows.y)
+    inputs = [("age", FloatTensorType([None, 1])), ("city", StringTensorType([None, 1]))]
+    content = to_onnx(made, initial_types=inputs, target_opset=15).SerializeToString()
+    said, code = run(tmp_path, rows, content, capsys)
+    assert code == 0, said
+    answer = served(tmp_path, rows[["age", "city"]].to_dict("records"))
+    assert np.abs(answer - made.predict_proba(rows[["age", "city"]])).max() < 1e-5
+    toml = tmp_path / "credit" / "model.toml"
+    listed = re.sub(r', "city 3[0-4]" = \d+', "", toml.read_text())
+    toml.write_text(listed)
+    assert "city 34" not in listed
+    named = ["--models-dir", str(tmp_path), "--model", "credit", "--file", str(tmp_path / "made.onnx")]
+    assert main([*named, "--data", str(tmp_path / "rows.csv"), "--target", "y", "--version", "v2"]) == 1
+    assert "the model tells values of 'city' apart that model.toml does not list" in capsys.readouterr().err
