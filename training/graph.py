@@ -44,14 +44,18 @@ class Graph:
     def decimals(self, values: str, places: Sequence[int | None]) -> str:
         """Return for each float64 of a float32 the decimal with so many places that rounds to it, if any.
 
-        A maker's trees were fitted to 67.4, and a split may be there; float32 makes 67.4000015 of it.
+        A maker's trees were fitted to 67.4, and a split may be there; float32 makes 67.4000015 of it. So it
+        does of 67.45, which is half-way between two such values, where most splits are: one place more.
         """
-        scale = self.constant(np.array([10.0 ** (digits or 0) for digits in places]))
         known = self.constant(np.array([digits is not None for digits in places]))
-        near = self.node("Div", self.node("Round", self.node("Mul", values, scale)), scale)
-        same = self.node("Equal", self.cast(near, TensorProto.FLOAT), self.cast(values, TensorProto.FLOAT))
-        meant = self.node("And", same, known)
-        return self.node("Where", meant, near, values)
+        meant = values
+        for more in (1, 0):
+            scale = self.constant(np.array([10.0 ** ((digits or 0) + more) for digits in places]))
+            near = self.node("Div", self.node("Round", self.node("Mul", values, scale)), scale)
+            single = self.cast(near, TensorProto.FLOAT)
+            same = self.node("Equal", single, self.cast(values, TensorProto.FLOAT))
+            meant = self.node("Where", self.node("And", same, known), near, meant)
+        return meant
 
     def looked_up(self, index: int, codes: Sequence[float], table: NDArray[Any]) -> str:
         """Return for each code of a column its row of a table [1 + codes, width]; the first is for NaN."""

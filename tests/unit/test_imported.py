@@ -28,6 +28,7 @@ from sklearn.compose import ColumnTransformer, make_column_selector
 from sklearn.decomposition import PCA
 from sklearn.ensemble import (
     GradientBoostingClassifier,
+    HistGradientBoostingClassifier,
     RandomForestClassifier,
     StackingClassifier,
 )
@@ -603,6 +604,19 @@ def test_trees_behind_scaled_numbers_answer_as_their_maker_does(
     made.fit(numbers[SCALED_NUMBERS], numbers["default"])
     export(made, numbers, "default", tmp_path / "credit", say=quiet)
     check_served(tmp_path / "credit", numbers, made.predict_proba(numbers[SCALED_NUMBERS]))
+
+
+def test_splits_half_way_between_decimals_answer_as_their_maker_does(tmp_path: Path) -> None:
+    """A split between 2.6 and 2.7 is at 2.65, which has one place more than the column."""
+    random = np.random.default_rng(7)
+    rows = pd.DataFrame(random.normal(1000, 300, (600, 3)), columns=SCALED_NUMBERS)
+    rows = (rows / [1, 100, 100]).round({"age": 2, "amount": 1, "rate": 1})
+    likely = rows.age + random.normal(0, 150, 600) + 3 * rows.rate * rows.amount
+    rows["default"] = np.where(likely > 1300, "yes", "no")
+    made = HistGradientBoostingClassifier(max_iter=30, random_state=0)
+    made.fit(rows[SCALED_NUMBERS], rows["default"])
+    export(made, rows, "default", tmp_path / "credit", say=quiet)
+    check_served(tmp_path / "credit", rows, made.predict_proba(rows[SCALED_NUMBERS]))
 
 
 def test_trees_that_answer_otherwise_are_said_to_need_no_scaler(
