@@ -33,6 +33,7 @@ ID = {"id", "index", "key", "no", "nr", "number", "row", "uuid", "guid"}
 """Last words of the names of columns that number the rows."""
 
 TAKEN = {"score"}
+OTHERS = "values that are not listed are taken as others: take other out, and they are rejected"
 
 
 @dataclass(frozen=True)
@@ -176,7 +177,7 @@ def _frequent(counts: Counter[str]) -> list[str]:
 def _open_doubt(counts: Counter[str], codes: Mapping[str, int]) -> str:
     rare = counts.total() - sum(counts[category] for category in codes)
     others = f", as the {len(counts) - len(codes)} rare ones in {rare} rows are" if rare else ""
-    return f"values that are not listed are taken as others{others}: take other out, and they are rejected"
+    return OTHERS.replace(":", f"{others}:")
 
 
 def _no_category(counts: Counter[str], decimal: str) -> str:

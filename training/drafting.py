@@ -11,7 +11,7 @@ from typing import Any
 from bundle.declaration import load_declaration, model_folder
 from bundle.spelling import BLANKS, meaning
 from training import Say
-from training.columns import MOST_LISTED, Column
+from training.columns import MOST_LISTED, OTHERS, Column
 from training.draft import draft_model
 from training.encoders import PANDAS_MISSING, fitted_steps, known_texts, takes_unknown, unread_names
 from training.frames import declared_threshold
@@ -115,10 +115,7 @@ def read_columns(model: Any, columns: Sequence[Column]) -> list[Column]:
                 f"the model reads '{column.name}', which cannot be drafted as a feature: {column.left_out}; "
                 "write model.toml by hand"
             )
-    return [
-        replace(column, codes=_with_known(column, model), other=column.other and _takes_others(column, model))
-        for column in read
-    ]
+    return [_as_known(column, model) for column in read]
 
 
 def check_codes_known(model: Any, columns: Sequence[Column]) -> None:
@@ -190,6 +187,16 @@ def _guessed_again(draft: Draft, table: Table, missing: Sequence[str]) -> Draft:
     return replace(draft, table=found, columns=doubtful)
 
 
+def _as_known(column: Column, model: Any) -> Column:
+    """Return a column with the values that the model knows, and others only where it takes them."""
+    codes = _with_known(column, model)
+    other = column.other and (isinstance(model, bytes) or takes_unknown(model, column.name))
+    if (codes, other) == (column.codes, column.other) or not column.other:
+        return replace(column, codes=codes)
+    shown = f"{len(codes)}{' and others' if other else ''}, which the model knows"
+    return replace(column, codes=codes, other=other, shown=shown, doubt=OTHERS if other else "")
+
+
 def _with_known(column: Column, model: Any) -> dict[str, int]:
     """Return the codes of a category, with those that the model knows beyond the rows.
 
@@ -205,10 +212,6 @@ def _with_known(column: Column, model: Any) -> dict[str, int]:
         if (category := text.strip()) and category not in codes:
             codes[category] = max(codes.values()) + 1
     return codes
-
-
-def _takes_others(column: Column, model: Any) -> bool:
-    return isinstance(model, bytes) or takes_unknown(model, column.name)
 
 
 def _name(model: Any) -> str:

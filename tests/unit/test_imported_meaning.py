@@ -225,6 +225,21 @@ def test_rare_categories_that_the_pipeline_tells_apart_have_to_be_listed(
     assert "the model tells values of 'city' apart that model.toml does not list: add them to its" in said
 
 
+@pytest.mark.parametrize("least", [0, 20], ids=["some rare", "none rare"])
+def test_others_are_not_accepted_where_the_encoder_rejects_them(
+    tmp_path: Path, least: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frame = cities()
+    frame = pd.concat(
+        [frame, frame[frame.city.isin([f"city {i}" for i in range(30, 35)])]][: 1 + least // 20]
+    )
+    said, code = run(tmp_path, of_cities(frame, OneHotEncoder()), frame.to_csv(index=False), capsys)
+    assert code == 0, said
+    city = load_declaration(tmp_path / "credit").feature("city")
+    assert isinstance(city, CategoryFeature)
+    assert (len(city.codes), city.other) == (35, False)
+
+
 def numbers() -> pd.DataFrame:
     random = np.random.default_rng(2)
     frame = pd.DataFrame(random.normal(size=(300, 2)).round(3), columns=["a", "b"])
