@@ -71,7 +71,7 @@ def value_rows(text: str) -> Iterator[str]:
     for line in text.splitlines():
         if found := re.match(r"( *)# (.*)", line):
             comment.append(found[2])
-        elif found := re.match(r"( *)(\w+):", line):
+        elif found := re.match(r"( *)([\w-]+):", line):
             path[len(found[1]) // 2 :] = [found[2]]
             if comment:
                 default = defaults

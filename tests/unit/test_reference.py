@@ -17,7 +17,7 @@ from bundle.features import CategoryFeature, Declared, NumberFeature
 from bundle.metric_names import MetricName
 from tests.harness import PROJECT
 from tools import reference
-from tools.reference import member_rows, render, replaced
+from tools.reference import member_rows, render, replaced, value_rows
 
 PARTS: dict[str, tuple[type[BaseModel], ...]] = {
     "": (Declaration,),
@@ -41,6 +41,15 @@ def test_a_page_has_the_tables_of_the_code(page: str) -> None:
 def test_a_page_without_markers_is_not_written() -> None:
     with pytest.raises(ValueError, match=r"needs the lines '<!-- concepts: written by `make reference` -->'"):
         replaced("no markers", "concepts", [])
+
+
+def test_a_comment_is_that_of_the_value_under_it_whatever_its_name() -> None:
+    limits = "limits:\n  # Memory of a run\n  memory: 2Gi\n  # Disk of a run\n  ephemeral-storage: 1Gi\n"
+    text = f"{limits}service: {{port: 80}}\n"
+    assert list(value_rows(text))[2:] == [
+        '| `limits.memory` | `"2Gi"` | Memory of a run |',
+        '| `limits.ephemeral-storage` | `"1Gi"` | Disk of a run |',
+    ]
 
 
 def test_every_member_of_model_toml_has_a_row_and_nothing_else() -> None:
