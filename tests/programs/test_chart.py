@@ -237,6 +237,19 @@ ROUTE = {
         ),
         ({"ingress": INGRESS, "httpRoute": ROUTE}, "http://heart.example.org"),
         ({"ingress": INGRESS | {"tlsSecretName": "heart-tls"}}, "https://heart.example.org"),
+        (
+            {"ingress": INGRESS | {"extraTls": [{"hosts": ["heart.example.org"], "secretName": "all"}]}},
+            "https://heart.example.org",
+        ),
+        (
+            {"ingress": INGRESS | {"extraTls": [{"hosts": ["x.example.org"], "secretName": "x"}]}},
+            "http://heart.example.org",
+        ),
+        (
+            {"ingress": INGRESS | {"host": "*.example.org"}, "httpRoute": ROUTE},
+            "http://route.example.org",
+        ),
+        ({"ingress": INGRESS | {"host": "*.example.org"}}, None),
         ({"httpRoute": ROUTE}, "http://route.example.org"),
         (
             {"httpRoute": ROUTE | {"parentRefs": [{"name": "public", "port": 443}]}},

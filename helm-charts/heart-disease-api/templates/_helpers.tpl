@@ -154,10 +154,14 @@ namespace that is yet to be made may see others. */}}
 {{- range .Values.httpRoute.hostnames }}
 {{- if not (hasPrefix "*" .) }}{{ $hosts = append $hosts . }}{{ end }}
 {{- end }}
+{{- $encrypted := not (empty .Values.ingress.tlsSecretName) }}
+{{- range .Values.ingress.extraTls }}
+{{- if has $.Values.ingress.host (.hosts | default list) }}{{ $encrypted = true }}{{ end }}
+{{- end }}
 {{- if .Values.publicUrl -}}
 {{- .Values.publicUrl | trimSuffix "/" -}}
-{{- else if .Values.ingress.enabled -}}
-{{- ternary "https" "http" (not (empty .Values.ingress.tlsSecretName)) }}://{{ .Values.ingress.host }}{{ .Values.server.rootPath -}}
+{{- else if and .Values.ingress.enabled (not (hasPrefix "*" .Values.ingress.host)) -}}
+{{- ternary "https" "http" $encrypted }}://{{ .Values.ingress.host }}{{ .Values.server.rootPath -}}
 {{- else if and .Values.httpRoute.enabled $hosts -}}
 {{- $schemes := list "http" }}
 {{- range .Values.httpRoute.parentRefs }}
@@ -229,6 +233,18 @@ secret: {{ .Values.model.mlflow.existingSecret | quote }}
 {{- end }}
 {{- with uniq $secrets }}
 imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{- /* On which nodes each pod of the release may run: an image may be for one architecture. */}}
+{{- define "heart-disease-api.nodes" -}}
+{{- with .Values.nodeSelector }}
+nodeSelector:
+  {{- include "heart-disease-api.texts" (list "{}" .) | nindent 2 }}
+{{- end }}
+{{- with .Values.tolerations }}
+tolerations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end }}
