@@ -291,6 +291,18 @@ def test_every_pod_pulls_with_all_secrets_from_the_global_registry(tmp_path: Pat
         assert all(container["image"].startswith("g.example/") for container in pod["containers"])
 
 
+def test_every_pod_keeps_to_the_nodes_that_its_image_is_for() -> None:
+    arm = ["--set-string", r"nodeSelector.kubernetes\.io/arch=arm64"]
+    objects = template("--values", str(EVERYTHING), *arm)
+    pods = [of_kind(objects, "Pod")["spec"]]
+    pods += [manifest["spec"]["template"]["spec"] for manifest in objects if manifest["kind"] == "Deployment"]
+    pods += [of_kind(objects, "CronJob")["spec"]["jobTemplate"]["spec"]["template"]["spec"]]
+    assert len(pods) == 4
+    for pod in pods:
+        assert pod["nodeSelector"] == {"kubernetes.io/arch": "arm64", "kubernetes.io/os": "linux"}
+        assert pod["tolerations"] == [{"key": "models", "operator": "Exists"}]
+
+
 @pytest.mark.parametrize(
     ("values", "account"),
     [
