@@ -404,6 +404,16 @@ def test_retraining_reaches_nothing_but_mlflow(uri: str, port: int) -> None:
     assert [rule["port"] for rule in egress["ports"]] == [port, 53, 53]
 
 
+def test_the_endpoint_reaches_the_api_server_by_the_ports_that_clusters_have() -> None:
+    """16443 is that of microk8s: a policy sees the port behind the Service."""
+    (egress,) = [
+        manifest["spec"]["egress"]
+        for manifest in template("--values", str(CHART / "ci" / "everything.yaml"))
+        if manifest["kind"] == "NetworkPolicy" and manifest["metadata"]["name"].endswith("-retrain-endpoint")
+    ]
+    assert [rule["port"] for rule in egress[0]["ports"]] == [443, 6443, 8443, 16443]
+
+
 def salt_of(*values: str) -> tuple[list[dict[str, Any]], dict[str, Any], dict[str, Any] | None]:
     """Return the Secrets of a chart's salt, its settings, and the volume that has it."""
     objects = template(*(part for value in values for part in ("--set", value)))
