@@ -100,6 +100,7 @@ main() {
     fi
     need helm
     find_cluster
+    check_helm_cluster
     if $DRY_RUN; then
         echo "would run: helm uninstall $RELEASE --namespace $NAMESPACE --wait"
     else

@@ -10,14 +10,27 @@ need() {
 
 # Sets CONTEXT, KIND and PROFILE. The development cluster of `make cluster` is used where no other is asked for.
 find_cluster() {
+    local said
     # shellcheck source=/dev/null
     if [ -z "${KUBECONFIG:-}" ] && [ -f "$ROOT/.cluster/environment" ]; then . "$ROOT/.cluster/environment"; fi
     need kubectl
     CONTEXT=$(kubectl config current-context 2>/dev/null) ||
         fail "kubectl has no current context; start a cluster (minikube start) or choose one (kubectl config use-context)$OTHERWISE"
-    kubectl version --request-timeout=10s >/dev/null 2>&1 ||
-        fail "the cluster of context '$CONTEXT' does not answer; is it running?$OTHERWISE"
+    said=$(kubectl version --request-timeout=10s 2>&1 >/dev/null) ||
+        fail "the cluster of context '$CONTEXT' does not answer; is it running?$OTHERWISE kubectl says: $(without_log <<<"$said")"
     find_kind
+}
+
+# Prints the first line that is no line of kubectl's log.
+without_log() {
+    sed -n '/^[EWI][0-9]/!{p;q;}'
+}
+
+# Helm goes where these say, and kubectl does not.
+check_helm_cluster() {
+    [ "${HELM_KUBECONTEXT:-$CONTEXT}" = "$CONTEXT" ] ||
+        fail "HELM_KUBECONTEXT names another cluster to Helm than kubectl's context '$CONTEXT': unset it"
+    [ -z "${HELM_KUBEAPISERVER:-}" ] || fail "HELM_KUBEAPISERVER may name another cluster to Helm than to kubectl: unset it"
 }
 
 # Each tool names the context and its cluster; minikube calls both as the profile, and marks them in the kubeconfig.

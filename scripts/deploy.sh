@@ -142,11 +142,17 @@ check_image_options() {
         fail "--push and --platform are for an image that is built here: leave them or --no-build out; one that a registry has is named after --, by --set image.registry=... --set image.tag=..."
 }
 
-# Helm would take another namespace than the commands after it.
+# Helm would take another namespace or cluster than the commands after it, or install nothing that these could ask.
 check_helm_options() {
     local option
     for option in "$@"; do
-        case $option in --namespace | --namespace=* | -n | -n[!-]*) fail "name the namespace before the --" ;; esac
+        case $option in
+        --namespace | --namespace=* | -n | -n[!-]*) fail "name the namespace before the --" ;;
+        --kube-context | --kube-context=* | --kubeconfig | --kubeconfig=* | --kube-apiserver | --kube-apiserver=*)
+            fail "${option%%=*} is for Helm alone: choose the cluster by kubectl config use-context, or by KUBECONFIG"
+            ;;
+        --dry-run | --dry-run=*) fail "name --dry-run before the --" ;;
+        esac
     done
 }
 
@@ -190,6 +196,7 @@ main() {
     SCRATCH=$(mktemp -d)
     need helm
     find_cluster
+    check_helm_cluster
     if $BUILD; then
         choose_way
         choose_platform

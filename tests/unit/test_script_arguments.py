@@ -202,6 +202,13 @@ def test_helm_gets_no_other_namespace(cluster: StandIns) -> None:
         assert "name the namespace before the --" in rejection_of(cluster, [DEPLOY, "--", *options])
 
 
+def test_helm_gets_no_other_cluster_and_installs(cluster: StandIns) -> None:
+    for options in (["--kube-context", "x"], ["--kubeconfig=x"], ["--kube-apiserver", "x"]):
+        said = rejection_of(cluster, [DEPLOY, "--", *options])
+        assert f"{options[0].partition('=')[0]} is for Helm alone: choose the cluster by kubectl" in said
+    assert "name --dry-run before the --" in rejection_of(cluster, [DEPLOY, "--", "--dry-run=server"])
+
+
 @pytest.mark.parametrize(
     ("options", "address"),
     [

@@ -105,3 +105,23 @@ def test_what_is_not_built_is_not_pushed(option: tuple[str, str], tmp_path: Path
     remote = cluster(tmp_path, "remote")
     assert "leave them or --no-build out" in remote.run(DEPLOY, "--no-build", *option).stderr
     assert not remote.calls()
+
+
+@pytest.mark.parametrize("script", ["deploy.sh", "cleanup.sh"])
+@pytest.mark.parametrize("variable", ["HELM_KUBECONTEXT", "HELM_KUBEAPISERVER"])
+def test_a_cluster_that_only_helm_is_told_is_left_alone(script: str, variable: str, tmp_path: Path) -> None:
+    lab = cluster(tmp_path, "lab", {"curl *": SILENT})
+    options = ["--no-build"] if script == "deploy.sh" else []
+    result = lab.run(SCRIPTS / script, *options, variables={variable: "https://production"})
+    assert result.returncode == 1
+    assert variable in result.stderr
+    assert not [call for call in lab.calls() if call.startswith("helm")]
+
+
+def test_why_a_cluster_does_not_answer_is_said(tmp_path: Path) -> None:
+    said = "Unable to connect to the server: getting credentials: exec: executable aws not found"
+    lines = say("E1129 00:00:00.000000 1 memcache.go:265]", said, "", "It looks like a plugin is missing.")
+    lab = cluster(tmp_path, "lab", {"kubectl version *": f"{lines} >&2; exit 1"})
+    result = lab.run(DEPLOY, "--no-build")
+    assert result.stderr.startswith("error: the cluster of context 'lab' does not answer; is it running?")
+    assert result.stderr.endswith(f"kubectl says: {said}\n")
