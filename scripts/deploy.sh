@@ -195,6 +195,7 @@ main() {
     trap clean_up EXIT
     SCRATCH=$(mktemp -d)
     need helm
+    $DRY_RUN || need curl
     find_cluster
     check_helm_cluster
     if $BUILD; then

@@ -105,7 +105,10 @@ push_image() {
 # With --no-build a release goes on with the image of a registry that it runs, unless an option of helm names one.
 keep_image() {
     local found image
-    case " $*" in *image.* | *' -f'* | *' --values'*) return ;; esac
+    case " $*" in
+    *[\ ,]image[.=]* | *' --set='image[.=]* | *' --set-string='image[.=]* | *' --set-json='image[.=]*) return ;;
+    *' -f'* | *' --values'*) return ;;
+    esac
     found=$(kubectl get deployment "$RELEASE" --namespace "$NAMESPACE" --ignore-not-found --output \
         'jsonpath={.spec.template.spec.containers[?(@.name=="api")].image} {.spec.template.spec.nodeSelector.kubernetes\.io/arch}') ||
         fail "the cluster does not tell which image release $RELEASE runs"

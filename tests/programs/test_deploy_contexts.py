@@ -264,7 +264,20 @@ def test_a_release_that_runs_a_pushed_image_keeps_it(commands: Path, tmp_path: P
         answers[canned_kubernetes.DEPLOYMENT] = canned_kubernetes.deployment(image, selector)
         assert kept in upgrade("--", "--set", "model.threshold=0.3")
         assert r"nodeSelector.kubernetes\.io/arch=arm64" in upgrade()
-        for options in (["--set", "image.tag=v2"], ["--values", "mine.yaml"], ["-f", "mine.yaml"]):
+        for others in (
+            "ingress.host=image.example.org",
+            "extraEnv[0].value=image.x",
+            "models.image=a/image.b:2",
+        ):
+            assert kept in upgrade("--", "--set", others)
+        for options in (
+            ["--set", "image.tag=v2"],
+            ["--set-string=image.tag=v2"],
+            ["--set", "replicaCount=2,image.tag=v2"],
+            ["--set-json", 'image={"tag":"v2"}'],
+            ["--values", "mine.yaml"],
+            ["-f", "mine.yaml"],
+        ):
             assert digest not in upgrade("--", *options)
         answers[canned_kubernetes.DEPLOYMENT] = canned_kubernetes.deployment(
             "heart-disease-api:latest", selector

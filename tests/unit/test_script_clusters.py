@@ -3,6 +3,7 @@
 kubectl, helm, docker, buildah and curl are stand-ins that record their calls.
 """
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -125,3 +126,13 @@ def test_why_a_cluster_does_not_answer_is_said(tmp_path: Path) -> None:
     result = lab.run(DEPLOY, "--no-build")
     assert result.stderr.startswith("error: the cluster of context 'lab' does not answer; is it running?")
     assert result.stderr.endswith(f"kubectl says: {said}\n")
+
+
+def test_a_machine_without_curl_is_told_so_before_anything_is_installed(tmp_path: Path) -> None:
+    lab = cluster(tmp_path, "lab")
+    (tmp_path / "stand-ins" / "bin" / "curl").unlink()
+    for program in ("bash", "dirname", "mktemp", "rm"):
+        (tmp_path / "stand-ins" / "bin" / program).symlink_to(str(shutil.which(program)))
+    result = lab.run(DEPLOY, "--no-build", variables={"PATH": str(tmp_path / "stand-ins" / "bin")})
+    assert result.stderr == "error: curl is needed and not installed\n"
+    assert lab.calls() == []
