@@ -378,7 +378,9 @@ def test_a_large_user_id_stays_a_number(tmp_path: Path) -> None:
 def test_a_meshs_values() -> None:
     objects = template(*ci("mesh"))
     policy = of_kind(objects, "NetworkPolicy")["spec"]
-    (peer,) = policy["ingress"][0]["from"]
+    peer, tester = policy["ingress"][0]["from"]
+    labels = of_kind(objects, "Pod")["metadata"]["labels"]
+    assert tester["podSelector"]["matchLabels"].items() <= labels.items()
     assert peer["namespaceSelector"]["matchLabels"] == {"kubernetes.io/metadata.name": "istio-ingress"}
     assert policy["egress"][0]["ports"] == [{"port": 15012, "protocol": "TCP"}]
     (container,) = of_kind(objects, "Deployment")["spec"]["template"]["spec"]["containers"]
