@@ -55,6 +55,13 @@ def test_one_address_is_set() -> None:
         manifest("ConfigMap", *ASKS, *SECRET)
 
 
+def test_a_plain_address_is_not_hidden_among_the_variables() -> None:
+    """Its password could be read in the Deployment, and the network policy would not know its port."""
+    plain = "extraEnv[0].name=PROMETHEUS_URL,extraEnv[0].value=http://heart:secret@prometheus:8080"
+    with pytest.raises(AssertionError, match=r"PROMETHEUS_URL is for an address that a Secret has"):
+        manifest("ConfigMap", "--set", plain)
+
+
 def ports(*options: str) -> list[int]:
     (egress,) = manifest("NetworkPolicy", *options)["spec"]["egress"]
     return [port["port"] for port in egress["ports"]]
