@@ -265,7 +265,7 @@ print_live_page() {
 
 print_forward_of_runbooks() {
     echo "Alerts link to runbooks on http://127.0.0.1:8000; --public-url names another address. The links work beside:"
-    echo "  kubectl port-forward --namespace $NAMESPACE service/heart-disease-api 8000:80"
+    echo "  kubectl port-forward --namespace $NAMESPACE service/heart-disease-api 8000:http"
 }
 
 # Reads no more of a file than a password has.

@@ -75,7 +75,7 @@ forward() {
     if (exec 3<>"/dev/tcp/127.0.0.1/$FORWARD_PORT") 2>/dev/null; then
         fail "port $FORWARD_PORT, to reach the API by, is in use; stop what listens there, or name the API with --url"
     fi
-    kubectl port-forward --namespace "$NAMESPACE" service/heart-disease-api "$FORWARD_PORT:80" >/dev/null &
+    kubectl port-forward --namespace "$NAMESPACE" service/heart-disease-api "$FORWARD_PORT:http" >/dev/null &
     FORWARD=$!
     curl --silent --fail --retry 20 --retry-delay 1 --retry-connrefused --output /dev/null "$URL/health" ||
         fail "the API does not answer; kubectl get pods --namespace $NAMESPACE"

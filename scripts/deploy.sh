@@ -132,7 +132,7 @@ try_prediction() {
     done
     if $found; then return; fi
     echo "No node's port answers from here. Reach the API with one of:"
-    print_ways "$RELEASE" 8000:80 /docs
+    print_ways "$RELEASE" 8000:http /docs
 }
 
 check_image_options() {

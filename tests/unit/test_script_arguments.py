@@ -224,7 +224,7 @@ def test_prometheus_gets_the_address_of_runbooks(tmp_path: Path, options: list[s
 
 
 def test_the_port_forward_of_runbooks_is_printed_where_no_address_is_given(cluster: StandIns) -> None:
-    forward = "kubectl port-forward --namespace risk service/heart-disease-api 8000:80"
+    forward = "kubectl port-forward --namespace risk service/heart-disease-api 8000:http"
     assert forward in cluster.run(DEPLOY_MONITORING, "--namespace", "risk").stdout
     assert "port-forward" not in cluster.run(DEPLOY_MONITORING, "--public-url", "http://192.0.2.1").stdout
 

@@ -56,10 +56,10 @@ def test_three_nodes_are_asked_before_a_port_is_forwarded(context: str, tmp_path
     remote = cluster(tmp_path, context, {"curl *:18080/health": ONCE_FORWARDED, "curl *": SILENT})
     said = remote.run(DEPLOY, "--no-build").stdout
     assert asked_hosts(remote) == ["192.0.2.1", "192.0.2.2", "192.0.2.3"]
-    assert "kubectl port-forward --namespace mlops service/heart-disease-api 8000:80" in said
+    assert "kubectl port-forward --namespace mlops service/heart-disease-api 8000:http" in said
     assert "minikube" not in said
     remote.run(MONITORING / "test-metrics.sh", "--requests", "4")
-    assert "kubectl port-forward --namespace mlops service/heart-disease-api 18080:80" in remote.calls()
+    assert "kubectl port-forward --namespace mlops service/heart-disease-api 18080:http" in remote.calls()
 
 
 def test_the_profile_of_minikube_is_in_what_is_advised(tmp_path: Path) -> None:
