@@ -392,6 +392,16 @@ def test_a_meshs_values() -> None:
     }
 
 
+def test_an_autoscaler_goes_by_own_metrics_alone(tmp_path: Path) -> None:
+    target = {"type": "AverageValue", "averageValue": "50"}
+    metric = {"type": "Pods", "pods": {"metric": {"name": "requests_per_second"}, "target": target}}
+    scaling = {"enabled": True, "targetCPUUtilizationPercentage": None}
+    objects = template(*written(tmp_path, autoscaling=scaling | {"metrics": [metric]}))
+    assert of_kind(objects, "HorizontalPodAutoscaler")["spec"]["metrics"] == [metric]
+    without = rejected(*written(tmp_path, autoscaling=scaling))
+    assert "autoscaling needs targetCPUUtilizationPercentage or metrics" in without
+
+
 def test_extras_of_the_pod_and_its_surroundings(tmp_path: Path) -> None:
     first = {"name": "first", "image": "busybox"}
     beside = first | {"name": "beside"}
