@@ -47,3 +47,12 @@ def test_the_least_of_all_limits_counts(tmp_path: Path, monkeypatch: pytest.Monk
     assert memory.available() == 600
     (tmp_path / "memory.max").write_text("max\n", encoding="ascii")
     assert (memory.available() or 0) > 600
+
+
+def test_memory_of_whoever_starts_the_training_is_not_counted() -> None:
+    held = b"x" * (400 * 2**20)
+    script = "from training.memory import peak; print(peak())"
+    found = subprocess.run(
+        [sys.executable, "-c", script], cwd=PROJECT, capture_output=True, text=True, check=True
+    )
+    assert int(found.stdout) < len(held) // 2**20
