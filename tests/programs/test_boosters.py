@@ -24,13 +24,13 @@ LOCK = PROJECT / "requirements" / "boosters.txt"
 @pytest.fixture(scope="module")
 def python() -> Path:
     """An interpreter that finds this environment's packages, and the boosters."""
-    digest = hashlib.sha256(LOCK.read_bytes() + sys.version.encode()).hexdigest()[:16]
+    others = "\n".join(site.getsitepackages())
+    digest = hashlib.sha256(LOCK.read_bytes() + sys.version.encode() + others.encode()).hexdigest()[:16]
     folder = PROGRAMS.parent / f"boosters-{digest}"
     found = folder / "bin" / "python"
     if not (folder / "complete").exists():
         venv.create(folder, clear=True, with_pip=True)
         packages = folder / "lib" / Path(sysconfig.get_path("purelib")).parent.name / "site-packages"
-        others = "\n".join(site.getsitepackages())
         (packages / "training.pth").write_text(others, encoding="utf-8")
         install = ["-m", "pip", "install", "--quiet", "--require-hashes", "--requirement", str(LOCK)]
         subprocess.run([str(found), *install], check=True)
