@@ -106,7 +106,7 @@ push_image() {
 keep_image() {
     local found image
     case " $*" in
-    *[\ ,]image[.=]* | *' --set='image[.=]* | *' --set-string='image[.=]* | *' --set-json='image[.=]*) return ;;
+    *[\ ,]image[.=]* | *" --set="image[.=]* | *" --set-string="image[.=]* | *" --set-json="image[.=]*) return ;;
     *' -f'* | *' --values'*) return ;;
     esac
     found=$(kubectl get deployment "$RELEASE" --namespace "$NAMESPACE" --ignore-not-found --output \
