@@ -1,4 +1,4 @@
-"""An image registry on loopback: Debian's docker-registry, which wants a token as Docker Hub does."""
+"""An image registry on loopback, Debian's docker-registry: open, or with tokens as Docker Hub has them."""
 
 import hashlib
 import json
@@ -21,9 +21,9 @@ CONFIGURATION = """
 version: 0.1
 log: {{level: error}}
 storage: {{filesystem: {{rootdirectory: {folder}}}}}
-http: {{addr: "127.0.0.1:{port}"}}
-auth: {{silly: {{realm: "{tokens}", service: registry}}}}
+http: {{addr: "{host}"}}
 """
+TOKENS = 'auth: {{silly: {{realm: "{address}", service: registry}}}}'
 
 
 class Tokens(BaseHTTPRequestHandler):
@@ -90,12 +90,6 @@ class Registry:
         response.raise_for_status()
         return response
 
-    def ready(self) -> bool:
-        try:
-            return requests.get(f"{self.address}/v2/", timeout=1).status_code == 401
-        except requests.RequestException:
-            return False
-
 
 def digest_of(content: bytes) -> str:
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
@@ -104,22 +98,42 @@ def digest_of(content: bytes) -> str:
 @contextmanager
 def running_registry(folder: Path) -> Iterator[Registry]:
     """Run a registry with its data in a folder, and what gives out its tokens, as long as the context."""
-    assert shutil.which("docker-registry"), "there is no registry: install Debian's package docker-registry"
     tokens = ThreadingHTTPServer(("127.0.0.1", 0), Tokens)
     Thread(target=tokens.serve_forever, daemon=True).start()
-    port = free_port()
-    configuration = folder / "registry.yml"
     realm = f"http://127.0.0.1:{tokens.server_port}/token"
-    text = CONFIGURATION.format(folder=folder / "data", port=port, tokens=realm)
-    configuration.write_text(text, encoding="utf-8")
-    with (folder / "registry.log").open("w") as log:
-        process = subprocess.Popen(["docker-registry", "serve", configuration], stdout=log, stderr=log)
-    registry = Registry(f"http://127.0.0.1:{port}")
     try:
-        eventually(registry.ready, "the registry answers")
-        yield registry
+        with _serving(folder, TOKENS.format(address=realm)) as host:
+            yield Registry(f"http://{host}")
+    finally:
+        tokens.shutdown()
+        tokens.server_close()
+
+
+@contextmanager
+def open_registry(folder: Path) -> Iterator[str]:
+    """Run a registry that asks for no token as long as the context, and yield its host and port."""
+    with _serving(folder) as host:
+        yield host
+
+
+@contextmanager
+def _serving(folder: Path, authorisation: str = "") -> Iterator[str]:
+    assert shutil.which("docker-registry"), "there is no registry: install Debian's package docker-registry"
+    host = f"127.0.0.1:{free_port()}"
+    file = folder / "registry.yml"
+    file.write_text(CONFIGURATION.format(folder=folder / "data", host=host) + authorisation, encoding="utf-8")
+    with (folder / "registry.log").open("w") as log:
+        process = subprocess.Popen(["docker-registry", "serve", file], stdout=log, stderr=log)
+    try:
+        eventually(lambda: _answers(host), "the registry answers")
+        yield host
     finally:
         process.terminate()
         process.wait(10)
-        tokens.shutdown()
-        tokens.server_close()
+
+
+def _answers(host: str) -> bool:
+    try:
+        return requests.get(f"http://{host}/v2/", timeout=5).status_code in {200, 401}
+    except requests.RequestException:
+        return False

@@ -7,6 +7,7 @@ import pytest
 
 from tests.api_server import ApiServer
 from tests.programs.dry_runs import DryRuns
+from tests.registry import open_registry
 from tests.systems import OWN_MODELS
 from tools.cluster.places import CACHE
 
@@ -31,6 +32,13 @@ def cluster(programs: None) -> Iterator[ApiServer]:
 @pytest.fixture(scope="session")
 def dry_runs(cluster: ApiServer) -> DryRuns:
     return DryRuns(cluster)
+
+
+@pytest.fixture(scope="session")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The host and port of an image registry."""
+    with open_registry(tmp_path_factory.mktemp("registry")) as host:
+        yield host
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -7,38 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import requests
 
 from serving.app import project_version
 from tests.api_server import ApiServer
-from tests.harness import PROJECT, eventually, free_port, run
+from tests.harness import PROJECT, run
 
 PACKAGE = PROJECT / "scripts" / "package-chart.sh"
 ADDRESS = "charts@example.org"
-
-
-@pytest.fixture(scope="module")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of Debian's docker-registry, started for these tests."""
-    folder, host = tmp_path_factory.mktemp("registry"), f"127.0.0.1:{free_port()}"
-    (folder / "config.yml").write_text(
-        f"version: 0.1\nstorage: {{filesystem: {{rootdirectory: {folder}}}}}\nhttp: {{addr: '{host}'}}\n",
-        encoding="utf-8",
-    )
-    command = ["docker-registry", "serve", str(folder / "config.yml")]
-    with (folder / "log").open("wb") as log, subprocess.Popen(command, stdout=log, stderr=log) as process:
-        try:
-            eventually(lambda: answers(f"http://{host}/v2/"), "the registry answers")
-            yield host
-        finally:
-            process.terminate()
-
-
-def answers(url: str) -> bool:
-    try:
-        return requests.get(url, timeout=5).status_code == 200
-    except requests.ConnectionError:
-        return False
 
 
 @pytest.fixture(scope="module")

@@ -1,52 +1,17 @@
 """deploy.sh --push, with a real buildah and Debian's docker-registry; helm is a stand-in, without nodes."""
 
-import json
 import shutil
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 
-from tests.harness import PROJECT, eventually, free_port
+from tests.harness import PROJECT
 from tests.programs import canned_kubernetes
 from tests.programs.deploying import deploy, make_commands, write_program
 
 NODE = ("node1", "arm64", "containerd://2.1.0", "v1.33.0")
-
-
-@pytest.fixture
-def registry(tmp_path: Path) -> Iterator[str]:
-    """The host and port of Debian's docker-registry."""
-    program = shutil.which("docker-registry")
-    assert program, "the registry is missing: apt-get install docker-registry"
-    address = f"127.0.0.1:{free_port()}"
-    config = {
-        "version": 0.1,
-        "storage": {"filesystem": {"rootdirectory": str(tmp_path / "registry")}},
-        "http": {"addr": address},
-    }
-    (tmp_path / "registry.yml").write_text(json.dumps(config), encoding="utf-8")
-    process = subprocess.Popen(
-        [program, "serve", str(tmp_path / "registry.yml")],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-
-    def answers() -> bool:
-        try:
-            return requests.get(f"http://{address}/v2/", timeout=3).ok
-        except requests.ConnectionError:
-            return False
-
-    try:
-        eventually(answers, "the registry answers")
-        yield address
-    finally:
-        process.terminate()
-        process.wait()
 
 
 @pytest.fixture
