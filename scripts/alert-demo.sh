@@ -136,9 +136,8 @@ main() {
         esac
     done
     find_addresses
-    for number in docker curl; do
-        command -v "$number" >/dev/null || fail "$number is needed and not installed"
-    done
+    need docker
+    need curl
     docker compose version >/dev/null 2>&1 || fail "docker has no compose plugin; install docker-compose-plugin"
     docker version >/dev/null 2>&1 || fail "the Docker engine does not answer; is it running?"
     trap clean_up EXIT

@@ -7,6 +7,13 @@ fail() {
     exit 1
 }
 
+# What else may be done where a program or the cluster is missing.
+OTHERWISE=
+
+need() {
+    command -v "$1" >/dev/null || fail "$1 is needed and not installed$OTHERWISE"
+}
+
 # Ends the script unless an option has a value: `need_value 'a name' "$@"` with the option first.
 need_value() {
     case ${3-} in '' | -*) fail "$2 needs $1" ;; esac

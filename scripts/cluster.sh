@@ -1,13 +1,6 @@
 # shellcheck shell=bash
 # Read by the scripts, after arguments.sh: which cluster kubectl talks to, of which kind it is, and where its ports answer.
 
-# What else may be done where there is no cluster.
-OTHERWISE=
-
-need() {
-    command -v "$1" >/dev/null || fail "$1 is needed and not installed$OTHERWISE"
-}
-
 # Sets CONTEXT, KIND and PROFILE. The development cluster of `make cluster` is used where no other is asked for.
 find_cluster() {
     local said

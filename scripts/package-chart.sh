@@ -34,10 +34,6 @@ parse() {
     done
 }
 
-need() {
-    command -v "$1" >/dev/null || fail "$1 is needed and not installed"
-}
-
 # Helm reads GnuPG's old format alone: the key is in a file as long as it packages.
 export_key() {
     local options=(--batch)

@@ -32,7 +32,7 @@ PACKAGES = {  # what must be here, and the Debian package that brings it
     "shellcheck": "shellcheck",
     "dockerd": "docker.io",
     "pg_ctlcluster": "postgresql",  # for tests of outcomes
-    "docker-registry": "docker-registry",  # for tests of the published chart
+    "docker-registry": "docker-registry",  # for tests of published images and charts
     "gpg": "gnupg",
 }
 

@@ -205,10 +205,9 @@ CLASSIFIERS: dict[type, Any] = {
 }
 """Converters that take the place of those of skl2onnx."""
 
+TREES = (DecisionTreeClassifier, ExtraTreesClassifier, GradientBoostingClassifier, RandomForestClassifier)
+
 DOUBLE: dict[type, Any] = {GaussianNB: gaussian} | {
-    kind: in_float32(get_converter(f"Sklearn{kind.__name__}"))
-    for kind in (
-        *(DecisionTreeClassifier, ExtraTreesClassifier, GradientBoostingClassifier, RandomForestClassifier),
-    )
+    kind: in_float32(get_converter(f"Sklearn{kind.__name__}")) for kind in TREES
 }
 """Converters of classifiers that read float64."""
