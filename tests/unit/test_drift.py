@@ -181,7 +181,7 @@ def test_every_shared_bin_holds_something(shares: list[float]) -> None:
     codes = {name: number for number, name in enumerate(names)} | {"rest": len(names)}
     feature = CategoryFeature(name="x", column="x", description="", type="category", codes=codes)
     scaled = [share / max(sum(shares), 1) for share in shares]
-    known = dict(zip(names, scaled, strict=True)) | {"rest": 1 - sum(scaled)}
+    known = dict(zip(names, scaled, strict=True)) | {"rest": max(0.0, 1 - sum(scaled))}
     bins = category_bins(feature, CategoryDistribution(shares=known, missing=0))
     assert sum(bins.shares) == pytest.approx(1)
     assert set(bins.places) == set(range(len(bins.names)))
